@@ -1,0 +1,105 @@
+"""Stream Prefect 3 logs without the prefect package: live over its WebSocket, complete through its REST list.
+
+    async with rawlogs.stream(level="INFO", flow_run_id=run_id) as logs:
+        async for log in logs:
+            print(log.level_name, log.timestamp, log.message)
+
+The names are loaded when they are first used, so importing this package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rawlogs.api import connect as connect
+    from rawlogs.api import stream as stream
+    from rawlogs.delivery.stats import Stats as Stats
+    from rawlogs.delivery.stream import LogStream as LogStream
+    from rawlogs.errors import AuthError as AuthError
+    from rawlogs.errors import CertificateError as CertificateError
+    from rawlogs.errors import ConfigError as ConfigError
+    from rawlogs.errors import ConnectError as ConnectError
+    from rawlogs.errors import ConnectionLost as ConnectionLost
+    from rawlogs.errors import CursorError as CursorError
+    from rawlogs.errors import DataLoss as DataLoss
+    from rawlogs.errors import FilterRejected as FilterRejected
+    from rawlogs.errors import GaveUp as GaveUp
+    from rawlogs.errors import HistoryError as HistoryError
+    from rawlogs.errors import ProtocolError as ProtocolError
+    from rawlogs.errors import RawlogsError as RawlogsError
+    from rawlogs.errors import RedirectRefused as RedirectRefused
+    from rawlogs.errors import SinkError as SinkError
+    from rawlogs.errors import UpgradeRefused as UpgradeRefused
+    from rawlogs.filters import LogFilter as LogFilter
+    from rawlogs.filters import LogFilterFlowRunId as LogFilterFlowRunId
+    from rawlogs.filters import LogFilterLevel as LogFilterLevel
+    from rawlogs.filters import LogFilterTaskRunId as LogFilterTaskRunId
+    from rawlogs.filters import LogFilterTextSearch as LogFilterTextSearch
+    from rawlogs.filters import LogFilterTimestamp as LogFilterTimestamp
+    from rawlogs.models import Log as Log
+    from rawlogs.notices import Notice as Notice
+    from rawlogs.sync import stream_sync as stream_sync
+
+_HOMES = {
+    "connect": "api",
+    "stream": "api",
+    "stream_sync": "sync",
+    "LogStream": "delivery.stream",
+    "Stats": "delivery.stats",
+    "Log": "models",
+    "Notice": "notices",
+    **dict.fromkeys(
+        (
+            "LogFilter",
+            "LogFilterFlowRunId",
+            "LogFilterLevel",
+            "LogFilterTaskRunId",
+            "LogFilterTextSearch",
+            "LogFilterTimestamp",
+        ),
+        "filters",
+    ),
+    **dict.fromkeys(
+        (
+            "AuthError",
+            "CertificateError",
+            "ConfigError",
+            "ConnectError",
+            "ConnectionLost",
+            "CursorError",
+            "DataLoss",
+            "FilterRejected",
+            "GaveUp",
+            "HistoryError",
+            "ProtocolError",
+            "RawlogsError",
+            "RedirectRefused",
+            "SinkError",
+            "UpgradeRefused",
+        ),
+        "errors",
+    ),
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from rawlogs.version import version
+
+        return version()
+    try:
+        home = _HOMES[name]
+    except KeyError:
+        raise AttributeError(f"module 'rawlogs' has no attribute {name!r}") from None
+    from importlib import import_module
+
+    value = getattr(import_module(f"rawlogs.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,295 @@
+"""A ``Log`` as the wire gives it: checked once, decoded when read. No filter lives here, and no pydantic."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta, timezone
+from typing import Any, Literal
+from uuid import UUID
+
+import orjson
+
+FIELDS = (
+    "id",
+    "created",
+    "updated",
+    "name",
+    "level",
+    "message",
+    "timestamp",
+    "flow_run_id",
+    "task_run_id",
+)
+"""The fields of a log on every server from 3.4.7 to 3.8.8, in the wire's order."""
+
+LEVEL_NAMES = {10: "DEBUG", 20: "INFO", 30: "WARNING", 40: "ERROR", 50: "CRITICAL"}
+_LEVEL_NUMBERS = {name: number for number, name in LEVEL_NAMES.items()} | {
+    "NOTSET": 0,
+    "WARN": 30,
+    "FATAL": 50,
+}
+_CANONICAL_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
+_UTC = timezone.utc
+BEGINNING = datetime(1, 1, 2, tzinfo=_UTC)
+"""No log is stamped before; as the start of a range it means that the range has none."""
+END = datetime(9999, 12, 30, tzinfo=_UTC)
+"""No log is stamped after; as the end of a range it means that the range has none."""
+MICROSECOND = timedelta(microseconds=1)
+"""The grain of the server's timestamps."""
+
+
+def level_name(level: int) -> str:
+    """The name of a level number: ``INFO`` for 20, ``Level 25`` for one without a name, as ``logging`` says it."""
+    return LEVEL_NAMES.get(level) or f"Level {level}"
+
+
+def level_number(level: str | int) -> int:
+    """The number of a level given by name (any case) or number; ValueError names what is known."""
+    if isinstance(level, bool):
+        raise ValueError("a level is a name or a number, not true or false")
+    if isinstance(level, int):
+        return level
+    text = level.strip()
+    number = _LEVEL_NUMBERS.get(text.upper())
+    if number is not None:
+        return number
+    try:
+        return int(text)
+    except ValueError:
+        known = ", ".join(LEVEL_NAMES.values())
+        raise ValueError(f"unknown level {text[:40]!r}: use one of {known}, or a number") from None
+
+
+if sys.version_info >= (3, 11):
+    _parse_iso = datetime.fromisoformat
+else:
+    _FRACTION = re.compile(r"(?<=[.,])(\d+)")
+
+    def _parse_iso(text: str) -> datetime:
+        # fromisoformat of Python 3.10 knows neither "Z" nor fractions other than 3 or 6 digits.
+        if text.endswith(("Z", "z")):
+            text = text[:-1] + "+00:00"
+        return datetime.fromisoformat(_FRACTION.sub(lambda m: m[0][:6].ljust(6, "0"), text))
+
+
+def parse_timestamp(text: str) -> datetime:
+    """An aware datetime in UTC from the wire's ISO 8601; a naive text is read as UTC. ValueError otherwise."""
+    moment = _parse_iso(text)
+    if moment.tzinfo is _UTC:
+        return moment
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=_UTC)
+    try:
+        return moment.astimezone(_UTC)
+    except OverflowError:  # year 1 or 9999 with an offset: the instant is right as it stands
+        return moment
+
+
+def _uuid_text(value: object, field: str) -> str:
+    if type(value) is str:
+        if _CANONICAL_UUID(value):
+            return value
+        try:
+            return str(UUID(value))
+        except ValueError:
+            pass
+    raise ValueError(f"{field} is not a UUID")
+
+
+def _optional_uuid(data: Mapping[str, Any], field: str) -> UUID | None:
+    value = data.get(field)
+    return None if value is None else UUID(value)
+
+
+class Log:
+    """One log record as the server stores it. Immutable; equal and hashed by what it holds.
+
+    Every field of the wire is an attribute: ``id``, ``created`` and ``updated`` (None on live logs: the server
+    sends them only over REST), ``name``, ``level``, ``message``, ``timestamp`` (aware, UTC), ``flow_run_id``,
+    ``task_run_id`` (None where the log belongs to no run). UUIDs and the two REST dates are decoded on access.
+    Fields that this version does not know are kept in ``extra`` and in every dump.
+    """
+
+    __slots__ = ("_data", "_raw", "_timestamp")
+    _data: dict[str, Any]
+    _raw: bytes | None
+    _timestamp: datetime
+
+    def __init__(self, data: dict[str, Any], timestamp: datetime, raw: bytes | None = None) -> None:
+        object.__setattr__(self, "_data", data)
+        object.__setattr__(self, "_timestamp", timestamp)
+        object.__setattr__(self, "_raw", raw)
+
+    @classmethod
+    def from_wire(cls, data: object, raw: bytes | None = None) -> Log:
+        """Check the decoded JSON object of one log and wrap it.
+
+        Only what loses nothing is coerced (a level written as digits, an unusual spelling of a UUID, a timestamp
+        without a zone as UTC). Raises ValueError with the field that is missing or wrong.
+        """
+        if type(data) is not dict:
+            raise ValueError("a log is not a JSON object")
+        try:
+            log_id = data["id"]
+            level = data["level"]
+            message = data["message"]
+            stamp = data["timestamp"]
+        except KeyError as missing:
+            raise ValueError(f"a log has no {missing.args[0]}") from None
+        if type(log_id) is not str or not _CANONICAL_UUID(log_id):
+            data["id"] = _uuid_text(log_id, "id")
+        if type(level) is not int:
+            if not (type(level) is str and re.fullmatch(r"[+-]?\d{1,18}", level)):
+                raise ValueError("level is not a whole number")
+            data["level"] = int(level)
+        if type(message) is not str:
+            raise ValueError("message is not text")
+        if type(stamp) is not str:
+            raise ValueError("timestamp is not text")
+        for field in ("flow_run_id", "task_run_id"):
+            run = data.get(field)
+            if run is not None and not (type(run) is str and _CANONICAL_UUID(run)):
+                data[field] = _uuid_text(run, field)
+        if type(data.get("name", "")) is not str:
+            raise ValueError("name is not text")
+        try:
+            moment = parse_timestamp(stamp)
+        except ValueError:
+            raise ValueError("timestamp is not ISO 8601") from None
+        return cls(data, moment, raw)
+
+    @classmethod
+    def model_validate(cls, obj: object) -> Log:
+        """A Log from a mapping (wire types or Python types), from JSON text, or from an object with attributes."""
+        if isinstance(obj, Log):
+            return obj
+        if isinstance(obj, (str, bytes, bytearray)):
+            try:
+                return cls.from_wire(orjson.loads(obj))
+            except orjson.JSONDecodeError:
+                raise ValueError("a log is not JSON") from None
+        source = dict(obj) if isinstance(obj, Mapping) else {f: getattr(obj, f, None) for f in FIELDS}
+        source.pop("level_name", None)
+        return cls.from_wire(orjson.loads(orjson.dumps(source)))
+
+    @property
+    def id(self) -> UUID:
+        return UUID(self._data["id"])
+
+    @property
+    def id_text(self) -> str:
+        """The id as its canonical text; cheaper than ``id`` and what identity is decided by."""
+        return self._data["id"]  # type: ignore[no-any-return]
+
+    @property
+    def created(self) -> datetime | None:
+        """When the server stored it; None on logs that came live."""
+        return self._moment("created")
+
+    @property
+    def updated(self) -> datetime | None:
+        return self._moment("updated")
+
+    @property
+    def name(self) -> str:
+        """The logger's name; may be empty."""
+        return self._data.get("name", "")  # type: ignore[no-any-return]
+
+    @property
+    def level(self) -> int:
+        return self._data["level"]  # type: ignore[no-any-return]
+
+    @property
+    def level_name(self) -> str:
+        return level_name(self._data["level"])
+
+    @property
+    def message(self) -> str:
+        return self._data["message"]  # type: ignore[no-any-return]
+
+    @property
+    def timestamp(self) -> datetime:
+        """When the producer wrote it, by the producer's clock; aware, in UTC."""
+        return self._timestamp
+
+    @property
+    def flow_run_id(self) -> UUID | None:
+        return _optional_uuid(self._data, "flow_run_id")
+
+    @property
+    def task_run_id(self) -> UUID | None:
+        return _optional_uuid(self._data, "task_run_id")
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        """Fields that this version of rawlogs does not know."""
+        return {key: value for key, value in self._data.items() if key not in FIELDS}
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """The JSON object as it came, not a copy."""
+        return self._data
+
+    @property
+    def raw(self) -> bytes | None:
+        """The frame's bytes as received; None for logs that came over REST or where they were not kept."""
+        return self._raw
+
+    def _moment(self, field: str) -> datetime | None:
+        value = self._data.get(field)
+        if value is None:
+            return None
+        try:
+            return parse_timestamp(value)
+        except (ValueError, TypeError):
+            return None
+
+    def model_dump(
+        self,
+        *,
+        mode: Literal["python", "json"] | str = "python",
+        include: Iterable[str] | None = None,
+        exclude: Iterable[str] | None = None,
+        exclude_none: bool = False,
+    ) -> dict[str, Any]:
+        """All fields and ``level_name`` as a dict: UUIDs and datetimes, or with ``mode="json"`` their texts."""
+        dump: dict[str, Any] = {field: getattr(self, field) for field in FIELDS}
+        dump["level_name"] = self.level_name
+        dump.update(self.extra)
+        if include is not None:
+            wanted = set(include)
+            dump = {key: value for key, value in dump.items() if key in wanted}
+        if exclude is not None:
+            unwanted = set(exclude)
+            dump = {key: value for key, value in dump.items() if key not in unwanted}
+        if exclude_none:
+            dump = {key: value for key, value in dump.items() if value is not None}
+        if mode == "json":
+            json: dict[str, Any] = orjson.loads(orjson.dumps(dump, option=orjson.OPT_UTC_Z))
+            return json
+        return dump
+
+    def model_dump_json(self, *, indent: int | None = None, **options: Any) -> str:
+        """``model_dump`` as JSON text; ``indent`` is None (one line) or 2."""
+        option = orjson.OPT_UTC_Z | (orjson.OPT_INDENT_2 if indent else 0)
+        return orjson.dumps(self.model_dump(**options), option=option).decode()
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a Log is immutable: {name} cannot be set")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Log):
+            return NotImplemented
+        return self._data == other._data
+
+    def __hash__(self) -> int:
+        return hash(self._data["id"])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Log, (self._data, self._timestamp, self._raw))
+
+    def __repr__(self) -> str:
+        message = self.message if len(self.message) <= 60 else self.message[:57] + "..."
+        return f"<Log {self.level_name} {self._timestamp.isoformat()} {self.name!r} {message!r}>"

@@ -1,0 +1,40 @@
+"""What a stream tells about itself, beside the logs: one noun, one way to hand it out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+Kind = Literal[
+    "connected",
+    "lost",
+    "retrying",
+    "gap_opened",
+    "gap_closed",
+    "late",
+    "behind",
+    "bad_frame",
+    "live_off",
+    "history_off",
+    "progress",
+    "state",
+    "cursor",
+    "account",
+    "warning",
+]
+"""The kinds of notices; tests and readers tell them apart by these words, never by the text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One event in the life of a stream: ``text`` is for people, ``facts`` for programs."""
+
+    kind: Kind
+    text: str
+    at: datetime
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+OnNotice = Callable[[Notice], None]

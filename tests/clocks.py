@@ -1,0 +1,38 @@
+"""A clock that tests turn by hand: sleeping moves it on at once and is written down."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta, timezone
+
+
+class FakeClock:
+    """A ``rawlogs.clock.Clock`` whose time passes only by ``sleep`` and ``advance``.
+
+    ``sleeps`` holds the seconds of every sleep, in order. Each sleep gives the other tasks one turn.
+    """
+
+    def __init__(self, now: datetime = datetime(2026, 1, 1, tzinfo=timezone.utc)) -> None:
+        self._now = now
+        self._monotonic = 1000.0
+        self.sleeps: list[float] = []
+
+    def now(self) -> datetime:
+        return self._now
+
+    def monotonic(self) -> float:
+        return self._monotonic
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self._now += timedelta(seconds=seconds)
+        self._monotonic += seconds
+
+    def step(self, seconds: float) -> None:
+        """Set the wall clock on (or back), as a time server does; the monotonic clock takes no notice."""
+        self._now += timedelta(seconds=seconds)
+
+    async def sleep(self, seconds: float) -> None:
+        self.sleeps.append(seconds)
+        self.advance(seconds)
+        await asyncio.sleep(0)
