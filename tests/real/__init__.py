@@ -1,0 +1,1 @@
+"""Tests against real Prefect servers, which each test run starts and stops itself."""
