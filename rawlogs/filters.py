@@ -1,0 +1,280 @@
+"""Which logs: the server's ``LogFilter``, checked here by the server's own rules, and what is applied where.
+
+A filter that the server rejects kills the socket without a close frame (seen on 3.4.7 to 3.8.8), so nothing is sent
+that was not checked. The socket honours less than it accepts, therefore a filter is taken apart three ways: what
+the socket is asked for, what the REST list is asked for, and what is left to decide here (see ``Selection``).
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timezone
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from rawlogs.errors import ConfigError
+from rawlogs.models import Log, level_number
+from rawlogs.search import TextQuery
+
+Predicate = Callable[[Log], bool]
+
+
+def _level(value: object) -> object:
+    return level_number(value) if isinstance(value, str) else value
+
+
+def _aware(value: datetime) -> datetime:
+    return value if value.tzinfo else value.replace(tzinfo=timezone.utc)
+
+
+Level = Annotated[int, BeforeValidator(_level)]
+Moment = Annotated[datetime, AfterValidator(_aware)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LogFilterLevel(_Part):
+    """Levels by number or name, bounds inclusive. ``any_`` (exact levels) is applied here, not by the server."""
+
+    ge_: Level | None = None
+    le_: Level | None = None
+    any_: list[Level] | None = None
+
+
+class LogFilterTimestamp(_Part):
+    """A range of the logs' own timestamps, both ends inclusive; a time without a zone is UTC."""
+
+    after_: Moment | None = None
+    before_: Moment | None = None
+
+
+class LogFilterFlowRunId(_Part):
+    """Flow runs by id. An empty list matches nothing."""
+
+    any_: list[UUID] | None = None
+
+
+class LogFilterTaskRunId(_Part):
+    """Task runs by id, or logs with (``is_null_=False``) or without (``True``) a task run."""
+
+    any_: list[UUID] | None = None
+    is_null_: bool | None = None
+
+
+class LogFilterTextSearch(_Part):
+    """Prefect's search syntax over message and logger name, at most 200 characters; applied here."""
+
+    query: str = Field(max_length=200)
+
+
+class LogFilter(_Part):
+    """The filter that Prefect's API takes (``and_``: all parts must match; ``or_``: one of them)."""
+
+    operator: Literal["and_", "or_"] = "and_"
+    level: LogFilterLevel | None = None
+    timestamp: LogFilterTimestamp | None = None
+    flow_run_id: LogFilterFlowRunId | None = None
+    task_run_id: LogFilterTaskRunId | None = None
+    text: LogFilterTextSearch | None = None
+
+    @classmethod
+    def coerce(cls, value: Any) -> LogFilter:
+        """A LogFilter from one of these: None, a LogFilter, a dict, or Prefect's own ``LogFilter`` object.
+
+        Raises ConfigError that names each field which the server would reject.
+        """
+        if value is None:
+            return cls()
+        if isinstance(value, LogFilter):
+            return value
+        if hasattr(value, "model_dump"):
+            value = value.model_dump(mode="json")
+        try:
+            return cls.model_validate(value)
+        except ValidationError as error:
+            raise ConfigError(_explain(error), setting="filter", hint=_hint(error)) from None
+
+    def to_wire(self) -> dict[str, Any]:
+        """The JSON object that the server takes, without the parts that are None."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+    def matches(self, log: Log) -> bool:
+        """Whether this filter, as the REST list applies it, chooses that log."""
+        tests = [test for part in _PARTS for test in part(self)]
+        if not tests:
+            return True
+        return (any if self.operator == "or_" else all)(test(log) for test in tests)
+
+
+def _explain(error: ValidationError) -> str:
+    problems = "; ".join(
+        f"{'.'.join(str(step) for step in item['loc']) or 'filter'}: {item['msg']}"
+        for item in error.errors()[:5]
+    )
+    return f"The server would reject this filter: {problems}"
+
+
+def _hint(error: ValidationError) -> str | None:
+    unknown = {str(item["loc"][-1]) for item in error.errors() if item["type"] == "extra_forbidden"}
+    if unknown & {"name", "logger", "logger_name"}:
+        return "There is no filter on logger names on the server: use logger=... (--logger), applied here."
+    if unknown:
+        return f"Known fields: {', '.join(LogFilter.model_fields)}."
+    return None
+
+
+def _level_tests(chosen: LogFilter) -> Iterable[Predicate]:
+    if (part := chosen.level) is None:
+        return
+    low, high = part.ge_, part.le_
+    if low is not None or high is not None:
+        yield lambda log: (low is None or log.level >= low) and (high is None or log.level <= high)
+    if part.any_ is not None:
+        levels = frozenset(part.any_)
+        yield lambda log: log.level in levels
+
+
+def _timestamp_tests(chosen: LogFilter) -> Iterable[Predicate]:
+    if (part := chosen.timestamp) is None:
+        return
+    after, before = part.after_, part.before_
+    if after is not None or before is not None:
+        yield (
+            lambda log: (
+                (after is None or log.timestamp >= after) and (before is None or log.timestamp <= before)
+            )
+        )
+
+
+def _flow_run_tests(chosen: LogFilter) -> Iterable[Predicate]:
+    if (part := chosen.flow_run_id) is not None and part.any_ is not None:
+        ids = frozenset(str(run) for run in part.any_)
+        yield lambda log: log.data.get("flow_run_id") in ids
+
+
+def _task_run_tests(chosen: LogFilter) -> Iterable[Predicate]:
+    if (part := chosen.task_run_id) is None:
+        return
+    if part.any_ is not None:
+        ids = frozenset(str(run) for run in part.any_)
+        yield lambda log: log.data.get("task_run_id") in ids
+    if part.is_null_ is not None:
+        null = part.is_null_
+        yield lambda log: (log.data.get("task_run_id") is None) is null
+
+
+def _text_tests(chosen: LogFilter) -> Iterable[Predicate]:
+    if chosen.text is not None:
+        query = TextQuery.parse(chosen.text.query)
+        yield lambda log: query.matches(log.message, log.name)
+
+
+_PARTS = (_level_tests, _timestamp_tests, _flow_run_tests, _task_run_tests, _text_tests)
+
+
+class Selection:
+    """A filter and the local conditions, taken apart by who applies what.
+
+    ``wire`` is what the server is asked for, the same over the socket and over REST: level, flow runs and task
+    runs. Never a time range (clocks differ, and late logs would be thrown away), never text (the socket accepts and
+    ignores it, REST answers it with 500 on SQLite before 3.44); with ``or_`` nothing at all (the socket reads it as
+    ``and_``, and REST would or the range of a page, too). ``accepts(log)`` decides the rest here.
+    """
+
+    __slots__ = ("_tests", "after", "before", "filter", "notes", "wire")
+
+    def __init__(
+        self,
+        chosen: LogFilter,
+        *,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        loggers: Sequence[str] = (),
+    ) -> None:
+        self.filter = chosen
+        wire = chosen.to_wire()
+        for part in ("operator", "timestamp", "text"):
+            wire.pop(part, None)
+        if "level" in wire:
+            wire["level"] = _level_range(chosen.level)
+        wire = {part: value for part, value in wire.items() if value}
+        if chosen.operator == "or_":
+            wire = {}
+        self.wire: dict[str, Any] = wire
+        strict_time = chosen.timestamp if chosen.operator == "and_" else None
+        self.after = strict_time.after_ if strict_time else None
+        self.before = strict_time.before_ if strict_time else None
+        tests: list[Predicate] = []
+        if chosen.operator == "or_":
+            tests.append(chosen.matches)
+        else:
+            if chosen.level is not None and chosen.level.any_ is not None:
+                tests.extend(_level_tests(chosen))
+            tests.extend(_timestamp_tests(chosen))
+            tests.extend(_text_tests(chosen))
+        tests.extend(_local_tests(include, exclude, loggers))
+        self._tests = tuple(tests)
+        self.notes = tuple(_notes(chosen))
+
+    @property
+    def local(self) -> bool:
+        """Whether anything is decided here at all."""
+        return bool(self._tests)
+
+    def accepts(self, log: Log) -> bool:
+        return all(test(log) for test in self._tests)
+
+    def with_runs(self, runs: Iterable[UUID]) -> Selection:
+        """The same selection over these flow runs."""
+        copy = object.__new__(Selection)
+        chosen = list(runs)
+        copy.filter = self.filter.model_copy(update={"flow_run_id": LogFilterFlowRunId(any_=chosen)})
+        copy.wire = {**self.wire, "flow_run_id": {"any_": [str(run) for run in chosen]}}
+        copy.after, copy.before, copy.notes, copy._tests = self.after, self.before, self.notes, self._tests
+        return copy
+
+
+def _level_range(level: LogFilterLevel | None) -> dict[str, int]:
+    """The bounds that the server is asked for; exact levels become the range around them."""
+    assert level is not None
+    low = [bound for bound in (level.ge_, min(level.any_) if level.any_ else None) if bound is not None]
+    high = [bound for bound in (level.le_, max(level.any_) if level.any_ else None) if bound is not None]
+    return ({"ge_": max(low)} if low else {}) | ({"le_": min(high)} if high else {})
+
+
+def _local_tests(
+    include: Sequence[str], exclude: Sequence[str], loggers: Sequence[str]
+) -> Iterable[Predicate]:
+    for option, patterns, wanted in (("--include", include, True), ("--exclude", exclude, False)):
+        if patterns:
+            compiled = [_regex(pattern, option) for pattern in patterns]
+            yield lambda log, found=compiled, wanted=wanted: (  # type: ignore[misc]
+                any(regex.search(log.message) for regex in found) is wanted
+            )
+    if loggers:
+        globs = [re.compile(fnmatch.translate(pattern)) for pattern in loggers]
+        yield lambda log: any(regex.match(log.name) for regex in globs)
+
+
+def _regex(pattern: str, option: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise ConfigError(
+            f"{option}: {pattern!r} is not a regular expression: {error}", setting=option
+        ) from None
+
+
+def _notes(chosen: LogFilter) -> Iterable[str]:
+    for part in ("flow_run_id", "task_run_id"):
+        value = getattr(chosen, part)
+        if value is not None and value.any_ == []:
+            yield f"The filter's {part}.any_ is empty: it matches nothing."
+    if chosen.level is not None and chosen.level.any_ == []:
+        yield "The filter's level.any_ is empty: it matches nothing."

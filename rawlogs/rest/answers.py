@@ -1,0 +1,171 @@
+"""What an HTTP answer of the REST API means: a table, and the function that applies it. Pure.
+
+| answer | means |
+| --- | --- |
+| 2xx, JSON | Result |
+| 2xx, anything else (cut off, HTML of a proxy or of the UI) | Again |
+| 301 302 307 308 | Moved |
+| any error with ``Prefect-Maintenance: true`` | Again, not counted |
+| 403 that speaks of CSRF, to anything but a GET | TokenWanted |
+| 401, 403 | Failed (AuthError) |
+| 500 | Again, three times at most |
+| 408 425 429 502 503 504 | Again |
+| any other | Failed (HistoryError) |
+
+``Retry-After`` is the least wait before an Again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from rawlogs.errors import AuthError, HistoryError, RawlogsError
+from rawlogs.rest.hints import CSRF, NOT_PREFECT, auth_hint, quote, said, status_hint
+from rawlogs.rest.request import Asked
+from rawlogs.rest.timing import retry_after
+
+REDIRECTS = frozenset({301, 302, 307, 308})
+TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+RETRIES_OF_500 = 3
+"""A 500 that stays is a bug, not a mood (SQLite before 3.44 answers every search for text so)."""
+_LIMIT = re.compile(r"less than or equal to (\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One HTTP answer, read to its end. The names of ``headers`` are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The decoded JSON."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Worth another try, not sooner than ``floor`` seconds from now.
+
+    ``counted``: whether it uses up a retry; ``most``: how many retries at most (None: all that were granted);
+    ``at_once``: the line was cut before a byte of an answer, so a kept connection may just have been too old.
+    """
+
+    text: str
+    status: int | None = None
+    floor: float | None = None
+    body: str = ""
+    hint: str | None = None
+    counted: bool = True
+    most: int | None = None
+    at_once: bool = False
+
+    def error(self, tries: int = 1, *, transient: bool = True) -> HistoryError:
+        """What to raise when there is no other try."""
+        return HistoryError(
+            self.text if tries == 1 else f"{self.text} ({tries} tries)",
+            status=self.status,
+            retry_after=self.floor,
+            transient=transient,
+            body=self.body,
+            hint=self.hint,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A redirect to ``location``, as it was written."""
+
+    location: str
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class TokenWanted:
+    """The server wants a (new) CSRF token; ``error`` is for when there is none to be had."""
+
+    error: AuthError
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Another try cannot help."""
+
+    error: RawlogsError
+
+
+Answer = Result | Again | Moved | TokenWanted | Failed
+
+
+def judge(asked: Asked, reply: Reply, now: datetime) -> Answer:
+    """What the answer means. ``now`` is the server's time, as well as it is known."""
+    status = reply.status
+    if 200 <= status < 300:
+        return _success(asked, reply)
+    if status in REDIRECTS and "location" in reply.headers:
+        return Moved(reply.headers["location"], status)
+    words = said(reply.body, asked.secrets)
+    short = words[:200]
+    text = f"{asked} was answered with HTTP {status}" + (f": {words[:80]}" if words else "")
+    floor = retry_after(reply.headers.get("retry-after"), now)
+    if reply.headers.get("prefect-maintenance", "").lower() == "true":
+        return Again(f"{text} (maintenance)", status, floor, short, counted=False)
+    if status in (401, 403):
+        if status == 403 and asked.method != "GET" and _is_csrf(words):
+            return TokenWanted(AuthError(text, reason=short, code=status, hint=CSRF))
+        return Failed(AuthError(text, reason=short, code=status, hint=auth_hint(asked, status)))
+    hint = status_hint(status, words, reply.body)
+    if status in TRANSIENT:
+        return Again(text, status, floor, short, hint, most=RETRIES_OF_500 if status == 500 else None)
+    return Failed(HistoryError(text, status=status, body=words, hint=hint))
+
+
+def _is_csrf(words: str) -> bool:
+    return "csrf" in words.lower() or words == "Missing client identifier."
+
+
+def _success(asked: Asked, reply: Reply) -> Result | Again:
+    if reply.status in (204, 205):
+        return Result(None)
+    try:
+        return Result(decode(reply.body))
+    except ValueError:
+        quoted = quote(reply.body, asked.secrets)
+    what = f"is not JSON: {quoted}" if quoted else "is empty"
+    html = reply.body.lstrip()[:1] == b"<"
+    return Again(
+        f"The answer to {asked} {what}", reply.status, body=quoted, hint=NOT_PREFECT if html else None
+    )
+
+
+def decode(body: bytes) -> Any:
+    """JSON, also with what orjson refuses and others write: NaN (null), lone surrogates (replaced).
+
+    Raises ValueError.
+    """
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        import json
+
+        try:
+            data = json.loads(body.decode("utf-8"), parse_constant=lambda _: None)
+            return orjson.loads(json.dumps(data, ensure_ascii=False).encode("utf-8", "replace"))
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
+
+
+def page_limit(error: HistoryError) -> int | None:
+    """The page size that a 422 names as the highest; None where the error is about something else."""
+    found = _LIMIT.search(f"{error.text} {error.body}") if error.status == 422 else None
+    return max(int(found[1]), 1) if found else None

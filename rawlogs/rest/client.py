@@ -1,0 +1,271 @@
+"""One API's REST side: headers, CSRF, retries, redirects. What an answer means is decided in ``answers``."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin, urlsplit
+
+import orjson
+
+from rawlogs.clock import Clock, SystemClock
+from rawlogs.errors import ConfigError, HistoryError, RedirectRefused
+from rawlogs.notices import Kind, Notice, OnNotice
+from rawlogs.rest.answers import Again, Answer, Failed, Moved, Reply, Result, TokenWanted, judge
+from rawlogs.rest.hints import quote
+from rawlogs.rest.request import Asked, Csrf, credentials, fixed_headers
+from rawlogs.rest.timing import delay, skew
+from rawlogs.urls import same_origin
+
+if TYPE_CHECKING:
+    import ssl
+
+    import httpx
+
+    from rawlogs.settings import Settings
+
+CONNECT_TIMEOUT = 10.0
+MAX_BODY = 1 << 30
+"""A page of 200 logs may be large (messages of 20 MB were seen): answers are refused only beyond 1 GiB."""
+MAX_REDIRECTS = 5
+
+
+class RestClient:
+    """The REST API at ``settings.api_url``; httpx is loaded at the first request.
+
+    ``timeout`` is how many seconds the peer may be silent (connecting has 10 at most). ``retries`` is how
+    often a request is repeated; a request must therefore bear it, as all that only read do. ``on_request`` is
+    called before each HTTP request, repeated ones included.
+
+    ``requests`` counts them. ``skew`` is how many seconds the server's clock is ahead of ours, by its last
+    Date header; 0.0 while that is unknown or at most 2.
+
+    May be used by several tasks of one event loop at once.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Clock | None = None,
+        rng: random.Random | None = None,
+        timeout: float = 60.0,
+        retries: int = 5,
+        on_notice: OnNotice | None = None,
+        on_request: Callable[[], None] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._clock: Clock = clock or SystemClock()
+        self._rng = rng or random.Random()
+        self._timeout = timeout
+        self._retries = retries
+        self._on_notice = on_notice
+        self._on_request = on_request
+        self._http: httpx.AsyncClient | None = None
+        self._answered = False
+        self._told_redirect = False
+        self._csrf = Csrf()
+        self._ask = partial(
+            Asked, credentials=credentials(settings), cloud=settings.is_cloud, secrets=settings.secrets()
+        )
+        self.requests = 0
+        self.skew = 0.0
+
+    async def __aenter__(self) -> RestClient:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections. A later request would open new ones."""
+        if self._http is not None:
+            http, self._http = self._http, None
+            await http.aclose()
+
+    async def get(self, path: str, *, retries: int | None = None) -> Any:
+        """The decoded JSON at a path that begins with a slash. ``retries=0`` tries once.
+
+        Raises HistoryError (``status`` is the HTTP status, None where no answer came), AuthError (``code``
+        is 401 or 403), RedirectRefused, CertificateError, and ConfigError for a proxy, a CA file or a header
+        that cannot be used.
+        """
+        return await self._call("GET", path, None, retries)
+
+    async def post(self, path: str, body: Mapping[str, Any], *, retries: int | None = None) -> Any:
+        """The decoded JSON that answers this JSON body; otherwise as ``get``."""
+        return await self._call("POST", path, orjson.dumps(body), retries)
+
+    def server_now(self) -> datetime:
+        """What the server's clock says, as far as it is known; aware, in UTC."""
+        return self._clock.now() + timedelta(seconds=self.skew)
+
+    async def _call(self, method: str, path: str, content: bytes | None, retries: int | None) -> Any:
+        granted = self._retries if retries is None else retries
+        url = self._settings.api_url + path
+        tries = waits = failures = hops = renewals = 0
+        spare = True
+        while True:
+            token = self._csrf.token
+            asked = self._ask(method, url)
+            answer = await self._attempt(asked, content)
+            tries += 1
+            if isinstance(answer, Result):
+                return answer.value
+            if isinstance(answer, Failed):
+                raise answer.error
+            if isinstance(answer, Moved):
+                hops += 1
+                url = self._followed(asked, answer, hops)
+                continue
+            if isinstance(answer, TokenWanted):
+                # Once for the first token, once for one that expired or was replaced meanwhile.
+                renewals += 1
+                if renewals > 2 or not await self._renew(token, granted):
+                    raise answer.error
+                continue
+            if answer.at_once and spare and self._answered:
+                spare = False
+                continue
+            failures += answer.counted
+            most = granted if answer.most is None else min(granted, answer.most)
+            if granted == 0 or failures > most:
+                raise answer.error(tries)
+            seconds = delay(waits, answer.floor, self._rng)
+            waits += 1
+            self._tell_retry(answer, failures, most, seconds)
+            await self._clock.sleep(seconds)
+
+    async def _attempt(self, asked: Asked, content: bytes | None) -> Answer:
+        http = self._open()
+        from rawlogs.rest.failures import FOREIGN, failure
+
+        self.requests += 1
+        if self._on_request is not None:
+            self._on_request()
+        headers = {} if content is None else {"Content-Type": "application/json", **self._csrf.headers()}
+        began = self._clock.monotonic()
+        try:
+            async with http.stream(asked.method, asked.url, content=content, headers=headers) as response:
+                self._measure(response.headers.get("Date"), self._clock.monotonic() - began)
+                body = await _read(response)
+        except FOREIGN as exc:
+            return failure(exc, asked, proxy=self._settings.proxy, answered=self._answered)
+        self._answered = True
+        if body is None:
+            return Failed(HistoryError(f"The answer to {asked} is larger than {MAX_BODY >> 20} MiB"))
+        names = {name.lower(): value for name, value in response.headers.items()}
+        return judge(asked, Reply(response.status_code, names, body), self.server_now())
+
+    def _measure(self, date: str | None, elapsed: float) -> None:
+        found = skew(date, self._clock.now(), elapsed)
+        if found is not None:
+            self.skew = found
+
+    def _followed(self, asked: Asked, moved: Moved, hops: int) -> str:
+        """The URL to go on with, which is never one that would be handed the key from outside this origin."""
+        try:
+            url = urljoin(asked.url, moved.location)
+            place = urlsplit(url).netloc
+        except ValueError:
+            raise HistoryError(f"{asked.url} redirects to no URL", status=moved.status) from None
+        if "@" in place or not same_origin(asked.url, url):
+            shown = quote(f"{urlsplit(url).scheme}://{place.rpartition('@')[2]}")
+            raise RedirectRefused(
+                f"{asked.url} redirects to {shown}, which would be handed the key",
+                status=moved.status,
+                url=asked.url,
+                location=moved.location,
+                hint="If the API has moved there, name it in PREFECT_API_URL.",
+            )
+        if hops > MAX_REDIRECTS:
+            raise HistoryError(f"{asked.url} redirects in a loop", status=moved.status)
+        if not self._told_redirect:
+            self._told_redirect = True
+            self._tell("warning", f"{asked.url} redirects to {quote(url)}", url=url, status=moved.status)
+        return url
+
+    async def _renew(self, used: str | None, retries: int) -> bool:
+        """Fetch a CSRF token, unless another task has since ``used`` was read; whether there is one now."""
+        async with self._csrf.lock:
+            if self._csrf.token != used:
+                return True
+            self._csrf.token = None
+            try:
+                answer = await self._call("GET", self._csrf.path, None, retries)
+            except HistoryError as error:
+                if error.status != 422:
+                    raise
+                return False  # its protection is off, so somebody else refused
+            token = answer.get("token") if isinstance(answer, dict) else None
+            self._csrf.token = token if isinstance(token, str) and token else None
+            return self._csrf.token is not None
+
+    def _tell_retry(self, answer: Again, failures: int, most: int, seconds: float) -> None:
+        which = f"retry {failures} of {most}" if answer.counted else "retry"
+        self._tell(
+            "retrying",
+            f"{answer.text}; {which} in {seconds:.1f} s",
+            what="rest",
+            status=answer.status,
+            attempt=failures,
+            of=most,
+            delay=seconds,
+        )
+
+    def _tell(self, kind: Kind, text: str, **facts: Any) -> None:
+        if self._on_notice is not None:
+            self._on_notice(Notice(kind, text, self._clock.now(), facts))
+
+    def _open(self) -> httpx.AsyncClient:
+        if self._http is None:
+            import httpx
+
+            try:
+                self._http = httpx.AsyncClient(
+                    headers=fixed_headers(self._settings),
+                    verify=self._settings.ssl_context() or _no_tls(),
+                    proxy=self._settings.proxy,
+                    trust_env=False,
+                    follow_redirects=False,
+                    timeout=httpx.Timeout(self._timeout, connect=min(self._timeout, CONNECT_TIMEOUT)),
+                    # Servers close idle connections sooner; httpx sees that before it uses one again.
+                    limits=httpx.Limits(max_connections=10, keepalive_expiry=60.0),
+                )
+            except (ImportError, ValueError, httpx.InvalidURL):
+                # Chained to nothing: the library's text may quote the proxy with its credentials.
+                problem = True
+            else:
+                problem = False
+            if problem:
+                raise ConfigError(
+                    "The proxy cannot be used for REST requests",
+                    setting=self._settings.proxy_origin,
+                    hint="It is http://host:port or https://host:port; socks5:// needs the package socksio.",
+                )
+        assert self._http is not None
+        return self._http
+
+    def __repr__(self) -> str:
+        return f"<RestClient {self._settings.api_url} requests={self.requests}>"
+
+
+async def _read(response: httpx.Response) -> bytes | None:
+    """The body, unpacked; None where it is too large."""
+    chunks, size = [], 0
+    async for chunk in response.aiter_bytes():
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > MAX_BODY:
+            return None
+    return b"".join(chunks)
+
+
+def _no_tls() -> ssl.SSLContext:
+    """For plain http: trusts nobody, and spares loading a CA bundle for nothing."""
+    import ssl
+
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -1,0 +1,108 @@
+"""What a user can do about an HTTP answer: tables of hints, and what the answer itself says. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from rawlogs.rest.request import Asked, Credentials
+
+BASE_PATH = (
+    "No Prefect API at this path: PREFECT_API_URL goes up to and including /api (or the base path that the "
+    "server was given)."
+)
+NOT_PREFECT = (
+    "Something other than a Prefect API answered: a login page, a proxy, or the UI (does PREFECT_API_URL "
+    "lack the /api at its end?)."
+)
+STATUS = {
+    405: BASE_PATH,
+    407: "Put the proxy's credentials into HTTPS_PROXY or HTTP_PROXY (http://user:password@host:port).",
+    429: "The API's rate limit is used up; on Prefect Cloud the whole account shares it.",
+    502: "The proxy in front could not reach the Prefect server.",
+    503: "The server, or the proxy in front of it, is not ready.",
+    504: "The proxy in front got no answer from the Prefect server.",
+}
+_CUSTOM = "The Authorization header was the one of PREFECT_CLIENT_CUSTOM_HEADERS, which wins over all else."
+_FORBIDDEN = (
+    "Prefect itself answers so only for CSRF: a proxy in front of it seems to refuse. Headers for it go into "
+    "PREFECT_CLIENT_CUSTOM_HEADERS."
+)
+_SERVER: dict[Credentials, str] = {
+    "none": "Set PREFECT_API_AUTH_STRING to the server's user:password.",
+    "basic": "PREFECT_API_AUTH_STRING is not what the server was started with "
+    "(PREFECT_SERVER_API_AUTH_STRING).",
+    "bearer": "A self-hosted server takes Basic, and PREFECT_API_KEY was sent as Bearer: set "
+    "PREFECT_API_AUTH_STRING to the server's user:password.",
+}
+_CLOUD: dict[Credentials, str] = {
+    "none": "Set PREFECT_API_KEY to an API key of this account.",
+    "basic": "Prefect Cloud takes the API key, but PREFECT_API_AUTH_STRING is set and wins over "
+    "PREFECT_API_KEY: unset it.",
+    "bearer": "PREFECT_API_KEY was not accepted: has it expired, or is it another account's?",
+}
+_CLOUD_FORBIDDEN = (
+    "The key may not read this workspace: check the workspace in PREFECT_API_URL and the key's role."
+)
+CSRF = "The server asks for a CSRF token, and did not take the one that it gave (or gave none)."
+LONGEST = 2000
+
+
+def auth_hint(asked: Asked, status: int) -> str:
+    """What to set after a 401 or 403, by what was sent to whom."""
+    if asked.credentials == "custom":
+        return _CUSTOM
+    if not asked.cloud:
+        return _SERVER[asked.credentials] if status == 401 else _FORBIDDEN
+    if status == 403 and asked.credentials == "bearer":
+        return _CLOUD_FORBIDDEN
+    return _CLOUD[asked.credentials]
+
+
+def status_hint(status: int, words: str, body: bytes) -> str | None:
+    """What to check after any other status; None where its own text has to do."""
+    if status == 404 and words not in ("", "Not Found"):
+        # An API that knows the path says in JSON what it did not find.
+        return None if body.lstrip()[:1] == b"{" else NOT_PREFECT
+    return BASE_PATH if status == 404 else STATUS.get(status)
+
+
+def said(body: bytes, secrets: tuple[str, ...]) -> str:
+    """What an error's body says, on one line, in any of the shapes that Prefect answers with; no secrets."""
+    try:
+        data = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        data = None
+    words = _words(data) if isinstance(data, dict) else ""
+    return quote(words or body, secrets, LONGEST)
+
+
+def _words(data: dict[str, Any]) -> str:
+    head = data.get("detail") or data.get("exception_message") or ""
+    details = head if isinstance(head, list) else data.get("exception_detail")
+    parts = [] if isinstance(head, list) else [str(head)]
+    if isinstance(details, list):
+        parts += [_complaint(item) for item in details[:5]]
+    elif details:
+        parts.append(str(details))
+    return " ".join(parts)
+
+
+def _complaint(item: object) -> str:
+    """One entry of a validator's list: where, and what."""
+    if not isinstance(item, dict):
+        return str(item)
+    where = item.get("loc")
+    place = ".".join(str(step) for step in where) if isinstance(where, list) else ""
+    return f"{place}: {item.get('msg')};"
+
+
+def quote(text: bytes | str, secrets: tuple[str, ...] = (), limit: int = 80) -> str:
+    """The beginning of a foreign text, printable, on one line, without the secrets that servers echo."""
+    text = text[: 8 * LONGEST]
+    line = text.decode("utf-8", "backslashreplace") if isinstance(text, bytes) else text
+    for secret in secrets:
+        line = line.replace(secret, "***")
+    line = " ".join(line.split())[:limit]
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)[:limit]

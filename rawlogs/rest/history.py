@@ -1,0 +1,142 @@
+"""The REST list of logs, page by page, by time. It knows pages; which range to list is the window's decision.
+
+Prefect sorts by timestamp alone, so equal timestamps have no promised order, and rows come and go while pages are
+read. A page therefore begins at the last timestamp of the page before (inclusive) and skips, by offset, the rows of
+that one timestamp that were read, except the last: that row must come again. Where it does not, or a row comes twice,
+something moved, and that one timestamp is read on its own until as many rows are known as a whole pass shows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
+from typing import Any, Protocol
+
+from rawlogs.errors import HistoryError
+from rawlogs.models import BEGINNING, END, MICROSECOND, Log
+
+DEFAULT_PAGE = 200
+"""Prefect's default and maximum (PREFECT_SERVER_API_DEFAULT_LIMIT); a server with a lower one says so with 422."""
+PASSES = 50
+_LIMIT_TEXT = re.compile(r"less than or equal to (\d+)")
+
+
+class Poster(Protocol):
+    """What a history needs of the REST client."""
+
+    async def post(self, path: str, body: Mapping[str, Any]) -> Any: ...
+
+
+class History:
+    """``POST /logs/filter`` of one API."""
+
+    def __init__(self, rest: Poster, *, page: int = DEFAULT_PAGE) -> None:
+        self._rest = rest
+        self.page = page
+
+    async def pages(
+        self,
+        wire: Mapping[str, Any],
+        after: datetime,
+        before: datetime,
+        *,
+        newest_first: bool = False,
+        confirm: bool = False,
+    ) -> AsyncIterator[list[Log]]:
+        """All rows stamped from ``after`` to ``before`` (both inclusive), in order, each once.
+
+        ``confirm`` reads once more behind a short last page. Raises HistoryError, AuthError, RedirectRefused.
+        """
+        step = -MICROSECOND if newest_first else MICROSECOND
+        stamp = before if newest_first else after
+        known: dict[str, None] = {}  # what was read of this timestamp
+        anchor: str | None = None  # the last of them, which must come again
+        while after <= stamp <= before:
+            low, high = (after, stamp) if newest_first else (stamp, before)
+            rows = await self._read(wire, low, high, max(len(known) - 1, 0), newest_first)
+            full = len(rows) == self.page
+            moved = anchor is not None and (not rows or rows[0].id_text != anchor)
+            rows = rows if anchor is None else rows[1:]
+            if moved or any(row.id_text in known for row in rows):
+                async for page in self._one_timestamp(wire, stamp, known):
+                    yield page
+                stamp, known, anchor = stamp + step, {}, None
+                continue
+            if rows:
+                yield rows
+            if not rows or not (full or confirm):
+                return
+            if rows[-1].timestamp != stamp:
+                stamp, known = rows[-1].timestamp, {}
+            known.update((row.id_text, None) for row in rows if row.timestamp == stamp)
+            anchor = rows[-1].id_text
+
+    async def _one_timestamp(
+        self, wire: Mapping[str, Any], stamp: datetime, known: dict[str, None]
+    ) -> AsyncIterator[list[Log]]:
+        """The rows of one timestamp that are not among ``known``, whatever order each request shows them in."""
+        for _ in range(PASSES):
+            total = 0
+            while True:
+                rows = await self._read(wire, stamp, stamp, total, False)
+                total += len(rows)
+                if new := [row for row in rows if row.id_text not in known]:
+                    known.update((row.id_text, None) for row in new)
+                    yield new
+                if len(rows) < self.page:
+                    break
+            if len(known) >= total:
+                return
+        raise HistoryError(
+            f"The {total} logs stamped {stamp.isoformat()} come in another order with every request",
+            transient=True,
+        )
+
+    async def beyond(self, wire: Mapping[str, Any], after: datetime, before: datetime, rows: int) -> int:
+        """How many more than ``rows`` rows there are in that range: -1 for fewer, and at most a page."""
+        offset = max(rows - 1, 0)
+        found = len(await self._read(wire, after, before, offset, False))
+        return found - (1 if rows else 0)
+
+    async def _read(
+        self, wire: Mapping[str, Any], after: datetime, before: datetime, offset: int, newest_first: bool
+    ) -> list[Log]:
+        sort = "TIMESTAMP_DESC" if newest_first else "TIMESTAMP_ASC"
+        stamps = {}
+        if after > BEGINNING:
+            stamps["after_"] = after.isoformat()
+        if before < END:
+            stamps["before_"] = before.isoformat()
+        while True:
+            body = {
+                "logs": {**wire, "timestamp": stamps},
+                "sort": sort,
+                "limit": self.page,
+                "offset": offset,
+            }
+            try:
+                return [_row(row) for row in _rows(await self._rest.post("/logs/filter", body))]
+            except HistoryError as error:
+                if (lower := _allowed(error)) is None or lower >= self.page:
+                    raise
+                self.page = lower
+
+
+def _rows(answer: Any) -> list[Any]:
+    if type(answer) is not list:
+        raise HistoryError("The log list is not a JSON list", transient=True)
+    return answer
+
+
+def _row(row: Any) -> Log:
+    try:
+        return Log.from_wire(row)
+    except ValueError as error:
+        raise HistoryError(f"A row of the log list cannot be read: {error}", transient=True) from None
+
+
+def _allowed(error: HistoryError) -> int | None:
+    """The page size that a 422 names; None where it is about something else."""
+    found = _LIMIT_TEXT.search(f"{error.text} {error.body}") if error.status == 422 else None
+    return max(int(found[1]), 1) if found else None

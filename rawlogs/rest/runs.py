@@ -1,0 +1,259 @@
+"""Flow runs: one by its id, or all of a name, flow, deployment, tag or parent. No state is watched here."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import datetime, timedelta, timezone
+from typing import Any, Protocol
+from urllib.parse import quote
+from uuid import UUID
+
+from rawlogs.errors import ConfigError, HistoryError
+from rawlogs.rest.answers import page_limit
+from rawlogs.rest.flow_run import TERMINAL, FlowRun, as_uuid, uuid_field
+
+__all__ = ["TERMINAL", "FlowRun", "Runs"]
+
+IDS_A_REQUEST = 200
+LATE = timedelta(minutes=1)
+"""Logs may be stamped after their run's end (by 0.37 s on 3.8.8): runs count as going on this much longer."""
+
+
+class Api(Protocol):
+    """What this needs of the REST client."""
+
+    async def get(self, path: str) -> Any: ...
+
+    async def post(self, path: str, body: Mapping[str, Any]) -> Any: ...
+
+
+class Runs:
+    """The flow runs of one API. Lists are whole, newest first.
+
+    ``states`` keeps the runs whose state type is one of these ("RUNNING"). ``since`` leaves out the runs that
+    had ended by then; a run that has not ended is never left out by it. Everything raises what the REST
+    client does: HistoryError, AuthError, RedirectRefused.
+    """
+
+    def __init__(self, rest: Api) -> None:
+        self._rest = rest
+        self._page = 200
+
+    async def read(self, run_id: UUID | str) -> FlowRun:
+        """One run. HistoryError with status 404 where there is none; ConfigError for an id that is none."""
+        run = _id(run_id, "flow run")
+        return _flow_run(await self._get(f"/flow_runs/{run}", f"There is no flow run with the id {run}"))
+
+    async def task_run(self, task_run_id: UUID | str) -> UUID | None:
+        """The flow run of a task run; None for a task that ran outside of a flow. Raises as ``read``."""
+        run = _id(task_run_id, "task run")
+        data = await self._get(f"/task_runs/{run}", f"There is no task run with the id {run}")
+        try:
+            return uuid_field(data if isinstance(data, dict) else {}, "flow_run_id")
+        except ValueError as error:
+            raise HistoryError(f"The task run {run} cannot be read: {error}", transient=True) from None
+
+    async def find(self, names_or_ids: Iterable[UUID | str]) -> list[FlowRun]:
+        """The runs with these ids or exact names, in this order; every run of a name, as names may repeat.
+
+        Raises ConfigError for a name that no run has; for an id otherwise as ``read``.
+        """
+        found: dict[UUID, FlowRun] = {}
+        for text in names_or_ids:
+            if (run_id := as_uuid(text)) is not None:
+                runs = [await self.read(run_id)]
+            elif not (runs := await self.by_name(str(text))):
+                raise ConfigError(
+                    f"There is no flow run with the id or name {str(text)!r}",
+                    setting="RUN",
+                    hint="A run is given by its id, its whole name, or the URL of its page.",
+                )
+            found.update((run.id, run) for run in runs)
+        return list(found.values())
+
+    async def by_name(
+        self, name: str, *, states: Collection[str] | None = None, since: datetime | None = None
+    ) -> list[FlowRun]:
+        """All runs of exactly that name; names may repeat."""
+        return await self._list({"name": {"any_": [name]}}, states, since)
+
+    async def by_ids(self, run_ids: Iterable[UUID]) -> list[FlowRun]:
+        """The runs with these ids; one that is gone is left out."""
+        found: list[FlowRun] = []
+        for some in _chunks(str(run_id) for run_id in run_ids):
+            found += await self._list({"id": {"any_": some}}, None, None)
+        return _newest_first(found)
+
+    async def by_tag(
+        self, tag: str, *, states: Collection[str] | None = None, since: datetime | None = None
+    ) -> list[FlowRun]:
+        """All runs with that tag."""
+        return await self._list({"tags": {"all_": [tag]}}, states, since)
+
+    async def children(
+        self,
+        parent_ids: Iterable[UUID],
+        *,
+        states: Collection[str] | None = None,
+        since: datetime | None = None,
+    ) -> list[FlowRun]:
+        """The subflow runs that these runs started themselves: one level of the tree."""
+        found: list[FlowRun] = []
+        for some in _chunks(str(parent) for parent in parent_ids):
+            found += await self._list({"parent_flow_run_id": {"any_": some}}, states, since)
+        return _newest_first(found)
+
+    async def by_flow(
+        self, name: str, *, states: Collection[str] | None = None, since: datetime | None = None
+    ) -> list[FlowRun]:
+        """All runs of the flow of that name. ConfigError, with names like it, where there is no such flow."""
+        flow = {"flows": {"name": {"any_": [name]}}}
+        runs = await self._list({}, states, since, flow)
+        if not runs and not await self._rows("/flows/filter", {**flow, "limit": 1}):
+            names = [str(row.get("name")) for row in await self._rows("/flows/filter", {"sort": "NAME_ASC"})]
+            raise ConfigError(f"There is no flow {name!r}", setting="--flow", hint=_near(name, names))
+        return runs
+
+    async def by_deployment(
+        self,
+        deployment: UUID | str,
+        *,
+        states: Collection[str] | None = None,
+        since: datetime | None = None,
+    ) -> list[FlowRun]:
+        """All runs of a deployment, given by its id or as FLOW/DEPLOYMENT. ConfigError as ``deployment``."""
+        found = as_uuid(deployment) or await self.deployment(str(deployment))
+        return await self._list({"deployment_id": {"any_": [str(found)]}}, states, since)
+
+    async def deployment(self, name: str) -> UUID:
+        """The id of the deployment FLOW/DEPLOYMENT. ConfigError, with names like it, where there is none."""
+        flow, slash, own_name = name.partition("/")
+        if slash and flow and own_name:
+            try:
+                data = await self._rest.get(f"/deployments/name/{quote(flow, '')}/{quote(own_name, '')}")
+            except HistoryError as error:
+                if not _missing(error):
+                    raise
+            else:
+                found = as_uuid(data.get("id")) if isinstance(data, dict) else None
+                if found is None:
+                    raise HistoryError(f"The deployment {name!r} cannot be read", transient=True)
+                return found
+        raise ConfigError(
+            f"There is no deployment {name!r}",
+            setting="--deployment",
+            hint=_near(name, await self._deployment_names()) or "It is written FLOW/DEPLOYMENT.",
+        )
+
+    async def _deployment_names(self) -> list[str]:
+        """One page of what there is, as FLOW/DEPLOYMENT: enough for a hint."""
+        rows = await self._rows("/deployments/filter", {"sort": "NAME_ASC"})
+        ids = sorted({str(row.get("flow_id")) for row in rows})
+        flows = await self._rows("/flows/filter", {"flows": {"id": {"any_": ids}}}) if ids else []
+        names = {flow.get("id"): flow.get("name") for flow in flows}
+        return [f"{names.get(row.get('flow_id'))}/{row.get('name')}" for row in rows]
+
+    async def _get(self, path: str, missing: str) -> Any:
+        try:
+            return await self._rest.get(path)
+        except HistoryError as error:
+            if not _missing(error):
+                raise
+            raise HistoryError(
+                missing, status=404, body=error.body, hint="Is it one of the API in PREFECT_API_URL?"
+            ) from None
+
+    async def _list(
+        self,
+        wanted: Mapping[str, Any],
+        states: Collection[str] | None,
+        since: datetime | None,
+        others: Mapping[str, Any] | None = None,
+    ) -> list[FlowRun]:
+        chosen = dict(wanted)
+        if states is not None:
+            chosen["state"] = {"type": {"any_": sorted(states)}}
+        ends: list[dict[str, Any]] = [{}]
+        if since is not None:
+            # The server knows no "or" here. In this order a run that ends meanwhile is in the second list.
+            after = (since - LATE).isoformat()
+            ends = [{"end_time": {"is_null_": True}}, {"end_time": {"after_": after}}]
+        found: list[FlowRun] = []
+        for end in ends:
+            body = {**(others or {}), "flow_runs": {**chosen, **end}}
+            found += [_flow_run(row) for row in await self._all("/flow_runs/filter", body)]
+        return _newest_first(found)
+
+    async def _all(self, path: str, body: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Every row.
+
+        Pages overlap by one row. Where that one is missing, rows before it have gone (a run left the state
+        that was asked for) and others have moved up unseen: then it goes back a page.
+        """
+        found: dict[Any, dict[str, Any]] = {}
+        offset = 0
+        while True:
+            rows = await self._rows(path, {**body, "sort": "ID_DESC", "offset": offset})
+            overlap = 1 if self._page > 1 else 0
+            if offset and overlap and (not rows or rows[0].get("id") not in found):
+                offset = max(0, offset - self._page + overlap)
+                continue
+            found.update((row.get("id"), row) for row in rows)
+            if len(rows) < self._page:
+                return list(found.values())
+            offset += len(rows) - overlap
+
+    async def _rows(self, path: str, body: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """One page, as large as the server allows."""
+        while True:
+            try:
+                rows = await self._rest.post(path, {"limit": self._page, **body})
+            except HistoryError as error:
+                allowed = page_limit(error)
+                if allowed is None or allowed >= self._page:
+                    raise
+                self._page = allowed
+                continue
+            if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+                raise HistoryError(f"The answer of {path} is not a list of objects", transient=True)
+            return rows
+
+
+def _missing(error: HistoryError) -> bool:
+    """Whether the API knows the path but not the thing; a 404 for the path itself carries a hint."""
+    return error.status == 404 and error.hint is None
+
+
+def _flow_run(data: object) -> FlowRun:
+    try:
+        return FlowRun.from_wire(data)
+    except ValueError as error:
+        raise HistoryError(f"A flow run cannot be read: {error}", transient=True) from None
+
+
+def _newest_first(runs: Iterable[FlowRun]) -> list[FlowRun]:
+    unborn = datetime.max.replace(tzinfo=timezone.utc)
+    unique = {run.id: run for run in runs}.values()
+    return sorted(unique, key=lambda run: (run.began or unborn, run.id), reverse=True)
+
+
+def _near(name: str, names: Iterable[str]) -> str | None:
+    """A hint with up to three names that resemble this one."""
+    spelled = {other.casefold(): other for other in names}
+    found = difflib.get_close_matches(name.casefold(), spelled, 3, 0.5)
+    found += [other for other in spelled if other not in found and name.casefold() in other][:3]
+    return f"Did you mean {' or '.join(repr(spelled[other]) for other in found[:3])}?" if found else None
+
+
+def _chunks(items: Iterable[str]) -> Iterator[list[str]]:
+    rest = list(dict.fromkeys(items))
+    for start in range(0, len(rest), IDS_A_REQUEST):
+        yield rest[start : start + IDS_A_REQUEST]
+
+
+def _id(value: UUID | str, what: str) -> UUID:
+    found = as_uuid(value)
+    if found is None:
+        raise ConfigError(f"{str(value)!r} is not the id of a {what}", setting="RUN")
+    return found

@@ -1,0 +1,381 @@
+"""What the REST side makes of answers, dates and foreign exceptions: tables."""
+
+from __future__ import annotations
+
+import random
+import socket
+import ssl
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rawlogs.errors import AuthError, HistoryError
+from rawlogs.rest.answers import (
+    Again,
+    Answer,
+    Failed,
+    Moved,
+    Reply,
+    Result,
+    TokenWanted,
+    decode,
+    judge,
+    page_limit,
+)
+from rawlogs.rest.failures import failure, place
+from rawlogs.rest.hints import auth_hint, quote, said
+from rawlogs.rest.request import Asked, Credentials
+from rawlogs.rest.timing import delay, http_date, retry_after, skew
+
+NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
+GET = Asked("GET", "http://h:4200/api/x")
+POST = Asked("POST", "http://h:4200/api/logs/filter")
+
+
+def judged(status: int, body: Any = b"", asked: Asked = POST, **headers: str) -> Answer:
+    content = body if isinstance(body, bytes) else orjson.dumps(body)
+    return judge(asked, Reply(status, {k.replace("_", "-"): v for k, v in headers.items()}, content), NOW)
+
+
+def failed(answer: Answer) -> Any:
+    assert isinstance(answer, Failed)
+    return answer.error
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "headers", "kind"),
+    [
+        (200, {"a": 1}, {}, Result),
+        (201, None, {}, Result),
+        (204, b"", {}, Result),
+        (200, b"", {}, Again),
+        (200, b"<html>", {}, Again),
+        (301, b"", {"location": "/x"}, Moved),
+        (302, b"", {"location": "/x"}, Moved),
+        (307, b"", {"location": "/x"}, Moved),
+        (308, b"", {"location": "/x"}, Moved),
+        (303, b"", {"location": "/x"}, Failed),
+        (304, b"", {"location": "/x"}, Failed),
+        (307, b"", {}, Failed),
+        (400, b"", {}, Failed),
+        (401, b"", {}, Failed),
+        (403, b"", {}, Failed),
+        (403, {"detail": "Missing CSRF token."}, {}, TokenWanted),
+        (403, {"detail": "Missing client identifier."}, {}, TokenWanted),
+        (403, {"detail": "Invalid CSRF token or client identifier."}, {}, TokenWanted),
+        (404, b"", {}, Failed),
+        (405, b"", {}, Failed),
+        (407, b"", {}, Failed),
+        (408, b"", {}, Again),
+        (410, b"", {}, Failed),
+        (422, b"", {}, Failed),
+        (425, b"", {}, Again),
+        (429, b"", {}, Again),
+        (500, b"", {}, Again),
+        (501, b"", {}, Failed),
+        (502, b"", {}, Again),
+        (503, b"", {}, Again),
+        (504, b"", {}, Again),
+        (401, b"", {"prefect_maintenance": "true"}, Again),
+        (404, b"", {"prefect_maintenance": "True"}, Again),
+        (404, b"", {"prefect_maintenance": "false"}, Failed),
+    ],
+)
+def test_every_status_has_one_meaning(status: int, body: Any, headers: dict[str, str], kind: type) -> None:
+    assert type(judged(status, body, **headers)) is kind
+
+
+def test_a_csrf_answer_to_a_get_is_a_plain_refusal() -> None:
+    assert isinstance(failed(judged(403, {"detail": "Missing CSRF token."}, GET)), AuthError)
+
+
+def test_a_500_is_the_only_one_with_a_limit_of_its_own() -> None:
+    limits = {status: judged(status).most for status in (408, 425, 429, 500, 502, 503, 504)}  # type: ignore[union-attr]
+    assert limits == {408: None, 425: None, 429: None, 500: 3, 502: None, 503: None, 504: None}
+
+
+def test_maintenance_is_the_only_one_that_does_not_count() -> None:
+    assert judged(503, prefect_maintenance="true") == Again(
+        f"{POST} was answered with HTTP 503 (maintenance)", 503, counted=False
+    )
+    assert judged(503) == Again(
+        f"{POST} was answered with HTTP 503",
+        503,
+        hint="The server, or the proxy in front of it, is not ready.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        pytest.param({"detail": "Flow run not found"}, "Flow run not found", id="detail"),
+        pytest.param({"exception_message": "Unauthorized"}, "Unauthorized", id="exception message"),
+        pytest.param(
+            {
+                "exception_message": "Invalid request received.",
+                "exception_detail": [
+                    {
+                        "type": "extra_forbidden",
+                        "loc": ["body", "logs", "x"],
+                        "msg": "Extra inputs",
+                        "input": 1,
+                    }
+                ],
+                "request_body": {"logs": {"x": 1}},
+            },
+            "Invalid request received. body.logs.x: Extra inputs;",
+            id="validator",
+        ),
+        pytest.param({"detail": [{"loc": ["path", "id"], "msg": "no UUID"}]}, "path.id: no UUID;", id="list"),
+        pytest.param({"detail": ["odd", {"msg": 1}]}, "odd : 1;", id="odd list"),
+        pytest.param(
+            {"exception_message": "Bad", "exception_detail": "why"}, "Bad why", id="detail that is text"
+        ),
+        pytest.param({"error": "other shape"}, '{"error":"other shape"}', id="another object"),
+        pytest.param(["a"], '["a"]', id="a list"),
+        pytest.param(b"<h1>\n  Bad   Gateway</h1>", "<h1> Bad Gateway</h1>", id="HTML"),
+        pytest.param(b"", "", id="nothing"),
+        pytest.param(b"\x00\x9b\xe2\x80\xae", r"\x00\x9b\u202e", id="control characters"),
+    ],
+)
+def test_the_words_of_an_error_are_found_in_every_shape(body: Any, words: str) -> None:
+    assert said(body if isinstance(body, bytes) else orjson.dumps(body), ()) == words
+
+
+def test_words_come_without_secrets() -> None:
+    assert said(b'{"detail": "no \\"pass\\" for you"}', ('"pass"',)) == "no *** for you"
+
+
+words = st.sampled_from(["detail", "exception_message", "exception_detail", "loc", "msg"])
+documents = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner),
+)
+
+
+@given(body=st.binary(max_size=200) | documents, status=st.integers(100, 599))
+def test_no_answer_raises(body: Any, status: int) -> None:
+    judged(status, body)
+
+
+@given(text=st.text())
+def test_a_quote_is_printable_and_short(text: str) -> None:
+    quoted = quote(text)
+    assert quoted.isprintable()
+    assert len(quoted) <= 80
+
+
+@pytest.mark.parametrize(
+    ("body", "value"),
+    [
+        pytest.param(b'[{"m": "\\ud800 half"}]', [{"m": "? half"}], id="a lone surrogate is replaced"),
+        pytest.param(b'{"a": NaN, "b": -Infinity}', {"a": None, "b": None}, id="NaN is null"),
+        pytest.param('"é"'.encode(), "é", id="plain"),
+    ],
+)
+def test_more_than_strict_json_is_read(body: bytes, value: Any) -> None:
+    assert decode(body) == value
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"\xff", b"[" * 200_000], ids=["empty", "half", "binary", "deep"]
+)
+def test_what_is_no_json_is_a_value_error(body: bytes) -> None:
+    with pytest.raises(ValueError):
+        decode(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "limit"),
+    [
+        ({"detail": "Invalid limit: must be less than or equal to 200."}, 200),
+        ({"detail": "Invalid limit: must be less than or equal to 0."}, 1),
+        ({"detail": "Invalid limit: must be greater than or equal to 0."}, None),
+        ({"exception_message": "Invalid request received."}, None),
+    ],
+)
+def test_the_page_limit_is_read_from_a_422(body: Any, limit: int | None) -> None:
+    error = failed(judged(422, body))
+    assert isinstance(error, HistoryError)
+    assert page_limit(error) == limit
+
+
+def test_the_page_limit_is_read_from_a_422_only() -> None:
+    assert page_limit(failed(judged(400, {"detail": "must be less than or equal to 5"}))) is None
+
+
+@pytest.mark.parametrize("sent", ["none", "basic", "bearer", "custom"])
+@pytest.mark.parametrize("cloud", [False, True], ids=["server", "cloud"])
+@pytest.mark.parametrize("status", [401, 403])
+def test_every_refusal_says_what_to_set(sent: Credentials, cloud: bool, status: int) -> None:
+    hint = auth_hint(Asked("GET", "http://h/api", sent, cloud), status)
+    assert "PREFECT_" in hint
+
+
+def test_cloud_names_the_auth_string_that_gets_in_the_keys_way() -> None:
+    hint = auth_hint(Asked("GET", "https://h/api", "basic", True), 401)
+    assert hint.endswith("wins over PREFECT_API_KEY: unset it.")
+
+
+# -- timing
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (None, None),
+        ("", None),
+        ("0", 0.0),
+        ("1.5", 1.5),
+        ("-3", 0.0),
+        ("301", 300.0),
+        ("1e999", 300.0),
+        ("nan", None),
+        ("soon", None),
+        ("Thu, 01 Jan 2026 00:01:00 GMT", 60.0),
+        ("Thu, 01 Jan 2026 01:00:30 +0100", 30.0),
+        ("Thu, 01 Jan 2026 00:00:10 -0000", 10.0),
+        ("Wed, 31 Dec 2025 00:00:00 GMT", 0.0),
+        ("Fri, 01 Jan 2999 00:00:00 GMT", 300.0),
+        ("Thu, 99 Foo 2026 00:00:00 GMT", None),
+    ],
+)
+def test_retry_after_is_read_or_ignored(value: str | None, seconds: float | None) -> None:
+    assert retry_after(value, NOW) == seconds
+
+
+@given(value=st.text(max_size=40))
+def test_no_retry_after_raises_or_leaves_its_bounds(value: str) -> None:
+    found = retry_after(value, NOW)
+    assert found is None or 0 <= found <= 300
+
+
+@given(value=st.text(max_size=40))
+def test_a_date_is_aware_or_none(value: str) -> None:
+    found = http_date(value)
+    assert found is None or found.tzinfo is not None
+
+
+@given(retry=st.integers(0, 10_000), floor=st.none() | st.floats(0, 300), seed=st.integers(0, 99))
+def test_a_delay_stays_within_its_bounds(retry: int, floor: float | None, seed: int) -> None:
+    seconds = delay(retry, floor, random.Random(seed))
+    least = floor or 0.0
+    assert least <= seconds <= least + min(30.0, 0.5 * 2 ** min(retry, 16))
+
+
+def test_the_jitter_is_full() -> None:
+    rng = random.Random(1)
+    drawn = [delay(3, None, rng) for _ in range(2000)]
+    assert min(drawn) < 0.1
+    assert max(drawn) > 3.9
+    assert 1.8 < sum(drawn) / len(drawn) < 2.2
+
+
+@pytest.mark.parametrize(
+    ("date", "elapsed", "expected"),
+    [
+        pytest.param("Thu, 01 Jan 2026 00:00:00 GMT", 0.0, 0.0, id="in step"),
+        pytest.param("Thu, 01 Jan 2026 00:00:03 GMT", 0.0, 3.5, id="ahead"),
+        pytest.param("Wed, 31 Dec 2025 23:59:50 GMT", 1.0, -9.0, id="behind"),
+        pytest.param("Thu, 01 Jan 2026 00:01:00 GMT", 4.0, 62.5, id="just quick enough"),
+        pytest.param("Thu, 01 Jan 2026 00:01:00 GMT", 4.1, None, id="too slow to tell"),
+        pytest.param(None, 0.0, None, id="no date"),
+        pytest.param("yesterday", 0.0, None, id="no real date"),
+    ],
+)
+def test_the_skew_is_measured_from_the_middle(
+    date: str | None, elapsed: float, expected: float | None
+) -> None:
+    assert skew(date, NOW, elapsed) == expected
+
+
+@given(ahead=st.floats(-1e6, 1e6), elapsed=st.floats(0, 4))
+def test_a_measured_skew_is_right_to_three_seconds(ahead: float, elapsed: float) -> None:
+    answered = NOW + timedelta(seconds=ahead - elapsed / 2)
+    date = answered.strftime("%a, %d %b %Y %H:%M:%S GMT")
+    found = skew(date, NOW, elapsed)
+    assert found is not None
+    assert abs(found - ahead) <= 3
+
+
+# -- foreign exceptions
+
+
+def chained(outer: Exception, inner: Exception) -> Exception:
+    outer.__cause__ = inner
+    return outer
+
+
+def refused() -> ssl.SSLCertVerificationError:
+    error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    error.verify_message = "certificate has expired"
+    return error
+
+
+@pytest.mark.parametrize(
+    ("exc", "first", "later", "text"),
+    [
+        (httpx.ConnectTimeout("x"), Again, Again, "h:4200 did not answer in time"),
+        (httpx.PoolTimeout("x"), Again, Again, "h:4200 did not answer in time"),
+        (httpx.ReadError(""), Again, Again, "the connection was cut"),
+        (httpx.WriteError(""), Again, Again, "the connection was cut"),
+        (ConnectionResetError(), Again, Again, "the connection was cut"),
+        (httpx.LocalProtocolError("Illegal header value b'x'"), Failed, Failed, "A header cannot be sent"),
+        (httpx.LocalProtocolError("Too little data"), Again, Again, "the connection was cut"),
+        (
+            httpx.RemoteProtocolError("illegal status line: b'SSH'"),
+            Failed,
+            Again,
+            "that is not HTTP: illegal",
+        ),
+        (httpx.InvalidURL("x"), Failed, Failed, "is not a URL"),
+        (chained(httpx.ConnectError(""), refused()), Failed, Failed, "not accepted: certificate has expired"),
+        (
+            chained(httpx.ConnectError(""), OSError("all failed")),
+            Failed,
+            Again,
+            "No connection to h:4200: all",
+        ),
+        (httpx.ConnectError(""), Failed, Again, "No connection to h:4200: it was cut"),
+        (
+            chained(httpx.ConnectError(""), socket.gaierror(-2, "Name or service not known")),
+            Failed,
+            Again,
+            "The name h does not resolve (Name or service not known)",
+        ),
+        (httpx.ProxyError("502 Bad Gateway"), Failed, Again, "refused a tunnel to h:4200: 502 Bad"),
+        (httpx.ProxyError("407 Proxy Authentication Required"), Failed, Failed, "refused a tunnel"),
+    ],
+    ids=lambda value: f"{type(value).__name__}" if isinstance(value, Exception) else None,
+)
+def test_every_foreign_exception_has_a_meaning(exc: Exception, first: type, later: type, text: str) -> None:
+    for answered, kind in ((False, first), (True, later)):
+        answer = failure(exc, GET, proxy=None, answered=answered)
+        assert type(answer) is kind
+        assert text in (str(answer.error) if isinstance(answer, Failed) else answer.text)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://me:secret@proxy:3128/x?y", "http://proxy:3128"),
+        ("http://[broken", "(unreadable)"),
+        ("http://h:port", "(unreadable)"),
+    ],
+)
+def test_of_a_url_only_the_place_is_shown(url: str, shown: str) -> None:
+    assert place(url) == shown
+
+
+def test_the_proxy_is_named_without_its_credentials() -> None:
+    proxy = "http://me:secret@proxy.local:3128"
+    for exc in (httpx.ReadTimeout(""), httpx.ConnectError(""), httpx.ProxyError("x")):
+        answer = failure(exc, GET, proxy=proxy, answered=True)
+        assert isinstance(answer, Again)
+        assert "http://proxy.local:3128" in answer.text
+        assert "secret" not in answer.text
