@@ -1,0 +1,46 @@
+"""What a log may not do to the screen it is read on: hidden and commanding characters are written out.
+
+Kept are tabs, emoji with their joiners (U+200C, U+200D) and every visible letter. Written out are terminal
+commands (C0, DEL, C1), marks that reorder text (bidi), line ends that only some programs know (U+0085,
+U+2028, U+2029), text that cannot be seen (zero-width spaces, soft hyphens, tags) and lone surrogates, which
+no encoding takes.
+"""
+
+from __future__ import annotations
+
+import re
+
+_HIDDEN = (
+    "\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f"
+)
+SURROGATES = re.compile("[\ud800-\udfff]")
+HIDDEN = re.compile(f"[{_HIDDEN}]")
+"""Harmful characters that JSON leaves as they are (it escapes the C0 controls itself)."""
+_IN_TEXT = re.compile(f"[\x00-\x08\x0b-\x1f\ud800-\udfff{_HIDDEN}]")
+_IN_LINE = re.compile(f"[\x00-\x1f\ud800-\udfff{_HIDDEN}]")
+_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def _written_out(match: re.Match[str]) -> str:
+    character = match[0]
+    short = _SHORT.get(character)
+    if short is not None:
+        return short
+    code = ord(character)
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def escape_text(text: str) -> str:
+    """Text of several lines made harmless: newlines and tabs stay, ``\\r\\n`` counts as one newline."""
+    if "\r\n" in text:
+        text = text.replace("\r\n", "\n")
+    return _IN_TEXT.sub(_written_out, text)
+
+
+def escape_line(text: str) -> str:
+    """Text that must stay on one line made harmless: newlines and tabs are written out as well."""
+    # Nothing harmful is printable, and asking that is far cheaper than the pattern.
+    return text if text.isprintable() else _IN_LINE.sub(_written_out, text)

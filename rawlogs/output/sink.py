@@ -1,0 +1,144 @@
+"""Where lines go: an open file or descriptor, written to without a buffer in between."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import sys
+import time
+from contextlib import suppress
+from io import UnsupportedOperation
+from typing import BinaryIO
+
+from rawlogs.errors import SinkError
+
+_GONE = frozenset((errno.EPIPE, errno.ECONNRESET, errno.ESHUTDOWN))
+_FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
+_NOT_OPEN = "Was rawlogs started with its output closed (>&-)?"
+
+
+class OutputClosed(Exception):
+    """The reader of the output went away, as ``head`` does when it has enough: a normal end, not an error."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"the reader of {path} has closed it")
+        self.path = path
+
+
+class Sink:
+    """Lines to a descriptor or a binary file.
+
+    ``write`` returns when the system has taken every byte, so no buffer is lost on exit and each batch is
+    seen at once; ``flush`` returns when nothing that was written can be lost by this process. Both may block
+    for as long as the reader does not read, so an event loop uses them through ``worker.AsyncSink``. Both
+    raise OutputClosed when the reader has gone, from then on for good, and SinkError for anything else.
+    ``path`` names the output in texts.
+    """
+
+    def __init__(self, target: int | BinaryIO, *, path: str = "output") -> None:
+        self.path = path
+        self._fd = -1
+        self._file: BinaryIO | None = None
+        self._closed = False
+        if isinstance(target, int):
+            self._fd = target
+        else:
+            try:
+                with suppress(OSError):  # the first write will tell
+                    target.flush()  # what was written there before must stay before
+                self._fd = target.fileno()
+            except UnsupportedOperation:  # a file in memory
+                self._file = target
+            except ValueError as error:
+                raise self._failure(error) from error
+
+    def write(self, lines: bytes | bytearray) -> None:
+        """Write all of these bytes. They must be whole lines if other writers share the output."""
+        if self._closed:
+            raise OutputClosed(self.path)
+        try:
+            self._write_all(lines)
+        except OSError as error:
+            if error.errno in _GONE or (sys.platform == "win32" and error.errno == errno.EINVAL):
+                self._closed = True
+                self._on_closed()
+                raise OutputClosed(self.path) from None
+            raise self._failure(error) from error
+        except ValueError as error:  # the file object was closed under us
+            raise self._failure(error) from error
+
+    def flush(self) -> None:
+        """Return when all that was written is delivered."""
+        if self._closed:
+            raise OutputClosed(self.path)
+
+    def close(self) -> None:
+        """Give up the output. What the caller opened stays open."""
+
+    def _on_closed(self) -> None:
+        """What to do once when the reader has gone."""
+
+    def _write_all(self, lines: bytes | bytearray) -> None:
+        with memoryview(lines) as rest:
+            done, total = 0, len(rest)
+            while done < total:
+                try:
+                    done += self._write_some(rest[done:])
+                except BlockingIOError:
+                    # Someone set the pipe non-blocking: a parent process, or who shares the terminal.
+                    _wait_writable(self._fd)
+
+    def _write_some(self, lines: memoryview) -> int:
+        if self._file is None:
+            return os.write(self._fd, lines)
+        written = self._file.write(lines)
+        self._file.flush()
+        return written or 0
+
+    def _failure(self, error: Exception) -> SinkError:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        number = error.errno if isinstance(error, OSError) else None
+        hint = None
+        if number in _FULL:
+            hint = "Free some space there, or write elsewhere; then start again."
+        elif number == errno.EBADF:
+            hint = _NOT_OPEN
+        return SinkError(f"cannot write to {self.path}: {reason}", path=self.path, hint=hint)
+
+
+class StdoutSink(Sink):
+    """Lines to standard output.
+
+    Once its reader has gone, standard output leads nowhere: at exit the interpreter flushes it again and
+    would complain.
+    """
+
+    def __init__(self) -> None:
+        buffer = getattr(sys.stdout, "buffer", None)  # None is what a closed descriptor 1 becomes
+        if buffer is None:
+            raise SinkError("cannot write to stdout: it is not open", path="stdout", hint=_NOT_OPEN)
+        with suppress(OSError):
+            sys.stdout.flush()
+        super().__init__(buffer, path="stdout")
+
+    def _on_closed(self) -> None:
+        if self._fd < 0:
+            return
+        with suppress(OSError):
+            null = os.open(os.devnull, os.O_WRONLY)
+            try:
+                os.dup2(null, self._fd)
+            finally:
+                os.close(null)
+
+
+def _wait_writable(fd: int) -> None:
+    if fd < 0 or sys.platform == "win32":
+        time.sleep(0.01)
+    elif hasattr(select, "poll"):  # select() knows no descriptor above 1023
+        poll = select.poll()
+        poll.register(fd, select.POLLOUT)
+        poll.poll()
+    else:
+        select.select([], [fd], [])

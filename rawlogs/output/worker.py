@@ -1,0 +1,102 @@
+"""A sink for an event loop: one thread does the waiting. No buffer, no policy, no format."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from queue import SimpleQueue
+
+from rawlogs.output.file import FileSink
+from rawlogs.output.sink import Sink
+
+
+class AsyncSink:
+    """Calls a Sink in one thread of its own, in order, so that a slow reader never stops the event loop.
+
+    Every method returns, or raises what the sink raised, when the sink is done with it: who awaits ``write``
+    before taking the next logs is slowed down to the reader's pace. Cancelling gives up the waiting, not the
+    bytes: a write that was handed in goes on, and if it fails the next call says so. The thread is a daemon:
+    blocked for ever by a reader that stopped, it does not keep the process from ending, which a thread pool
+    would.
+    """
+
+    def __init__(self, sink: Sink) -> None:
+        self.sink = sink
+        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+        self._pending = 0
+        self._unheard: BaseException | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether something was handed in that the sink is not done with."""
+        return self._pending > 0
+
+    async def write(self, lines: bytes | bytearray) -> None:
+        """Write whole lines, which the caller leaves alone. Returns when the system has taken them."""
+        await self._run(lambda: self.sink.write(lines))
+
+    async def flush(self) -> None:
+        """Return when all that was written before is delivered."""
+        await self._run(self.sink.flush)
+
+    async def reopen(self) -> None:
+        """Open a FileSink's path anew, after what was written before; nothing for other sinks."""
+        if isinstance(self.sink, FileSink):
+            await self._run(self.sink.reopen)
+
+    async def close(self, *, timeout: float = 5.0) -> bool:
+        """Finish what was handed in and close the sink; False if ``timeout`` came first."""
+        if self._closed:
+            return not self.busy
+        try:
+            await asyncio.wait_for(self._run(self.sink.close), timeout)
+        except (asyncio.TimeoutError, TimeoutError):
+            return False
+        finally:
+            self._closed = True
+            self._jobs.put(None)
+        return True
+
+    async def _run(self, call: Callable[[], None]) -> None:
+        if self._closed:
+            raise ValueError("the sink is closed")
+        if self._thread is None:
+            self._thread = threading.Thread(
+                target=_work, args=(self._jobs,), name="rawlogs-output", daemon=True
+            )
+            self._thread.start()
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+
+        def settle(error: BaseException | None) -> None:
+            self._pending -= 1
+            error, self._unheard = self._unheard or error, None
+            if done.cancelled():
+                self._unheard = error
+            elif error is None:
+                done.set_result(None)
+            else:
+                done.set_exception(error)
+
+        def job() -> None:
+            error: BaseException | None = None
+            try:
+                call()
+            except BaseException as problem:
+                error = problem
+            with suppress(RuntimeError):  # the loop was closed meanwhile: nobody waits any more
+                loop.call_soon_threadsafe(settle, error)
+
+        self._pending += 1
+        self._jobs.put(job)
+        await done
+
+
+def _work(jobs: SimpleQueue[Callable[[], None] | None]) -> None:
+    while (job := jobs.get()) is not None:
+        job()
+        del job  # it holds a batch, and the next one may be long in coming
