@@ -1,0 +1,239 @@
+"""The two ways in: ``stream``, complete and reconnecting, and ``connect``, one conversation as it is."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypedDict
+from uuid import UUID
+
+from rawlogs.clock import Clock, SystemClock
+from rawlogs.delivery.options import Options, Transport
+from rawlogs.delivery.stream import LogStream
+from rawlogs.errors import ConfigError, ConnectionLost, RawlogsError
+from rawlogs.filters import LogFilter, Selection
+from rawlogs.notices import OnNotice
+from rawlogs.settings import Settings, resolve
+from rawlogs.wire.connection import Connection, Target, open_connection
+from rawlogs.wire.frames import Frame, decode, filter_message
+
+if TYPE_CHECKING:
+    from rawlogs.wire.tap import Tap
+
+Run = UUID | str
+
+
+class Access(TypedDict, total=False):
+    """The settings that every way in takes; what is not given comes from Prefect's own sources."""
+
+    api_url: str | None
+    api_key: str | None
+    auth_string: str | None
+    profile: str | None
+    headers: Mapping[str, str] | None
+    ssl_cert_file: str | None
+    insecure: bool | None
+
+
+def stream(
+    *,
+    level: str | int | None = None,
+    max_level: str | int | None = None,
+    flow_run_id: Run | Iterable[Run] | None = None,
+    task_run_id: Run | Iterable[Run] | None = None,
+    text: str | None = None,
+    filter: Any = None,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    logger: str | Sequence[str] = (),
+    since: datetime | timedelta | None = None,
+    until: datetime | None = None,
+    tail: int | None = None,
+    follow: bool = True,
+    transport: Transport = "auto",
+    live_only: bool = False,
+    on_notice: OnNotice | None = None,
+    options: Mapping[str, Any] | None = None,
+    clock: Clock | None = None,
+    api_url: str | None = None,
+    api_key: str | None = None,
+    auth_string: str | None = None,
+    profile: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    ssl_cert_file: str | None = None,
+    insecure: bool | None = None,
+) -> LogStream:
+    """A complete stream of logs: an async context manager to iterate over.
+
+    Args:
+        level, max_level: bounds by name or number, inclusive.
+        flow_run_id, task_run_id: one id or several; the runs need not exist yet.
+        text: Prefect's own search syntax over message and logger name.
+        filter: a ``LogFilter``, a dict, or Prefect's own filter object, instead of the five above.
+        include, exclude: regular expressions that a message must, or must not, contain (one of several).
+        logger: glob, or globs, for logger names.
+        since: a moment, or how long ago; None: what comes from now on.
+        until, tail, follow, transport, live_only: see ``rawlogs.delivery.options.Options``.
+        on_notice: called with a ``Notice`` for what happens to the stream; never with a log.
+        options: more of ``Options`` by name, such as ``{"audit": 5.0, "retries": None}``.
+        api_url ... insecure: as in Prefect's settings; what is not given comes from Prefect's own sources.
+
+    Raises:
+        ConfigError: here, before anything is opened. Entering the stream raises ConnectError, AuthError,
+        UpgradeRefused and what else keeps it from starting; iterating raises what ends it (GaveUp, AuthError, ...).
+    """
+    clock = clock or SystemClock()
+    chosen = _filter(filter, level, max_level, flow_run_id, task_run_id, text)
+    loggers = [logger] if isinstance(logger, str) else list(logger)
+    selection = Selection(chosen, include=include, exclude=exclude, loggers=loggers)
+    if isinstance(since, timedelta):
+        since = clock.now() - since
+    chosen_options = Options(
+        since=since,
+        until=until,
+        tail=tail,
+        follow=follow,
+        transport=transport,
+        live_only=live_only,
+        **_known(options or {}),
+    )
+    access = Access(
+        api_url=api_url,
+        api_key=api_key,
+        auth_string=auth_string,
+        profile=profile,
+        headers=headers,
+        ssl_cert_file=ssl_cert_file,
+        insecure=insecure,
+    )
+    return LogStream(
+        resolve(**access),
+        selection,
+        chosen_options,
+        on_notice=on_notice,
+        clock=clock,
+        reload=partial(resolve, **access),
+    )
+
+
+def _known(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    if unknown := sorted(set(options) - set(Options.__slots__)):
+        raise ConfigError(
+            f"unknown options: {', '.join(unknown)}", hint=f"Known: {', '.join(Options.__slots__)}."
+        )
+    return options
+
+
+def _filter(
+    given: Any,
+    level: str | int | None,
+    max_level: str | int | None,
+    flow_run_id: Run | Iterable[Run] | None,
+    task_run_id: Run | Iterable[Run] | None,
+    text: str | None,
+) -> LogFilter:
+    parts: dict[str, Any] = {}
+    if level is not None or max_level is not None:
+        parts["level"] = {"ge_": level, "le_": max_level}
+    if flow_run_id is not None:
+        parts["flow_run_id"] = {"any_": _ids(flow_run_id)}
+    if task_run_id is not None:
+        parts["task_run_id"] = {"any_": _ids(task_run_id)}
+    if text is not None:
+        parts["text"] = {"query": text}
+    if given is None:
+        return LogFilter.coerce(parts)
+    if parts:
+        raise ConfigError(f"give either filter or {', '.join(sorted(parts))}, not both", setting="filter")
+    return LogFilter.coerce(given)
+
+
+def _ids(runs: Run | Iterable[Run]) -> list[Any]:
+    return [runs] if isinstance(runs, (str, UUID)) else list(runs)
+
+
+class FrameStream:
+    """One conversation: frames as they come, until it ends. Made by ``rawlogs.connect(...)``.
+
+    Iterating yields ``LogFrame``, ``UnknownFrame``, ``BadFrame`` and the like; a clean close ends it, any other end
+    raises what it means. There is no reconnection and no list. The socket is read ahead up to 32 MiB; a reader that
+    takes longer than the server's ping timeout with more than that waiting is cut off by the server.
+    """
+
+    def __init__(self, settings: Settings, filter_text: str, target: Target, tap: Tap | None) -> None:
+        self.settings = settings
+        self._filter_text = filter_text
+        self._target = target
+        self._tap = tap
+        self.connection: Connection | None = None
+
+    async def __aenter__(self) -> FrameStream:
+        self.connection = await open_connection(self._target, self._filter_text, tap=self._tap)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self.connection is not None:
+            await self.connection.close()
+
+    async def __aiter__(self) -> AsyncIterator[Frame]:
+        if self.connection is None:
+            raise RuntimeError("enter the connection first: async with rawlogs.connect(...) as frames")
+        try:
+            while True:
+                for payload in await self.connection.batch():
+                    yield decode(payload, keep=True)
+        except ConnectionLost as lost:
+            if not lost.clean:
+                raise
+        except RawlogsError:
+            raise
+
+
+def connect(
+    *,
+    filter: Any = None,
+    compress: bool = False,
+    legacy: bool = False,
+    open_timeout: float = 10.0,
+    max_size: int = 64 << 20,
+    ping_interval: float | None = 20.0,
+    ping_timeout: float | None = 20.0,
+    tap: Tap | None = None,
+    api_url: str | None = None,
+    api_key: str | None = None,
+    auth_string: str | None = None,
+    profile: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    ssl_cert_file: str | None = None,
+    insecure: bool | None = None,
+) -> FrameStream:
+    """One connection to ``/logs/out`` without reconnection, for those who debug the protocol.
+
+    The filter is sent as it stands, time range and text included, after the local check. ``tap`` is called with every
+    ``WireEvent`` of both sides. Raises ConfigError here, and on entering what keeps the conversation from starting.
+    """
+    chosen = LogFilter.coerce(filter)
+    settings = resolve(
+        api_url=api_url,
+        api_key=api_key,
+        auth_string=auth_string,
+        profile=profile,
+        headers=headers,
+        ssl_cert_file=ssl_cert_file,
+        insecure=insecure,
+    )
+    target = Target(
+        url=settings.address.logs_url,
+        token=settings.websocket_token,
+        headers=settings.headers,
+        tls=settings.ssl_context(),
+        proxy=settings.proxy,
+        compress=compress,
+        legacy=legacy,
+        max_size=max_size,
+        open_timeout=open_timeout,
+        ping_interval=ping_interval,
+        ping_timeout=ping_timeout,
+    )
+    return FrameStream(settings, filter_message(chosen.to_wire()), target, tap)

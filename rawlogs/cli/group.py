@@ -1,0 +1,105 @@
+"""The list of subcommands, loaded one by one, and the one place where an error becomes a text and an exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from importlib import import_module
+
+import click
+
+from rawlogs.cli.codes import ERROR, INTERRUPTED, USAGE, exit_code
+from rawlogs.errors import RawlogsError
+
+COMMANDS = {
+    "tail": ("rawlogs.cli.tail", "Stream logs: live, complete, to stdout or a file."),
+    "url": ("rawlogs.cli.url", "Print the API URL, the socket URL and the run that a URL names."),
+    "demo": ("rawlogs.cli.demo", "Show the main job on an embedded server, without a network."),
+}
+
+
+class _Commands(click.Group):
+    """A group that knows its commands' names and one-liners without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = import_module(COMMANDS[cmd_name][0]).command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from rawlogs.version import version
+
+        click.echo(f"rawlogs {version()}")
+        ctx.exit()
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Whoever has Prefect configured needs to configure nothing: profiles, prefect.toml, .env and the "
+    "PREFECT_ variables are read as Prefect reads them.",
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version.",
+)
+def cli() -> None:
+    """Stream Prefect 3 logs without the prefect package."""
+
+
+def run(arguments: list[str]) -> int:
+    """The exit code of one call of the command."""
+    try:
+        result = cli.main(arguments, prog_name="rawlogs", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        return USAGE
+    except RawlogsError as error:
+        complain(str(error))
+        return exit_code(error)
+    except (KeyboardInterrupt, click.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        silence_stdout()
+        return 0
+    except Exception as error:
+        if os.environ.get("RAWLOGS_TRACEBACK"):
+            raise
+        complain(
+            f"an unexpected error: {type(error).__name__}: {error}\n"
+            "Please report it; RAWLOGS_TRACEBACK=1 shows where it comes from."
+        )
+        return ERROR
+
+
+def complain(text: str) -> None:
+    """An error on stderr, its control characters made visible."""
+    from rawlogs.output.escape import escape_text
+
+    with contextlib.suppress(OSError, ValueError):
+        print(f"rawlogs: {escape_text(text)}", file=sys.stderr)
+
+
+def silence_stdout() -> None:
+    """The reader of stdout has gone; the interpreter would complain when it flushes at exit."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,29 @@
+"""``rawlogs url``: what a URL is to rawlogs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from rawlogs.cli.access import access_options, settings_of
+
+
+@click.command()
+@click.argument("url", required=False)
+@access_options
+def command(url: str | None, **given: Any) -> None:
+    """Print the API URL, the socket URL and the run that URL (or the configured API) names.
+
+    A pasted UI URL of Prefect Cloud or of a server is turned into the API URL.
+    """
+    from rawlogs.urls import parse
+
+    address = parse(url, setting="URL") if url is not None else settings_of(given).address
+    for change in address.changes:
+        click.echo(f"rawlogs: {change}", err=True)
+    click.echo(f"API     {address.api_url}")
+    click.echo(f"logs    {address.logs_url}")
+    click.echo(f"events  {address.events_url}")
+    if address.run_id is not None:
+        click.echo(f"{address.run_kind}  {address.run_id}")

@@ -1,0 +1,42 @@
+"""How many REST requests a stream may make beyond those that bring new logs. Pure: the clock is an argument."""
+
+from __future__ import annotations
+
+
+class Budget:
+    """A bucket of ``per_minute`` requests that fills evenly; 0 means no limit."""
+
+    def __init__(self, per_minute: int, now: float) -> None:
+        self._rate = per_minute / 60.0
+        self._size = float(per_minute)
+        self._tokens = self._size
+        self._at = now
+        self.limited = per_minute > 0
+
+    def wait(self, now: float) -> float:
+        """Seconds until the next request may be made."""
+        if not self.limited:
+            return 0.0
+        self._fill(now)
+        return max(0.0, (1.0 - self._tokens) / self._rate)
+
+    def spend(self, now: float) -> None:
+        """A request was made."""
+        if self.limited:
+            self._fill(now)
+            self._tokens -= 1.0
+
+    def refund(self) -> None:
+        """It brought new logs, so it does not count."""
+        self._tokens = min(self._size, self._tokens + 1.0)
+
+    def covers(self, requests: int, now: float) -> bool:
+        """Whether that many requests could be made at once, with half of the bucket left for what comes."""
+        if not self.limited:
+            return True
+        self._fill(now)
+        return requests <= self._tokens - self._size / 2
+
+    def _fill(self, now: float) -> None:
+        self._tokens = min(self._size, self._tokens + (now - self._at) * self._rate)
+        self._at = now

@@ -1,0 +1,208 @@
+"""The cursor file: where the flushed output ended, locked, saved atomically, never guessed.
+
+    {"rawlogs_cursor": 1, "api": URL, "filter": digest, "low": time, "saved": time, "stamps": [...], "ids": hex}
+
+``low`` is the low-water mark; ``ids`` are the logs stamped at or after it that were flushed. A restart lists from
+``low`` and leaves those out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from rawlogs.errors import CursorError
+from rawlogs.models import parse_timestamp
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Where to go on: list from ``low``, without the logs in ``entries`` (timestamp in seconds, id in hexadecimal)."""
+
+    low: datetime
+    entries: Sequence[tuple[float, str]]
+    saved: datetime
+
+
+def filter_digest(*parts: object) -> str:
+    """A short name of a filter, so that a cursor is not used with another one."""
+    return hashlib.sha256(orjson.dumps(parts, default=str, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
+
+
+def encode(
+    low: datetime, entries: Sequence[tuple[float, str]], *, api: str, digest: str, saved: datetime
+) -> bytes:
+    """The file's content."""
+    return orjson.dumps(
+        {
+            "rawlogs_cursor": VERSION,
+            "api": api,
+            "filter": digest,
+            "low": low.isoformat(),
+            "saved": saved.isoformat(),
+            "stamps": [stamp for stamp, _ in entries],
+            "ids": "".join(log_id for _, log_id in entries),
+        },
+        option=orjson.OPT_APPEND_NEWLINE,
+    )
+
+
+def decode(content: bytes, *, api: str, digest: str) -> Resume:
+    """What a cursor file says. ValueError with the problem in words, whatever the bytes are."""
+    if not content.strip():
+        raise ValueError("it is empty")
+    try:
+        data = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        raise ValueError("it is damaged (not JSON, or cut off)") from None
+    if not isinstance(data, dict) or "rawlogs_cursor" not in data:
+        raise ValueError("it is not a cursor file")
+    if data["rawlogs_cursor"] != VERSION:
+        raise ValueError(f"it was written by another version (format {data['rawlogs_cursor']!r})")
+    if data.get("api") != api:
+        raise ValueError(f"it belongs to another API ({data.get('api')})")
+    if data.get("filter") != digest:
+        raise ValueError("it belongs to another filter")
+    return _resume(data)
+
+
+def _resume(data: Mapping[str, Any]) -> Resume:
+    try:
+        low, saved = parse_timestamp(data["low"]), parse_timestamp(data["saved"])
+        stamps, ids = data["stamps"], data["ids"]
+        bytes.fromhex(ids)
+        if len(ids) != 32 * len(stamps) or not all(type(stamp) in (float, int) for stamp in stamps):
+            raise ValueError
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise ValueError("it is damaged (fields are missing or wrong)") from None
+    entries = [(float(stamp), ids[n * 32 : n * 32 + 32]) for n, stamp in enumerate(stamps)]
+    return Resume(low, entries, saved)
+
+
+class CursorFile:
+    """One cursor file, held by one process. ``api`` and ``digest`` name what it belongs to."""
+
+    def __init__(self, path: str | Path, *, api: str, digest: str) -> None:
+        self.path = Path(path)
+        self._temp = self.path.with_name(self.path.name + ".new")
+        self._lock_path = self.path.with_name(self.path.name + ".lock")
+        self._api = api
+        self._digest = digest
+        self._lock: int | None = None
+        self._last = b""
+
+    def open(self, *, reset: bool = False) -> Resume | None:
+        """Lock the file and read it; None where there is none yet. ``reset`` puts an unusable one aside as ``.bad``.
+
+        A valid temporary file that a crash left behind is newer and wins. Raises CursorError.
+        """
+        self._acquire()
+        try:
+            return self._read(reset)
+        except BaseException:
+            self.close()
+            raise
+
+    def save(self, low: datetime, entries: Sequence[tuple[float, str]]) -> None:
+        """Write a temporary file, sync it, rename it over the old one. Raises CursorError."""
+        saved = datetime.now(timezone.utc)
+        content = encode(low, entries, api=self._api, digest=self._digest, saved=saved)
+        try:
+            handle = os.open(self._temp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            try:
+                view = memoryview(content)
+                while view:
+                    view = view[os.write(handle, view) :]
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+            self._temp.replace(self.path)
+            self._sync_folder()
+        except OSError as error:
+            raise self._error(f"it cannot be written: {error.strerror or error}") from error
+
+    def close(self) -> None:
+        """Give the lock up."""
+        if self._lock is not None:
+            # The lock file stays: removing it would let two later runs lock two different files of that name.
+            os.close(self._lock)
+            self._lock = None
+
+    def _read(self, reset: bool) -> Resume | None:
+        found: list[Resume] = []
+        problem = None
+        for path in (self.path, self._temp):
+            try:
+                found.append(decode(path.read_bytes(), api=self._api, digest=self._digest))
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise self._error(f"it cannot be read: {error.strerror or error}") from error
+            except ValueError as error:
+                if path == self.path:
+                    problem = str(error)
+        if problem is not None and not found:
+            if not reset:
+                raise self._error(problem, hint="--reset-cursor starts anew and keeps this file as .bad.")
+            self.path.replace(self.path.with_name(self.path.name + ".bad"))
+            return None
+        if reset:
+            return None
+        return max(found, key=lambda resume: resume.saved, default=None)
+
+    def _acquire(self) -> None:
+        try:
+            self._lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise self._error(f"its folder cannot be written: {error.strerror or error}") from error
+        try:
+            _lock(self._lock)
+        except OSError:
+            holder = (
+                os.pread(self._lock, 32, 0).decode("ascii", "replace").strip() if hasattr(os, "pread") else ""
+            )
+            os.close(self._lock)
+            self._lock = None
+            raise self._error(
+                f"another run uses it (process {holder or 'unknown'})",
+                hint="One cursor file serves one run at a time.",
+            ) from None
+        os.ftruncate(self._lock, 0)
+        os.write(self._lock, str(os.getpid()).encode())
+
+    def _sync_folder(self) -> None:
+        if os.name == "posix":
+            folder = os.open(self.path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+
+    def _error(self, problem: str, hint: str | None = None) -> CursorError:
+        return CursorError(
+            f"The cursor file {self.path} cannot be used: {problem}",
+            path=str(self.path),
+            problem=problem,
+            hint=hint,
+        )
+
+
+def _lock(handle: int) -> None:
+    """Raises OSError where another process holds the lock."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        import msvcrt
+
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+    else:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,0 +1,274 @@
+"""Following flow runs: which runs belong together, in which states they are, and when all has been delivered.
+
+A run that has ended still sends: its last lines carry a timestamp after its end, and senders batch for about 2 s
+(seen on 3.8.8). So after the end of a run the list is swept until a sweep finds nothing new.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+from uuid import UUID
+
+from rawlogs.clock import Clock, SystemClock
+from rawlogs.delivery.runevents import RunEvents
+from rawlogs.delivery.stream import LogStream
+from rawlogs.errors import ConfigError, HistoryError
+from rawlogs.rest.runs import FlowRun, Runs
+from rawlogs.urls import parse
+
+STRAGGLERS = 3.0
+"""Seconds after a run's end before it is swept; Prefect's own watcher waits as long."""
+POLL = 2.0
+"""Seconds between looks at the states without events."""
+POLL_BESIDE_EVENTS = 15.0
+
+Outcome = Literal["completed", "failed", "running"]
+
+
+class Roots(Protocol):
+    """Where the followed runs come from: named once, or asked again for those that start later."""
+
+    endless: bool
+
+    async def find(self, runs: Runs) -> list[FlowRun]: ...
+
+
+@dataclass(slots=True)
+class NamedRuns:
+    """Runs given one by one; the following ends when all have ended."""
+
+    found: list[FlowRun]
+    endless: bool = False
+
+    async def find(self, runs: Runs) -> list[FlowRun]:
+        return self.found
+
+
+@dataclass(slots=True)
+class BelongingRuns:
+    """The runs of a flow, a deployment or a tag, those that start later included."""
+
+    ask: Callable[[Runs], Awaitable[list[FlowRun]]]
+    endless: bool = True
+
+    async def find(self, runs: Runs) -> list[FlowRun]:
+        return await self.ask(runs)
+
+
+@dataclass(slots=True)
+class _Followed:
+    run: FlowRun
+    root: bool
+    ended_at: float | None = None
+    swept: bool = False
+    rows: int | None = None
+
+
+class Follower:
+    """Keeps a LogStream on the right flow runs and finishes it when they are done.
+
+    ``names`` maps each run's id to its name, for prefixes. ``begin()`` finds what there is, ``run(stream)`` goes on
+    beside the reading of the stream.
+    """
+
+    def __init__(
+        self,
+        runs: Runs,
+        roots: Roots,
+        *,
+        children: bool = True,
+        follow: bool = True,
+        clock: Clock | None = None,
+        rng: random.Random | None = None,
+        notify: Callable[..., None] = lambda kind, text, **facts: None,
+    ) -> None:
+        self._runs = runs
+        self._roots = roots
+        self._children = children
+        self._follow = follow
+        self._clock = clock or SystemClock()
+        self._rng = rng or random.Random()
+        self._notify = notify
+        self._followed: dict[UUID, _Followed] = {}
+        self._changed = asyncio.Event()
+        self.names: dict[UUID, str] = {}
+
+    @property
+    def outcome(self) -> Outcome:
+        """Of the runs that were asked for: all completed, one failed, or one still running."""
+        states = [item.run for item in self._followed.values() if item.root]
+        if not all(run.terminal for run in states):
+            return "running"
+        return "completed" if all(run.state_type == "COMPLETED" for run in states) else "failed"
+
+    async def begin(self) -> list[UUID]:
+        """Find the runs that there are now; the ids that the stream starts with."""
+        for run in await self._roots.find(self._runs):
+            self._add(run, root=True)
+        if self._children:
+            await self._find_children()
+        return list(self._followed)
+
+    async def run(self, stream: LogStream) -> None:
+        """Until every run has ended and was swept (without an end for a flow, a deployment or a tag)."""
+        self._stream = stream
+        if not self._follow:
+            return
+        events = RunEvents(stream.events_target(), self._on_event, clock=self._clock, rng=self._rng)
+        listening = asyncio.create_task(events.run())
+        try:
+            while not self._done():
+                await self._look()
+                if not self._done():
+                    await self._wait(events.usable)
+        finally:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+        await self._stream.finish()
+
+    def _done(self) -> bool:
+        return not self._roots.endless and all(item.swept for item in self._followed.values())
+
+    async def _look(self) -> None:
+        """Ask REST for states, births and ends, and sweep what has ended."""
+        try:
+            added = await self._refresh()
+            if added:
+                await self._stream.follow_runs(self._current(), added)
+            await self._sweep()
+        except HistoryError as error:
+            if not error.transient:
+                raise
+            self._notify("warning", f"{error.text}; asking again")
+
+    async def _refresh(self) -> list[UUID]:
+        self._changed.clear()
+        before = set(self._followed)
+        open_runs = [
+            run_id for run_id, item in self._followed.items() if not item.run.terminal or not item.swept
+        ]
+        for run in await self._runs.by_ids(open_runs) if open_runs else []:
+            self._update(run)
+        if self._roots.endless:
+            for run in await self._roots.find(self._runs):
+                self._add(run, root=True)
+        if self._children:
+            await self._find_children()
+        return [run_id for run_id in self._followed if run_id not in before]
+
+    async def _find_children(self) -> None:
+        """Subflow runs at any depth, one level a request."""
+        parents = [run_id for run_id, item in self._followed.items() if not item.swept]
+        while parents:
+            found = [run for run in await self._runs.children(parents) if run.id not in self._followed]
+            for run in found:
+                self._add(run, root=False)
+            parents = [run.id for run in found]
+
+    async def _sweep(self) -> None:
+        now = self._clock.monotonic()
+        for run_id, item in self._followed.items():
+            if item.swept or item.ended_at is None or now - item.ended_at < STRAGGLERS:
+                continue
+            if item.rows is not None and not await self._stream.more_rows([run_id], item.rows):
+                item.swept = True
+                continue
+            item.rows, brought = await self._stream.read_runs([run_id])
+            # What a sweep still brought may not have been the last: look once more after a while.
+            item.swept = not brought
+            item.ended_at = now - STRAGGLERS + 1.0
+
+    def _current(self) -> list[UUID]:
+        """The runs that the stream reads: all of them, or without those that are over and done in an endless one."""
+        return [run_id for run_id, item in self._followed.items() if not (self._roots.endless and item.swept)]
+
+    def _add(self, run: FlowRun, *, root: bool) -> None:
+        if run.id in self._followed:
+            return
+        item = _Followed(run, root)
+        if run.terminal:
+            item.ended_at = self._clock.monotonic() - self._age_of_end(run)
+        self._followed[run.id] = item
+        self.names[run.id] = run.name
+        self._notify(
+            "state",
+            f"{run.name} is {run.state_name or run.state_type}",
+            run=str(run.id),
+            state=run.state_type,
+        )
+
+    def _age_of_end(self, run: FlowRun) -> float:
+        end = run.end_time
+        return max((self._clock.now() - end).total_seconds(), 0.0) if end is not None else 0.0
+
+    def _update(self, run: FlowRun) -> None:
+        item = self._followed[run.id]
+        if run.state_type != item.run.state_type or run.state_name != item.run.state_name:
+            self._notify(
+                "state",
+                f"{run.name} is {run.state_name or run.state_type}",
+                run=str(run.id),
+                state=run.state_type,
+            )
+        if run.terminal and not item.run.terminal:
+            item.ended_at = self._clock.monotonic()
+        elif not run.terminal:
+            item.ended_at, item.swept, item.rows = None, False, None  # a retry brings a run back
+        item.run = run
+
+    def _on_event(self, run: UUID, state: str | None, child: bool) -> None:
+        known = run in self._followed
+        if (known and state is not None) or (not known and (child or self._roots.endless)):
+            self._changed.set()
+
+    async def _wait(self, events: bool) -> None:
+        seconds = POLL_BESIDE_EVENTS if events else POLL
+        now = self._clock.monotonic()
+        for item in self._followed.values():
+            if item.ended_at is not None and not item.swept:
+                seconds = min(seconds, max(item.ended_at + STRAGGLERS - now, 0.1))
+        sleep = asyncio.ensure_future(self._clock.sleep(seconds))
+        woken = asyncio.ensure_future(self._changed.wait())
+        try:
+            await asyncio.wait({sleep, woken}, return_when=asyncio.FIRST_COMPLETED)
+            if woken.done():
+                # Events come in flocks; the last of a flock is what REST should answer about.
+                await self._clock.sleep(0.2)
+        finally:
+            sleep.cancel()
+            woken.cancel()
+
+
+async def named(runs: Runs, given: Iterable[str]) -> list[FlowRun]:
+    """The flow runs of ids, names or pasted UI URLs. Raises ConfigError for what there is no run of."""
+    found: list[FlowRun] = []
+    for text in given:
+        wanted = await _pasted(runs, text) if "://" in text else text
+        matches = await runs.find([wanted])
+        if len(matches) > 1:
+            ids = ", ".join(str(run.id) for run in matches[:3])
+            raise ConfigError(
+                f"{len(matches)} flow runs are named {text!r}", setting="RUN", hint=f"Give an id: {ids}"
+            )
+        found.extend(matches)
+    return list({run.id: run for run in found}.values())
+
+
+async def _pasted(runs: Runs, url: str) -> UUID:
+    address = parse(url, setting="RUN")
+    if address.run_id is None:
+        raise ConfigError(f"{url} names no run", setting="RUN", hint="Paste the URL of a run's page.")
+    if address.run_kind != "task-run":
+        return address.run_id
+    flow_run = await runs.task_run(address.run_id)
+    if flow_run is None:
+        raise ConfigError(
+            f"The task run {address.run_id} belongs to no flow run",
+            setting="RUN",
+            hint=f"Its logs: rawlogs tail --task-run {address.run_id}",
+        )
+    return flow_run

@@ -1,0 +1,136 @@
+"""Which logs have been delivered: ids, kept as long as a list may still return them, in little memory. Pure.
+
+The youngest ids stand in a dictionary. A full dictionary is packed into a chunk, sorted by timestamp, of 24 bytes a
+log. A log is looked up by its own timestamp first, so that chunks of other times cost one comparison.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections import deque
+from collections.abc import Iterable
+from datetime import datetime, timezone
+from typing import NamedTuple
+
+from rawlogs.models import Log
+
+CHUNK = 8192
+
+
+class _Chunk(NamedTuple):
+    stamps: array[float]  # sorted
+    ids: bytes  # 16 bytes each, in the same order
+    arrived: float  # server time, in seconds, at which the youngest of them was delivered
+
+    def has(self, stamp: float, packed: bytes) -> bool:
+        stamps = self.stamps
+        if not stamps[0] <= stamp <= stamps[-1]:
+            return False
+        first, last = bisect_left(stamps, stamp), bisect_right(stamps, stamp)
+        block = self.ids[first * 16 : last * 16]
+        position = block.find(packed)
+        while position >= 0:
+            if position % 16 == 0:
+                return True
+            position = block.find(packed, position + 1)
+        return False
+
+
+class SeenIds:
+    """A set of delivered logs. ``limit`` bounds it: beyond it the oldest arrivals are forgotten."""
+
+    def __init__(self, limit: int = 2_000_000) -> None:
+        self._young: dict[str, float] = {}
+        self._chunks: deque[_Chunk] = deque()
+        self._newest = float("-inf")  # the largest timestamp in any chunk
+        self._limit = limit
+        self.forgotten: float | None = None
+        """Server time up to which arrivals have been forgotten for want of room; None while none were."""
+
+    def __len__(self) -> int:
+        return len(self._young) + sum(len(chunk.stamps) for chunk in self._chunks)
+
+    def __contains__(self, log: Log) -> bool:
+        if log.id_text in self._young:
+            return True
+        stamp = log.timestamp.timestamp()
+        return stamp <= self._newest and self._packed(log.id_text, stamp)
+
+    def admit(self, logs: Iterable[Log], now: float) -> list[Log]:
+        """The logs among these that had not been delivered, in order; from now on they have been."""
+        young, newest = self._young, self._newest
+        new = []
+        for log in logs:
+            log_id = log.id_text
+            if log_id in young:
+                continue
+            stamp = log.timestamp.timestamp()
+            if stamp <= newest and self._packed(log_id, stamp):
+                continue
+            young[log_id] = stamp
+            new.append(log)
+        if len(young) >= CHUNK:
+            self._pack(now)
+        return new
+
+    def count(self, after: datetime, before: datetime) -> int:
+        """How many delivered logs are stamped from ``after`` up to, not including, ``before``."""
+        low, high = after.timestamp(), before.timestamp()
+        packed = sum(bisect_left(c.stamps, high) - bisect_left(c.stamps, low) for c in self._chunks)
+        return packed + sum(low <= stamp < high for stamp in self._young.values())
+
+    def forget(self, stamped_before: datetime, arrived_before: datetime, now: float) -> None:
+        """Drop the chunks in which every log is stamped and has arrived before these times."""
+        stamp, arrived = stamped_before.timestamp(), arrived_before.timestamp()
+        if any(c.stamps[-1] < stamp and c.arrived < arrived for c in self._chunks):
+            self._chunks = deque(c for c in self._chunks if c.stamps[-1] >= stamp or c.arrived >= arrived)
+            self._newest = max((c.stamps[-1] for c in self._chunks), default=float("-inf"))
+        if len(self._young) > 256:
+            # An id stays young for as long as its chunk is not full, which may be for ever on a quiet stream;
+            # what is old there is cheap, and dropped when it is the greater part.
+            old = sum(value < stamp for value in self._young.values())
+            if old * 2 > len(self._young):
+                self._pack(now)
+
+    def after(self, low: datetime) -> list[tuple[float, str]]:
+        """(timestamp in seconds, id as 32 hexadecimal digits) of the logs stamped at or after ``low``."""
+        stamp = low.timestamp()
+        found = [(s, i.replace("-", "")) for i, s in self._young.items() if s >= stamp]
+        for chunk in self._chunks:
+            first = bisect_left(chunk.stamps, stamp)
+            found.extend(
+                (chunk.stamps[n], chunk.ids[n * 16 : n * 16 + 16].hex())
+                for n in range(first, len(chunk.stamps))
+            )
+        return found
+
+    def load(self, entries: Iterable[tuple[float, str]], now: float) -> None:
+        """Take up what ``after`` gave, in an earlier process."""
+        for stamp, text in entries:
+            self._young[f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"] = stamp
+            if len(self._young) >= CHUNK:
+                self._pack(now)
+
+    def _packed(self, log_id: str, stamp: float) -> bool:
+        packed = bytes.fromhex(log_id.replace("-", ""))
+        return any(chunk.has(stamp, packed) for chunk in self._chunks)
+
+    def _pack(self, now: float) -> None:
+        items = sorted(self._young.items(), key=_stamp)
+        stamps = array("d", [stamp for _, stamp in items])
+        ids = bytes.fromhex("".join([log_id for log_id, _ in items]).replace("-", ""))
+        self._chunks.append(_Chunk(stamps, ids, now))
+        self._newest = max(self._newest, stamps[-1])
+        self._young = {}
+        while len(self) > self._limit and len(self._chunks) > 1:
+            self.forgotten = self._chunks.popleft().arrived
+
+
+def _stamp(item: tuple[str, float]) -> float:
+    return item[1]
+
+
+def seconds(moment: float) -> datetime:
+    """The aware datetime of a number of seconds since 1970."""
+    return datetime.fromtimestamp(moment, timezone.utc)

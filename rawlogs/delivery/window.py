@@ -1,0 +1,204 @@
+"""What is vouched for, and which range to list next. Pure: no clock, no socket; times are the server's.
+
+    ... final | late ......................... fresh ............ now - settle ... now
+    listed     listed once since it was          the socket only;   may still
+    after its  stamped; looked at once more      listed by the      grow
+    overlap    when its overlap has passed       next audit
+
+``fresh``: every stored log stamped before it has been listed at least once. ``late``: every stored log stamped
+before it has been listed, or counted against what was listed, after ``overlap`` had passed since its stamp; so a log
+that became readable no later than ``overlap`` after its own timestamp has been delivered. The ranges between the two
+are remembered as segments with the number of rows found, so that the second look is one request: a count, by asking
+for what lies beyond that many rows.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from rawlogs.delivery.seen import SeenIds
+from rawlogs.models import BEGINNING, END, Log
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Timestamps from ``after`` up to, not including, ``before``."""
+
+    after: datetime
+    before: datetime
+
+    @classmethod
+    def all(cls) -> Range:
+        """Every timestamp there is."""
+        return cls(BEGINNING, END)
+
+    @property
+    def empty(self) -> bool:
+        return self.after >= self.before
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look at the list: ``list`` reads all rows, ``count`` asks whether there are more than ``expect``."""
+
+    kind: Literal["list", "count"]
+    range: Range
+    expect: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    range: Range
+    rows: int | None  # None: not known, a count cannot be compared with it
+
+
+class Window:
+    """The frontiers of one stream and the logs it has delivered. Durations are seconds."""
+
+    def __init__(
+        self,
+        start: datetime,
+        *,
+        overlap: float = 60.0,
+        settle: float = 2.0,
+        retention: float = 600.0,
+        keep_all: bool = False,
+        seen: SeenIds | None = None,
+    ) -> None:
+        self.fresh = start
+        self.late = start
+        self.seen = seen if seen is not None else SeenIds()
+        self.overlap = timedelta(seconds=overlap)
+        self.settle = timedelta(seconds=settle)
+        self._retention = timedelta(seconds=retention)
+        self._keep_all = keep_all
+        self._segments: deque[_Segment] = deque()
+        self._past: frozenset[str] = frozenset()
+        self._began: datetime | None = None
+        self._since = start
+        self._strays: datetime | None = None
+
+    def set_past(self, ids: frozenset[str], began: datetime, since: datetime) -> None:
+        """Logs that were stored before the stream began are not its own.
+
+        A row is of the past when it is among ``ids``, which the first request showed, or when it is stamped before
+        ``since`` and was stored before ``began`` (both by the server's clock, ``began`` in whole seconds).
+        """
+        self._past, self._began, self._since = ids, began, since
+
+    def is_past(self, log: Log) -> bool:
+        """Whether a listed row had been stored before the stream began and was not asked for."""
+        if log.id_text in self._past:
+            return True
+        if self._began is None or log.timestamp >= self._since:
+            return False
+        created = log.created
+        return created is None or created < self._began
+
+    def stray(self, stamp: datetime) -> None:
+        """A live log came stamped before what was vouched for: others of its kind may have been lost."""
+        if stamp < self.late and (self._strays is None or stamp < self._strays):
+            self._strays = stamp
+
+    def reopen(self, stamp: datetime) -> None:
+        """Logs stamped from ``stamp`` on were dropped here: they have to be listed (again)."""
+        if stamp < self.fresh:
+            self._forget_segments(stamp)
+            self.fresh = stamp
+        if stamp < self.late:
+            self.stray(stamp)
+
+    def distrust_counts(self) -> None:
+        """The filter has changed: what was counted before cannot be compared any more."""
+        self._segments = deque(_Segment(segment.range, None) for segment in self._segments)
+
+    def unread(self, now: datetime, *, ahead: bool) -> Range:
+        """What no list has shown yet.
+
+        ``ahead`` also covers what is stamped up to ``overlap`` in the future (a producer's clock that is fast); else
+        the range ends where the server's rows have settled.
+        """
+        return Range(self.fresh, now + self.overlap if ahead else now - self.settle)
+
+    def audit(self, now: datetime, page: int) -> list[Look]:
+        """The looks that a routine audit takes: at most one request while everything fits into one page."""
+        settled = now - self.settle
+        if settled <= self.fresh:
+            return []
+        known = [segment.rows for segment in self._segments]
+        if None not in known and sum(n or 0 for n in known) <= page // 2:
+            return [Look("list", Range(self.late, settled))]
+        return [*self.second_looks(now), Look("list", Range(self.fresh, settled))]
+
+    def second_looks(self, now: datetime) -> list[Look]:
+        """Counts over the segments whose overlap has passed, once they are worth a request."""
+        due = []
+        edge = now - self.overlap
+        for segment in self._segments:
+            if segment.range.before > edge:
+                break
+            due.append(segment)
+        if not due or due[-1].range.before - due[0].range.after < self.overlap / 2:
+            return []
+        span = Range(due[0].range.after, due[-1].range.before)
+        if any(segment.rows is None for segment in due):
+            return [Look("list", span)]
+        return [Look("count", span, sum(segment.rows or 0 for segment in due))]
+
+    def stray_look(self) -> Look | None:
+        """The range in which stray logs were seen; taken once. Rows are then judged by ``vouched``."""
+        if self._strays is None:
+            return None
+        look = Look("list", Range(self._strays, self.late))
+        self._strays = None
+        return None if look.range.empty else look
+
+    def edge(self, span: Range, began: datetime) -> datetime:
+        """Up to where a list of ``span`` that began then is final: younger rows may still be on their way."""
+        return min(span.before, began - self.settle)
+
+    def listed(self, span: Range, rows: int | None, began: datetime) -> None:
+        """All rows of ``span`` have been read; ``rows`` of them were stamped before ``edge(span, began)``."""
+        edge = self.edge(span, began)
+        if span.after <= self.fresh < edge:
+            self._forget_segments(span.after)
+            self._segments.append(_Segment(Range(span.after, edge), rows))
+            self.fresh = edge
+        self._advance(span, began)
+
+    def counted(self, span: Range, now: datetime) -> None:
+        """A count over ``span`` showed nothing new."""
+        self._advance(span, now)
+
+    def settle_up(self, now: datetime) -> None:
+        """Forget what no list can return any more."""
+        if not self._keep_all:
+            self.seen.forget(self.late, now - self._retention, now.timestamp())
+
+    def vouched(self, log: Log, now: datetime) -> bool:
+        """Whether a row that is not among the seen ids was delivered so long ago that its id was forgotten."""
+        created = log.created
+        if created is None or log.timestamp >= self.late:
+            return False
+        if self._keep_all:
+            forgotten = self.seen.forgotten
+            return forgotten is not None and created.timestamp() < forgotten
+        return created < now - self._retention
+
+    def _advance(self, span: Range, now: datetime) -> None:
+        edge = min(span.before, now - self.overlap, self.fresh)
+        if span.after <= self.late < edge:
+            self.late = edge
+        while self._segments and self._segments[0].range.before <= self.late:
+            self._segments.popleft()
+
+    def _forget_segments(self, since: datetime) -> None:
+        """Cut the segments back to what is stamped before ``since``."""
+        while self._segments and self._segments[-1].range.before > since:
+            last = self._segments.pop()
+            if last.range.after < since:
+                self._segments.append(_Segment(Range(last.range.after, since), None))
+                break

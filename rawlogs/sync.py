@@ -1,0 +1,80 @@
+"""The stream without async: a loop of its own in a thread. One small room instead of a twin of everything."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Iterator
+from types import TracebackType
+from typing import Any, TypeVar
+
+from rawlogs.api import stream
+from rawlogs.delivery.stats import Stats
+from rawlogs.delivery.stream import LogStream
+from rawlogs.models import Log
+
+T = TypeVar("T")
+
+
+class SyncLogStream:
+    """A LogStream to iterate over in ordinary code; made by ``rawlogs.stream_sync(...)``."""
+
+    def __init__(self, logs: LogStream) -> None:
+        self._logs = logs
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def stats(self) -> Stats:
+        return self._logs.stats
+
+    def __enter__(self) -> SyncLogStream:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="rawlogs", daemon=True)
+        self._thread.start()
+        try:
+            self._run(self._logs.__aenter__())
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._run(self._logs.__aexit__(kind, error, trace))
+        finally:
+            self._stop()
+
+    def __iter__(self) -> Iterator[Log]:
+        for batch in self.batches():
+            yield from batch
+
+    def batches(self) -> Iterator[list[Log]]:
+        """The logs as lists, one for each time something came; never empty."""
+        while (batch := self._run(self._logs.next_batch())) is not None:
+            yield batch
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        if self._loop is None:
+            work.close()
+            raise RuntimeError("enter the stream first: with rawlogs.stream_sync(...) as logs")
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def _stop(self) -> None:
+        loop, self._loop = self._loop, None
+        if loop is not None and self._thread is not None:
+            loop.call_soon_threadsafe(loop.stop)
+            self._thread.join()
+            loop.close()
+
+
+def stream_sync(**arguments: Any) -> SyncLogStream:
+    """``rawlogs.stream`` for code without async, with the same arguments: ``with stream_sync(...) as logs``."""
+    return SyncLogStream(stream(**arguments))

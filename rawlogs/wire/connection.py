@@ -1,0 +1,233 @@
+"""One socket from open to close, driven through a Handshake. It decides nothing: verdicts are delivery's."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from rawlogs.errors import ConnectError, ConnectionLost, RawlogsError, RedirectRefused, UpgradeRefused
+from rawlogs.urls import same_origin
+from rawlogs.wire.handshake import SUBPROTOCOL, Handshake, State, meaning
+from rawlogs.wire.lane import WAIT_FOR, LaneConnection
+from rawlogs.wire.mapping import open_error
+from rawlogs.wire.tap import Tap, TappedConnection
+
+MAX_REDIRECTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where and how a conversation is opened. Durations are seconds, sizes bytes."""
+
+    url: str
+    token: str | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    tls: ssl.SSLContext | None = field(default=None, repr=False)
+    proxy: str | None = field(default=None, repr=False)
+    compress: bool = False
+    legacy: bool = False
+    max_size: int = 64 << 20
+    open_timeout: float = 10.0
+    auth_timeout: float = 10.0
+    ping_interval: float | None = 20.0
+    ping_timeout: float | None = 20.0
+    close_timeout: float = 2.0
+
+
+class Connection:
+    """One authenticated conversation that has sent its filter.
+
+    ``batch()`` waits for messages; it is always read eagerly by its owner, so that pings are answered and the
+    server's queue of 256 logs stays short. ``code`` and ``reason`` tell how it ended.
+    """
+
+    def __init__(self, socket: LaneConnection, target: Target, handshake: Handshake) -> None:
+        self._socket = socket
+        self._target = target
+        self._handshake = handshake
+        self._early: list[bytes] = []
+        self.received = 0
+        self.url = target.url
+
+    @property
+    def extensions(self) -> tuple[str, ...]:
+        """The negotiated extensions by name; empty without compression."""
+        return tuple(extension.name for extension in self._socket.protocol.extensions)
+
+    async def batch(self) -> list[bytes]:
+        """The payloads that have arrived, at least one.
+
+        Raises what the ending of the conversation means: ConnectionLost, FilterRejected or AuthError.
+        """
+        if self._early:
+            batch, self._early = self._early, []
+        else:
+            batch = await self._socket.batch()
+        if not batch:
+            raise self._ending()
+        self.received += len(batch)
+        return batch
+
+    async def ping(self) -> float:
+        """A round trip in seconds. Raises what the ending of the conversation means."""
+        try:
+            pong = await self._socket.ping()
+            return await pong
+        except ConnectionClosed:
+            raise self._ending() from None
+
+    async def close(self) -> None:
+        """Close with 1000, or cut the line when the server does not take part within ``close_timeout``."""
+        await self._socket.close()
+
+    def abort(self) -> None:
+        """Cut the line at once."""
+        self._socket.transport.abort()
+
+    async def __aenter__(self) -> Connection:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def _ending(self) -> RawlogsError:
+        code, reason, ours = ending(self._socket)
+        if ours:
+            return ConnectionLost(
+                f"The connection was given up: {code} ({reason or meaning(code)})", code=code
+            )
+        return self._handshake.closed(code, reason)
+
+    async def _run_handshake(self) -> None:
+        await self._send(self._handshake.opened(self._socket.subprotocol))
+        while self._handshake.state is State.AUTHENTICATING:
+            batch = await self._socket.batch()
+            if not batch:
+                raise self._ending()
+            answer = self._handshake.received(batch[0])
+            self._early = batch[1:]
+            await self._send(answer)
+
+    async def _send(self, text: str) -> None:
+        try:
+            await self._socket.send(text)
+        except ConnectionClosed:
+            raise self._ending() from None
+
+    def __repr__(self) -> str:
+        return f"<Connection {self._handshake.state.name} {self.url} received={self.received}>"
+
+
+def ending(socket: ClientConnection) -> tuple[int, str, bool]:
+    """The close code and reason that tell why a socket ended, and whether it was this side that gave up.
+
+    1006 where no close frame came: a crash, the network, or a rejected filter.
+    """
+    closed = socket.protocol.close_exc
+    if closed.rcvd is not None and (closed.rcvd_then_sent or closed.sent is None):
+        return closed.rcvd.code, closed.rcvd.reason, False
+    if closed.sent is not None:
+        return closed.sent.code, closed.sent.reason, True
+    return 1006, "", False
+
+
+async def open_connection(
+    target: Target, filter_text: str, *, tap: Tap | None = None, number: int = 0
+) -> Connection:
+    """Open the socket, authenticate, send the filter.
+
+    Raises ConnectError, CertificateError, UpgradeRefused, RedirectRefused, AuthError, ProtocolError, ConfigError.
+    """
+    handshake = Handshake(target.token, filter_text, url=target.url, legacy=target.legacy)
+    socket = await _open_socket(target, tap, number)
+    connection = Connection(socket, target, handshake)
+    try:
+        await asyncio.wait_for(connection._run_handshake(), target.auth_timeout)
+    except (TimeoutError, asyncio.TimeoutError):
+        connection.abort()
+        raise ConnectError(
+            f"{target.url} accepted the WebSocket but did not answer the auth message within "
+            f"{target.auth_timeout:g} s",
+            url=target.url,
+            phase="auth",
+        ) from None
+    except RawlogsError:
+        connection.abort()
+        raise
+    except asyncio.CancelledError:
+        connection.abort()
+        raise
+    return connection
+
+
+async def _open_socket(target: Target, tap: Tap | None, number: int) -> LaneConnection:
+    if tap is not None:
+        factory: Any = partial(TappedConnection, tap=tap, number=number)
+    else:
+        factory = partial(LaneConnection, fast=target.max_size >= WAIT_FOR)
+    options: dict[str, Any] = {"ssl": target.tls} if target.tls is not None else {}
+    attempt = _SameOriginConnect(
+        target.url,
+        subprotocols=None if target.legacy else [SUBPROTOCOL],  # type: ignore[list-item]
+        compression="deflate" if target.compress else None,
+        additional_headers=target.headers,
+        user_agent_header=user_agent(),
+        proxy=target.proxy,
+        open_timeout=target.open_timeout,
+        ping_interval=target.ping_interval,
+        ping_timeout=target.ping_timeout,
+        close_timeout=target.close_timeout,
+        max_size=target.max_size,
+        max_queue=None,
+        create_connection=factory,
+        **options,
+    )
+    try:
+        socket = await attempt
+    except Exception as exc:
+        raise open_error(exc, target.url, target.proxy) from exc
+    assert isinstance(socket, LaneConnection)
+    return socket
+
+
+def user_agent() -> str:
+    """``rawlogs/VERSION``, as both the socket and REST say it."""
+    from rawlogs.version import version
+
+    return f"rawlogs/{version()}"
+
+
+class _SameOriginConnect(connect):
+    """Follows redirects within the origin only: the key travels in a frame, which no header stripping protects."""
+
+    _followed = 0
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        asked = self.uri
+        answer = super().process_redirect(exc)
+        if not isinstance(exc, InvalidStatus) or answer is exc:
+            return answer
+        status = exc.response.status_code
+        location = exc.response.headers.get("Location", "")
+        if isinstance(answer, Exception) or not same_origin(asked, answer):
+            parts = urlsplit(location)
+            shown = f"{parts.scheme}://{parts.hostname}" if parts.hostname else location[:80]
+            return RedirectRefused(
+                f"{asked} redirects to {shown}, which would be handed the key",
+                status=status,
+                url=asked,
+                location=location,
+                hint="If the API has moved there, name it in PREFECT_API_URL.",
+            )
+        self._followed += 1
+        if self._followed > MAX_REDIRECTS:
+            return UpgradeRefused(f"{asked} redirects in a loop", status=status, url=asked)
+        return answer

@@ -1,0 +1,133 @@
+"""Between frames and meaning: what the client sends as text, what the server's payloads say. Pure; no socket."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from rawlogs.models import Log
+
+EXCERPT = 120
+"""How many characters of a frame that cannot be read are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuthSuccess:
+    """``{"type": "auth_success"}``: the server accepted the token (or asks for none)."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuthFailure:
+    """``auth_failure``, which Prefect Cloud sends; a self-hosted server only closes with 1008."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogFrame:
+    """One log."""
+
+    log: Log
+
+
+@dataclass(frozen=True, slots=True)
+class EventFrame:
+    """One event of ``/events/out``, as its JSON object."""
+
+    event: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownFrame:
+    """A well-formed frame of a type that this version does not know; ignored by the stream."""
+
+    type: str
+    data: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class BadFrame:
+    """A payload that could not be read: ``problem`` says why, ``excerpt`` shows its beginning, made printable."""
+
+    problem: str
+    excerpt: str
+
+
+Frame = AuthSuccess | AuthFailure | LogFrame | EventFrame | UnknownFrame | BadFrame
+
+
+def auth_message(token: str | None) -> str:
+    """The first frame of every conversation; null where there is no token, as Prefect's own client sends it."""
+    return orjson.dumps({"type": "auth", "token": token}).decode()
+
+
+def filter_message(wire: Mapping[str, Any], **envelope: Any) -> str:
+    """The second frame. Nothing acknowledges it (all versions to 3.9.1)."""
+    return orjson.dumps({"type": "filter", **envelope, "filter": wire}).decode()
+
+
+def decode(payload: bytes, *, keep: bool = False) -> Frame:
+    """What a payload says. Never raises: what cannot be read is a BadFrame. ``keep`` keeps the bytes with the log."""
+    try:
+        data = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        data = _decode_tolerantly(payload)
+        if data is None:
+            return bad_frame("not JSON", payload)
+    if type(data) is not dict:
+        return bad_frame("not a JSON object", payload)
+    kind = data.get("type")
+    if kind == "log":
+        try:
+            return LogFrame(Log.from_wire(data.get("log"), payload if keep else None))
+        except ValueError as error:
+            return bad_frame(str(error), payload)
+    if kind == "event" and type(data.get("event")) is dict:
+        return EventFrame(data["event"])
+    if kind == "auth_success":
+        return AuthSuccess()
+    if kind == "auth_failure":
+        return AuthFailure(str(data.get("reason") or ""))
+    if type(kind) is not str:
+        return bad_frame("no frame type", payload)
+    return UnknownFrame(kind, data)
+
+
+def decode_logs(payloads: Sequence[bytes], *, keep: bool = False) -> tuple[list[Log], list[Frame]]:
+    """The logs of a batch in their order, and the frames among them that are no logs: the hot path of a stream."""
+    logs: list[Log] = []
+    others: list[Frame] = []
+    loads, from_wire = orjson.loads, Log.from_wire
+    for payload in payloads:
+        try:
+            data = loads(payload)
+            if data["type"] == "log":
+                logs.append(from_wire(data["log"], payload if keep else None))
+                continue
+        except (ValueError, TypeError, KeyError):
+            pass
+        frame = decode(payload, keep=keep)
+        if type(frame) is LogFrame:
+            logs.append(frame.log)
+        else:
+            others.append(frame)
+    return logs, others
+
+
+def bad_frame(problem: str, payload: bytes) -> BadFrame:
+    text = payload[: 4 * EXCERPT].decode("utf-8", "backslashreplace")
+    return BadFrame(problem, "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)[:EXCERPT])
+
+
+def _decode_tolerantly(payload: bytes) -> Any:
+    """Lone surrogates and NaN, which orjson refuses and a sender's ``json.dumps`` can write; None if it is no JSON."""
+    import json
+
+    try:
+        data = json.loads(payload.decode("utf-8"))
+        return orjson.loads(json.dumps(data, ensure_ascii=False).encode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return None

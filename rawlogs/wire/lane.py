@@ -1,0 +1,142 @@
+"""A WebSocket connection that hands out whole messages in batches. No Prefect here.
+
+`websockets` parses every frame in Python, which costs twice what decoding a log costs. A log stream is almost only
+short, unmasked, final text frames, so those are cut out of each read here, and every other byte (the HTTP response,
+control frames, fragments, compressed, masked, oversized or reserved frames) goes to the library unchanged, at
+frame boundaries. Both ways end in one list, in order. ``fast=False`` sends everything through the library.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection
+from websockets.frames import Frame, Opcode
+from websockets.protocol import OPEN
+
+_FINAL_TEXT = 0x81
+WAIT_FOR = 1 << 16
+"""A frame up to this many bytes is waited for and cut; a larger one goes to the library as it comes, which also
+holds it to ``max_size``. So the fast way is only for connections that allow at least this much."""
+_HIGH_WATER = 32 << 20  # bytes of messages that wait for the reader before the socket is no longer read
+_MESSAGE_OPCODES = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
+
+
+class LaneConnection(ClientConnection):
+    """A ``ClientConnection`` whose messages are read with ``batch()`` instead of ``recv()``."""
+
+    def __init__(self, *args: Any, fast: bool = True, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._fast = fast
+        self._messages: list[bytes] = []
+        self._waiting = 0
+        self._paused = False
+        self._arrived = asyncio.Event()
+        self._fragments: list[bytes] = []
+        self._held = b""  # the beginning of a frame that has not arrived whole
+        self._owed = 0  # bytes of a frame that go to the library as they come
+        self._in_lane = False
+
+    async def batch(self) -> list[bytes]:
+        """The messages that have arrived since the last call, at least one; empty when the connection has ended."""
+        while not self._messages:
+            if self.connection_lost_waiter.done():
+                return []
+            self._arrived.clear()
+            await self._arrived.wait()
+        batch, self._messages, self._waiting = self._messages, [], 0
+        if self._paused:
+            self._paused = False
+            self.transport.resume_reading()
+        return batch
+
+    def data_received(self, data: bytes) -> None:
+        if self._in_lane:
+            self._cut(data)
+        elif self.response is not None or not self._fast:
+            super().data_received(data)
+        else:
+            self._read_response(data)
+        if self._messages:
+            self._arrived.set()
+            if self._waiting > _HIGH_WATER and not self._paused and not self.transport.is_closing():
+                self._paused = True
+                self.transport.pause_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._arrived.set()
+
+    def process_event(self, event: Any) -> None:
+        if self.response is None or not isinstance(event, Frame) or event.opcode not in _MESSAGE_OPCODES:
+            super().process_event(event)
+            return
+        self._fragments.append(bytes(event.data))
+        if event.fin:
+            self._add(b"".join(self._fragments))
+            self._fragments = []
+
+    def _add(self, message: bytes) -> None:
+        self._messages.append(message)
+        self._waiting += len(message)
+
+    def _read_response(self, data: bytes) -> None:
+        """Give the library the HTTP response up to its blank line, and take the rest as frames."""
+        held = len(self._held)
+        end = (self._held + data).find(b"\r\n\r\n")
+        if end < 0:
+            self._held = (self._held + data)[-3:]
+            super().data_received(data)
+            return
+        cut = end + 4 - held
+        self._held = b""
+        super().data_received(data[:cut])
+        # A refusal may have a body, and a compressed frame has a reserved bit: both are the library's.
+        self._in_lane = self.protocol.state is OPEN
+        if rest := data[cut:]:
+            self._cut(rest) if self._in_lane else super().data_received(rest)
+
+    def _cut(self, data: bytes) -> None:
+        if self._held:
+            data = self._held + data
+            self._held = b""
+        position, end = 0, len(data)
+        while position < end:
+            if self._owed:
+                part = data[position : position + self._owed]
+                self._owed -= len(part)
+                position += len(part)
+                super().data_received(part)
+                if self.protocol.state is not OPEN:
+                    # After a close frame nothing may be taken for a message.
+                    self._in_lane = False
+                    if position < end:
+                        super().data_received(data[position:])
+                    return
+                continue
+            if end - position < 2:
+                break
+            length = data[position + 1]
+            header = 2
+            if length & 0x7F == 126:
+                header = 4
+            elif length & 0x7F == 127:
+                header = 10
+            if end - position < header:
+                break
+            if header == 2:
+                size = length & 0x7F
+            else:
+                size = int.from_bytes(data[position + 2 : position + header], "big")
+            plain = data[position] == _FINAL_TEXT and length < 0x80 and not self._fragments
+            whole = header + size
+            if plain and whole <= WAIT_FOR:
+                if end - position < whole:
+                    break
+                self._messages.append(data[position + header : position + whole])
+                self._waiting += size
+                position += whole
+                continue
+            self._owed = whole + (4 if length >= 0x80 else 0)
+        self._held = data[position:]

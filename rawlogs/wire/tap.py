@@ -1,0 +1,127 @@
+"""A connection that tells every wire event to a listener: what ``trace`` shows and ``record`` writes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+from websockets.frames import Frame, Opcode
+
+from rawlogs.wire.events import WireEvent
+from rawlogs.wire.lane import LaneConnection
+
+Tap = Callable[[WireEvent], None]
+
+_KINDS = {
+    Opcode.TEXT: "text",
+    Opcode.BINARY: "binary",
+    Opcode.CONT: "continuation",
+    Opcode.CLOSE: "close",
+    Opcode.PING: "ping",
+    Opcode.PONG: "pong",
+}
+
+
+class TappedConnection(LaneConnection):
+    """A LaneConnection that takes the library's way only, and reports each frame of both sides."""
+
+    def __init__(self, *args: Any, tap: Tap, number: int = 0, **options: Any) -> None:
+        super().__init__(*args, **{**options, "fast": False})
+        self._tap = tap
+        self._number = number
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(_Outgoing(transport, self._client_bytes))  # type: ignore[arg-type]
+
+    async def handshake(self, *args: Any, **options: Any) -> None:
+        try:
+            await super().handshake(*args, **options)
+        finally:
+            if self.request is not None:
+                self._tell("client", "upgrade", None, path=self.request.path, headers=_pairs(self.request))
+            if self.response is not None:
+                accepted = self.response.status_code == 101
+                self._tell(
+                    "server",
+                    "upgrade_ok" if accepted else "refused",
+                    bytes(self.response.body) if self.response.body else None,
+                    status=self.response.status_code,
+                    headers=_pairs(self.response),
+                    subprotocol=self.subprotocol if accepted else None,
+                    extensions=[extension.name for extension in self.protocol.extensions],
+                )
+
+    def process_event(self, event: Any) -> None:
+        if self.response is not None and isinstance(event, Frame):
+            self._frame("server", event)
+        super().process_event(event)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        closed = self.protocol.close_rcvd is not None
+        super().connection_lost(exc)
+        if self.response is not None and self.response.status_code == 101 and not closed:
+            self._tell("server", "drop", None, error=type(exc).__name__ if exc else "")
+
+    def _client_bytes(self, data: bytes) -> None:
+        if self.request is None or not data or self.response is None:
+            return  # the upgrade request is told with the response
+        for opcode, fin, payload in _client_frames(data):
+            self._frame("client", Frame(opcode, payload, fin))
+
+    def _frame(self, direction: Any, frame: Frame) -> None:
+        kind = _KINDS[frame.opcode]
+        data: bytes | str = bytes(frame.data)
+        facts: dict[str, Any] = {"size": len(data), "fin": frame.fin}
+        if frame.opcode is Opcode.TEXT and frame.fin:
+            data = bytes(frame.data).decode("utf-8", "backslashreplace")
+        elif frame.opcode is Opcode.CLOSE:
+            payload = bytes(frame.data)
+            facts["code"] = int.from_bytes(payload[:2], "big") if len(payload) >= 2 else 1005
+            data = payload[2:].decode("utf-8", "backslashreplace")
+        self._tell(direction, kind, data, **facts)
+
+    def _tell(self, direction: Any, kind: str, data: bytes | str | None, **facts: Any) -> None:
+        self._tap(WireEvent(time.monotonic(), self._number, direction, kind, data, facts))
+
+
+class _Outgoing:
+    """A transport that shows what is written to it."""
+
+    def __init__(self, transport: asyncio.BaseTransport, seen: Callable[[bytes], None]) -> None:
+        self._transport = transport
+        self._seen = seen
+
+    def write(self, data: bytes) -> None:
+        self._seen(bytes(data))
+        self._transport.write(data)  # type: ignore[attr-defined]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+def _pairs(message: Any) -> list[tuple[str, str]]:
+    return list(message.headers.raw_items())
+
+
+def _client_frames(data: bytes) -> list[tuple[Any, bool, bytes]]:
+    """The frames in one write of the library, which writes whole, masked frames only."""
+    frames = []
+    position = 0
+    while position + 2 <= len(data):
+        first, second = data[position], data[position + 1]
+        position += 2
+        size = second & 0x7F
+        if size >= 126:
+            width = 2 if size == 126 else 8
+            size = int.from_bytes(data[position : position + width], "big")
+            position += width
+        mask = data[position : position + 4]
+        position += 4
+        payload = bytes(byte ^ mask[i & 3] for i, byte in enumerate(data[position : position + size]))
+        position += size
+        opcode = next((code for code in _KINDS if code == first & 0x0F), None)
+        if opcode is not None:
+            frames.append((opcode, bool(first & 0x80), payload))
+    return frames
