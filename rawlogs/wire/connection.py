@@ -34,6 +34,7 @@ class Target:
     proxy: str | None = field(default=None, repr=False)
     compress: bool = False
     legacy: bool = False
+    subprotocol: str | None = SUBPROTOCOL
     max_size: int = 64 << 20
     open_timeout: float = 10.0
     auth_timeout: float = 10.0
@@ -62,6 +63,12 @@ class Connection:
         """The negotiated extensions by name; empty without compression."""
         return tuple(extension.name for extension in self._socket.protocol.extensions)
 
+    @property
+    def traffic(self) -> tuple[int, int] | None:
+        """Bytes read and written since the upgrade, compressed where they were; None without a tap."""
+        socket = self._socket
+        return (socket.bytes_read, socket.bytes_written) if isinstance(socket, TappedConnection) else None
+
     async def batch(self) -> list[bytes]:
         """The payloads that have arrived, at least one.
 
@@ -84,9 +91,16 @@ class Connection:
         except ConnectionClosed:
             raise self._ending() from None
 
-    async def close(self) -> None:
-        """Close with 1000, or cut the line when the server does not take part within ``close_timeout``."""
-        await self._socket.close()
+    async def send(self, message: str | bytes) -> None:
+        """One frame as it stands, text or binary: for those who try what a server makes of it.
+
+        Raises what the ending of the conversation means.
+        """
+        await self._send(message)
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close with this code, or cut the line when the server does not take part within ``close_timeout``."""
+        await self._socket.close(code, reason)
 
     def abort(self) -> None:
         """Cut the line at once."""
@@ -116,9 +130,9 @@ class Connection:
             self._early = batch[1:]
             await self._send(answer)
 
-    async def _send(self, text: str) -> None:
+    async def _send(self, message: str | bytes) -> None:
         try:
-            await self._socket.send(text)
+            await self._socket.send(message)
         except ConnectionClosed:
             raise self._ending() from None
 
@@ -168,6 +182,13 @@ async def open_connection(
     return connection
 
 
+async def open_raw(target: Target, *, tap: Tap | None = None, number: int = 0) -> Connection:
+    """Open the socket and say nothing: neither auth nor filter. Raises as ``open_connection`` does before those."""
+    return Connection(
+        await _open_socket(target, tap, number), target, Handshake(target.token, "", url=target.url)
+    )
+
+
 async def _open_socket(target: Target, tap: Tap | None, number: int) -> LaneConnection:
     if tap is not None:
         factory: Any = partial(TappedConnection, tap=tap, number=number)
@@ -176,7 +197,7 @@ async def _open_socket(target: Target, tap: Tap | None, number: int) -> LaneConn
     options: dict[str, Any] = {"ssl": target.tls} if target.tls is not None else {}
     attempt = _SameOriginConnect(
         target.url,
-        subprotocols=None if target.legacy else [SUBPROTOCOL],  # type: ignore[list-item]
+        subprotocols=_offered(target),  # type: ignore[arg-type]
         compression="deflate" if target.compress else None,
         additional_headers=target.headers,
         user_agent_header=user_agent(),
@@ -196,6 +217,10 @@ async def _open_socket(target: Target, tap: Tap | None, number: int) -> LaneConn
         raise open_error(exc, target.url, target.proxy) from exc
     assert isinstance(socket, LaneConnection)
     return socket
+
+
+def _offered(target: Target) -> list[str] | None:
+    return None if target.legacy or target.subprotocol is None else [target.subprotocol]
 
 
 def user_agent() -> str:

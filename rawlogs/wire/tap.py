@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -25,12 +26,19 @@ _KINDS = {
 
 
 class TappedConnection(LaneConnection):
-    """A LaneConnection that takes the library's way only, and reports each frame of both sides."""
+    """A LaneConnection that takes the library's way only, and reports each frame of both sides.
+
+    ``bytes_read`` and ``bytes_written`` count what crossed the wire after the upgrade, compressed where it was.
+    """
 
     def __init__(self, *args: Any, tap: Tap, number: int = 0, **options: Any) -> None:
         super().__init__(*args, **{**options, "fast": False})
         self._tap = tap
         self._number = number
+        self._answers: list[tuple[Any, bool, bytes]] | None = None
+        self._inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+        self.bytes_read = 0
+        self.bytes_written = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(_Outgoing(transport, self._client_bytes))  # type: ignore[arg-type]
@@ -39,8 +47,6 @@ class TappedConnection(LaneConnection):
         try:
             await super().handshake(*args, **options)
         finally:
-            if self.request is not None:
-                self._tell("client", "upgrade", None, path=self.request.path, headers=_pairs(self.request))
             if self.response is not None:
                 accepted = self.response.status_code == 101
                 self._tell(
@@ -52,6 +58,16 @@ class TappedConnection(LaneConnection):
                     subprotocol=self.subprotocol if accepted else None,
                     extensions=[extension.name for extension in self.protocol.extensions],
                 )
+
+    def data_received(self, data: bytes) -> None:
+        if self.response is not None:
+            self.bytes_read += len(data)
+        # The library answers a ping or a close before it hands the frame out; told is what came first.
+        self._answers = []
+        super().data_received(data)
+        answers, self._answers = self._answers, None
+        for opcode, fin, payload in answers:
+            self._frame("client", Frame(opcode, payload, fin))
 
     def process_event(self, event: Any) -> None:
         if self.response is not None and isinstance(event, Frame):
@@ -65,9 +81,17 @@ class TappedConnection(LaneConnection):
             self._tell("server", "drop", None, error=type(exc).__name__ if exc else "")
 
     def _client_bytes(self, data: bytes) -> None:
-        if self.request is None or not data or self.response is None:
-            return  # the upgrade request is told with the response
-        for opcode, fin, payload in _client_frames(data):
+        if self.request is None or not data:
+            return
+        if self.response is None:
+            self._tell("client", "upgrade", None, path=self.request.path, headers=_pairs(self.request))
+            return
+        self.bytes_written += len(data)
+        frames = _client_frames(data, self._inflate)
+        if self._answers is not None:
+            self._answers.extend(frames)
+            return
+        for opcode, fin, payload in frames:
             self._frame("client", Frame(opcode, payload, fin))
 
     def _frame(self, direction: Any, frame: Frame) -> None:
@@ -105,7 +129,7 @@ def _pairs(message: Any) -> list[tuple[str, str]]:
     return list(message.headers.raw_items())
 
 
-def _client_frames(data: bytes) -> list[tuple[Any, bool, bytes]]:
+def _client_frames(data: bytes, inflate: Any) -> list[tuple[Any, bool, bytes]]:
     """The frames in one write of the library, which writes whole, masked frames only."""
     frames = []
     position = 0
@@ -121,6 +145,8 @@ def _client_frames(data: bytes) -> list[tuple[Any, bool, bytes]]:
         position += 4
         payload = bytes(byte ^ mask[i & 3] for i, byte in enumerate(data[position : position + size]))
         position += size
+        if first & 0x40:  # compressed, and without the last four bytes of a sync flush (RFC 7692)
+            payload = inflate.decompress(payload + b"\x00\x00\xff\xff")
         opcode = next((code for code in _KINDS if code == first & 0x0F), None)
         if opcode is not None:
             frames.append((opcode, bool(first & 0x80), payload))

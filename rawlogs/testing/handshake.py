@@ -1,0 +1,138 @@
+"""What the server answers to an upgrade, an auth frame and a filter frame: tables, no I/O.
+
+    upgrade                                 3.4.7, 3.5.0        3.6.29              3.7.8, 3.8.8
+    no or another subprotocol, auth off     403                 101, legacy         101, legacy
+    ``foo, prefect``, auth off              403                 101, legacy         101, ``prefect``
+    no or another subprotocol, auth on      403                 403                 403
+    unknown path, also ``/logs/out/``       403                 403                 403
+
+    auth frame, auth on                     3.4.7, 3.5.0        3.6.29, 3.7.8, 3.8.8
+    right token                             auth_success        auth_success
+    null, missing or empty token            1008 Auth required but no token provided
+    wrong token                             1008 Invalid token
+    wrong token, not ASCII                  1008 Invalid token  dropped
+    a list                                  1008 Invalid token  dropped
+    a number                                dropped             dropped
+
+    auth frame, on or off
+    any other type, or none                 1008 Expected 'auth' message
+    no JSON object, or a binary frame       dropped
+
+    filter frame
+    another type                            1002 Expected 'filter' message
+    no ``filter``                           1002 Invalid filter: 'filter'
+    no type, a bad filter, no JSON object   dropped
+
+All seen on those servers. "Dropped" is a TCP end without a close frame: the server's own error while it
+judges the frame, or (filter) a close reason longer than the 123 bytes that a close frame can carry.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import orjson
+from pydantic import BaseModel, ValidationError
+
+from rawlogs.testing.behaviour import Behaviour
+
+SUBPROTOCOL = "prefect"
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """101. ``subprotocol`` None is the legacy mode: no auth step."""
+
+    subprotocol: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An HTTP status with an empty body instead of 101."""
+
+    status: int = 403
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The conversation ends. ``code`` None: without a close frame. ``says`` is a text frame sent before."""
+
+    code: int | None = None
+    reason: str = ""
+    says: str | None = None
+
+
+class Success:
+    """The token was accepted."""
+
+
+def judge_upgrade(channel: str | None, offered: Iterable[str], behaviour: Behaviour) -> Accepted | Refused:
+    """``channel`` is ``logs``, ``events`` or None for an unknown path; ``offered`` the raw subprotocol
+    headers.
+    """
+    if channel is None or (channel == "logs" and not behaviour.has_logs_out):
+        return Refused()
+    names = [name for header in offered for name in header.split(",")]
+    if behaviour.trims_subprotocols:
+        names = [name.strip() for name in names]
+    if SUBPROTOCOL in names:
+        return Accepted(SUBPROTOCOL)
+    return Accepted(None) if behaviour.accepts_legacy else Refused()
+
+
+def judge_auth(frame: str | bytes, behaviour: Behaviour) -> Success | Closed:
+    """The first frame of a client with the subprotocol."""
+    message = _object(frame)
+    if message is None:
+        return Closed()
+    if message.get("type") != "auth":
+        return Closed(1008, "Expected 'auth' message")
+    token = message.get("token")
+    if behaviour.api_key is not None:
+        if token == behaviour.api_key:
+            return Success()
+        reason = "Invalid API key" if token else "No API key was sent"
+        said = orjson.dumps({"type": "auth_failure", "reason": reason}).decode()
+        return Closed(1008, "", says=said)
+    if behaviour.auth_string is None:
+        return Success()
+    if isinstance(token, (int, float)) and token:
+        return Closed()
+    if not token:
+        return Closed(1008, "Auth required but no token provided")
+    if not behaviour.compares_ascii_only:
+        return Success() if token == behaviour.auth_string else Closed(1008, "Invalid token")
+    try:
+        right = hmac.compare_digest(token, behaviour.auth_string)
+    except TypeError:
+        return Closed()
+    return Success() if right else Closed(1008, "Invalid token")
+
+
+def judge_filter(frame: str | bytes, model: type[Model]) -> tuple[Model, dict[str, Any]] | Closed:
+    """The filter frame: the filter and its envelope, or how the conversation ends."""
+    message = _object(frame)
+    if message is None or "type" not in message:
+        return Closed()
+    if message["type"] != "filter":
+        return Closed(1002, "Expected 'filter' message")
+    if "filter" not in message:
+        return Closed(1002, "Invalid filter: 'filter'")
+    try:
+        return model.model_validate(message["filter"]), message
+    except ValidationError:
+        return Closed()
+
+
+def _object(frame: str | bytes) -> dict[str, Any] | None:
+    if isinstance(frame, bytes):
+        return None
+    try:
+        message = orjson.loads(frame)
+    except orjson.JSONDecodeError:
+        return None
+    return message if isinstance(message, dict) else None

@@ -1,0 +1,104 @@
+"""The listening socket: a port that can refuse for a while and be the same port afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+class Listener:
+    """Accepts TCP connections on one address and hands each to ``serve`` in a task of its own.
+
+    While it refuses, the port stays bound without listening: clients get ECONNREFUSED, and nobody else gets
+    the port.
+    """
+
+    def __init__(self, serve: Serve, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+        self._serve = serve
+        self._tls = tls
+        self._address = (host, port)
+        self._family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._socket: socket.socket | None = None
+        self._accepting: asyncio.Task[None] | None = None
+        self._lines: set[asyncio.Task[None]] = set()
+        self.failures: list[BaseException] = []
+
+    @property
+    def port(self) -> int:
+        return self._address[1]
+
+    def bind(self) -> None:
+        """Take the port, without listening yet."""
+        self._socket = socket.socket(self._family, socket.SOCK_STREAM)
+        if os.name == "posix":  # elsewhere it would let two servers share the port
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            self._socket.bind(self._address)
+        except OSError:
+            self._socket.close()
+            raise
+        self._socket.setblocking(False)
+        self._address = (self._address[0], self._socket.getsockname()[1])
+
+    def listen(self) -> None:
+        """Accept connections from now on."""
+        if self._accepting is None and self._socket is not None:
+            self._socket.listen(1024)
+            self._accepting = asyncio.get_running_loop().create_task(self._accept(self._socket))
+
+    def refuse(self) -> None:
+        """Refuse connections from now on; those that are up stay up."""
+        if self._accepting is not None:
+            self.close()
+            self.bind()
+
+    def close(self) -> None:
+        """Give the port back."""
+        if self._accepting is not None:
+            self._accepting.cancel()
+            self._accepting = None
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    async def end_lines(self) -> None:
+        """Cut every connection that is still up."""
+        lines = list(self._lines)
+        for line in lines:
+            line.cancel()
+        await asyncio.gather(*lines, return_exceptions=True)
+
+    async def _accept(self, listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            connection, _ = await loop.sock_accept(listening)
+            line = loop.create_task(self._line(connection))
+            self._lines.add(line)
+            line.add_done_callback(self._lines.discard)
+
+    async def _line(self, connection: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(limit=1 << 20)
+        protocol = asyncio.StreamReaderProtocol(reader)
+        try:
+            transport, _ = await loop.connect_accepted_socket(lambda: protocol, connection, ssl=self._tls)
+        except (OSError, asyncio.CancelledError):  # also a TLS handshake that the client gave up
+            connection.close()
+            return
+        writer = asyncio.StreamWriter(transport, protocol, reader, loop)
+        try:
+            await self._serve(reader, writer)
+        except ConnectionError:
+            pass
+        except Exception as failure:
+            self.failures.append(failure)
+        finally:
+            transport.close()
+            with contextlib.suppress(Exception):
+                await writer.wait_closed()

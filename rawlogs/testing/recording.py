@@ -1,0 +1,243 @@
+"""Recordings: what crossed the wire, one JSON object a line, so that a text editor and ``diff`` can read it.
+
+The first line says what it is::
+
+    {"rawlogs_recording":1,"created":"2026-01-01T00:00:00Z","prefect_version":"3.8.8","api_url":"http://host/api"}
+
+and every other line is one event::
+
+    {"t":0.0137,"connection":0,"dir":"server","event":"text","data":"{\\"type\\":\\"auth_success\\"}"}
+
+``t`` is seconds since the first event, ``connection`` numbers the connections, ``dir`` is client or server, ``event``
+and the other keys are the kind and the facts of a ``WireEvent``; bytes are in ``data64``. Version 1.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import urlsplit
+
+import orjson
+
+from rawlogs.errors import ConfigError, SinkError
+from rawlogs.models import parse_timestamp
+from rawlogs.testing.redact import Redactor
+from rawlogs.testing.store import iso
+from rawlogs.wire.events import WireEvent
+
+VERSION = 1
+_KEYS = frozenset({"t", "connection", "dir", "event", "data", "data64"})
+
+
+class Recorder:
+    """Writes wire events to a recording; call it with each.
+
+    secrets: replaced by ``***`` in every spelling, before anything is written; the token of an auth frame and
+        the values of headers like Authorization are replaced in any case.
+    redact: replace what was logged by placeholders of the same length.
+
+    A path is created with mode 0600 (an existing file is replaced); every event is flushed. Raises SinkError where
+    it cannot be written.
+    """
+
+    def __init__(
+        self,
+        target: str | os.PathLike[str] | IO[str],
+        *,
+        secrets: Iterable[str] = (),
+        redact: bool = False,
+        api_url: str | None = None,
+        prefect_version: str | None = None,
+        created: datetime | None = None,
+    ) -> None:
+        self._redactor = Redactor(secrets, messages=redact)
+        self._start: float | None = None
+        self._owned = isinstance(target, (str, os.PathLike))
+        self._name = os.fspath(target) if isinstance(target, (str, os.PathLike)) else _name(target)
+        try:
+            self._file = _private(self._name) if isinstance(target, (str, os.PathLike)) else target
+        except OSError as error:
+            raise SinkError(f"Cannot write the recording: {error}", path=self._name) from error
+        self.events = 0
+        self._write(
+            {
+                "rawlogs_recording": VERSION,
+                "created": iso(created or datetime.now(timezone.utc)),
+                "prefect_version": prefect_version,
+                "api_url": api_url and self._redactor.text(_without_userinfo(api_url)),
+            }
+        )
+
+    def __call__(self, event: WireEvent) -> None:
+        """Write one event."""
+        if self._start is None:
+            self._start = event.at
+        line: dict[str, Any] = {
+            "t": round(event.at - self._start, 6),
+            "connection": event.connection,
+            "dir": event.direction,
+            "event": event.kind,
+        }
+        if isinstance(event.data, str):
+            data = _sane(event.data)
+            line["data"] = (self._redactor.text if event.kind == "close" else self._redactor.payload)(data)
+        elif event.data is not None:
+            line["data64"] = base64.b64encode(self._redactor.binary(event.data)).decode()
+        facts = {key: value for key, value in event.facts.items() if key not in _KEYS}
+        self._write(line | self._redactor.facts(facts))
+        self.events += 1
+
+    def close(self) -> None:
+        """Close the file, where it was opened here."""
+        if self._owned:
+            self._file.close()
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        try:
+            self._file.write(orjson.dumps(line).decode() + "\n")
+            self._file.flush()
+        except (OSError, ValueError) as error:  # ValueError: the file is closed
+            raise SinkError(f"Cannot write the recording: {error}", path=self._name) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A recording that was read. ``problem`` says what is wrong with its end, None where nothing is."""
+
+    created: datetime
+    prefect_version: str | None
+    api_url: str | None
+    events: tuple[WireEvent, ...]
+    problem: str | None = None
+
+    @property
+    def duration(self) -> float:
+        """Seconds from the first event to the last."""
+        return max((event.at for event in self.events), default=0.0)
+
+
+def read(path: str | os.PathLike[str]) -> Recording:
+    """Read a recording. A cut last line is left out and told in ``problem``.
+
+    Raises ConfigError for a file that is missing, of another version, or no recording; it names the line.
+    """
+    name = os.fspath(path)
+    try:
+        lines = Path(name).read_bytes().split(b"\n")
+    except (OSError, ValueError) as error:
+        raise _problem(f"Cannot read the recording {name}: {error}") from None
+    header = _header(lines[0], name)
+    numbered = [(number, line) for number, line in enumerate(lines[1:], start=2) if line.strip()]
+    events: list[WireEvent] = []
+    problem = None
+    for number, line in numbered:
+        try:
+            events.append(_event(line))
+        except ValueError as error:
+            if number != numbered[-1][0] or lines[-1] != line:
+                raise _problem(f"{name}, line {number}: {error}") from None
+            problem = f"{name}, line {number} is cut; the {len(events)} events before it are whole"
+    return Recording(
+        created=header["created"],
+        prefect_version=header["prefect_version"],
+        api_url=header["api_url"],
+        events=tuple(events),
+        problem=problem,
+    )
+
+
+def _header(line: bytes, name: str) -> dict[str, Any]:
+    try:
+        header = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        header = None
+    if not isinstance(header, dict) or "rawlogs_recording" not in header:
+        raise _problem(f"{name}, line 1: this is not a recording of rawlogs")
+    if header["rawlogs_recording"] != VERSION or isinstance(header["rawlogs_recording"], bool):
+        found = str(header["rawlogs_recording"])[:20]
+        raise _problem(
+            f"{name}, line 1: a recording of version {found}; this rawlogs reads version {VERSION}"
+        )
+    try:
+        created = parse_timestamp(header["created"])
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise _problem(f"{name}, line 1: no time of creation") from None
+    texts = {key: value if isinstance(value := header.get(key), str) else None for key in _TEXTS}
+    return {"created": created, **texts}
+
+
+_TEXTS = ("prefect_version", "api_url")
+
+
+def _event(line: bytes) -> WireEvent:
+    try:
+        value = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        raise ValueError("no JSON") from None
+    if not isinstance(value, dict):
+        raise ValueError("no JSON object")
+    at, connection = value.get("t"), value.get("connection")
+    if isinstance(at, bool) or not isinstance(at, (int, float)) or not math.isfinite(at):
+        raise ValueError("t is not a number of seconds")
+    if isinstance(connection, bool) or not isinstance(connection, int):
+        raise ValueError("connection is not a number")
+    if value.get("dir") not in ("client", "server"):
+        raise ValueError("dir is neither client nor server")
+    if not isinstance(value.get("event"), str):
+        raise ValueError("event is not a text")
+    facts = {key: item for key, item in value.items() if key not in _KEYS}
+    return WireEvent(float(at), connection, value["dir"], value["event"], _data(value), facts)
+
+
+def _data(value: Mapping[str, Any]) -> str | bytes | None:
+    data = value.get("data")
+    if data is not None:
+        if not isinstance(data, str):
+            raise ValueError("data is not a text")
+        return data
+    encoded = value.get("data64")
+    if encoded is None:
+        return None
+    try:
+        return base64.b64decode(encoded, validate=True)
+    except (TypeError, ValueError, binascii.Error):
+        raise ValueError("data64 is not base64") from None
+
+
+def _problem(text: str) -> ConfigError:
+    return ConfigError(text, setting="recording", hint="Recordings are written by rawlogs record.")
+
+
+def _private(path: str) -> IO[str]:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    if hasattr(os, "fchmod"):
+        os.fchmod(descriptor, 0o600)  # also where the file was there before
+    return open(descriptor, "w", encoding="utf-8", newline="\n")  # noqa: PTH123
+
+
+def _name(file: IO[str]) -> str:
+    return str(getattr(file, "name", "stream"))
+
+
+def _sane(text: str) -> str:
+    """Without lone surrogates, which JSON cannot carry."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _without_userinfo(url: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()

@@ -1,0 +1,300 @@
+"""A recording played back: each recorded WebSocket to the next client that connects, and its logs over REST.
+
+What a client says is not compared with what was recorded (its token may be another one), but its filter is honoured.
+After the last recorded session the server behaves like Prefect with nothing new to tell.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+
+from rawlogs.models import parse_timestamp
+from rawlogs.testing.behaviour import Behaviour
+from rawlogs.testing.conversation import Conversation, outgoing
+from rawlogs.testing.exchange import Answer, RestRequest
+from rawlogs.testing.faults import Serve, SocketStep, Step, Where
+from rawlogs.testing.hub import Outgoing
+from rawlogs.testing.pipe import Ended
+from rawlogs.testing.recording import Recording
+from rawlogs.testing.store import Entry, iso, micros
+from rawlogs.testing.world import World
+from rawlogs.wire.events import WireEvent
+
+_MODELLED = ("/logs/filter", "/logs/", "/csrf-token")
+_CHUNK = 256
+
+
+class ReplayClock:
+    """The clock of the recorded server: it starts when the recording did, and runs at its speed."""
+
+    def __init__(self, recording: Recording, speed: float | None) -> None:
+        self._origin = recording.created
+        self._speed = speed
+        if speed is None:
+            self._origin += timedelta(seconds=recording.duration)
+        self._started: float | None = None
+
+    def start(self) -> None:
+        """Let it run from now on."""
+        self._started = time.monotonic()
+
+    def now(self) -> datetime:
+        passed = time.monotonic() - self._started if self._started is not None else 0.0
+        return self._origin + timedelta(seconds=passed * (self._speed or 1.0))
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class Replay:
+    """What a recording holds, ready to be served. ``speed`` 2.0 is twice as fast, None at once."""
+
+    def __init__(self, recording: Recording, speed: float | None) -> None:
+        self.recording = recording
+        self.speed = speed
+        self.clock = ReplayClock(recording, speed)
+        self.sessions: dict[str, list[Sequence[WireEvent]]] = {"logs": [], "events": []}
+        for path, events in _sessions(recording.events):
+            if (channel := "events" if path.endswith("/events/out") else "logs") in self.sessions:
+                self.sessions[channel].append(events)
+        self._answers = list(_answers(recording.events))
+        self._rows, streamed = _rows(recording.events)
+        self._unplayed = {entry.id: entry for _, entry in streamed}
+        self._timeline = [(at, entry.id) for at, entry in streamed]
+        self._begun = False
+        self.played = 0
+
+    def behaviour(self) -> Behaviour:
+        """The recorded server, as far as the recording knows it."""
+        base = urlsplit(self.recording.api_url or "").path.rstrip("/") or "/api"
+        return Behaviour(version=self.recording.prefect_version or Behaviour().version, base_path=base)
+
+    @property
+    def finished(self) -> bool:
+        """Whether every recorded session with logs was played to its end."""
+        return self.played >= len(self.sessions["logs"])
+
+    def begin(self, world: World) -> None:
+        """The first client is here: store what only REST ever showed now, and what was streamed as time goes by."""
+        if not self._begun:
+            self._begun = True
+            self.clock.start()
+            world.store(self._rows)
+            world.spawn(self._unfold(world))
+
+    async def _unfold(self, world: World) -> None:
+        began = time.monotonic()
+        for at, id in self._timeline:
+            if self.speed is not None and (wait := began + at / self.speed - time.monotonic()) > 0:
+                await asyncio.sleep(wait)
+            self.commit(world, [id])
+
+    def commit(self, world: World, ids: Sequence[str]) -> None:
+        """Make streamed logs readable over REST."""
+        world.store(entry for id in ids if (entry := self._unplayed.pop(id, None)) is not None)
+
+    def steps(self, where: Where, number: int) -> Sequence[Step]:
+        """What happens to the next connection."""
+        sessions = self.sessions.get(where, [])
+        return (Play(self, sessions[number], where),) if number < len(sessions) else (Serve(),)
+
+    def answer(self, request: RestRequest) -> Answer | None:
+        """What the recorded server answered to this request, the last time where there were several."""
+        if request.path in _MODELLED:
+            return None
+        for method, path, body, answer in reversed(self._answers):
+            if method == request.method and path.endswith(request.path) and body == request.body:
+                return answer
+        return None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Play(SocketStep):
+    """One recorded session, from the upgrade to how it ended."""
+
+    replay: Replay
+    events: Sequence[WireEvent]
+    channel: str
+
+    async def act(self, line: Conversation) -> None:
+        try:
+            await self._open(line)
+            await self._stream(line)
+        finally:
+            if self.channel == "logs":
+                self.replay.played += 1
+            line.world.changed()
+        await self._finish(line)
+
+    async def _open(self, line: Conversation) -> None:
+        for event in self.events:
+            if event.kind == "refused":
+                body = event.data.encode() if isinstance(event.data, str) else event.data or b""
+                await line.http(_integer(event.facts.get("status"), 403), {}, body)
+            if event.kind == "upgrade_ok":
+                await line.accept(None if event.facts.get("subprotocol") is None else "prefect")
+                return
+        await line.drop()
+
+    async def _stream(self, line: Conversation) -> None:
+        started, began = time.monotonic(), self.events[0].at
+        waiting: list[Outgoing] = []
+        subscribed = False
+        for event in self.events:
+            if event.direction != "server" or event.kind not in ("text", "binary") or event.data is None:
+                continue
+            if _type(event.data).startswith("auth_"):
+                await line.expect_auth(answer=False)
+                line.become("authenticated")
+                await line.send(event.data)
+                continue
+            if not subscribed:
+                await line.expect_filter()
+                subscribed = True
+                started, began = time.monotonic(), self._subscribed_at()
+            if self.replay.speed is not None:
+                due = started + (event.at - began) / self.replay.speed
+                if due > time.monotonic():
+                    await asyncio.sleep(due - time.monotonic())
+            told, frame = _told(event.data), outgoing(event.data)
+            if _passes(line, told):
+                waiting.append(frame._replace(id=_id(told)))
+            if self.replay.speed is not None or len(waiting) == _CHUNK:
+                await self._send(line, waiting)
+                waiting = []
+        await self._send(line, waiting)
+
+    def _subscribed_at(self) -> float:
+        said = [event.at for event in self.events if event.direction == "client" and event.kind == "text"]
+        return said[1] if len(said) > 1 else self.events[0].at
+
+    async def _send(self, line: Conversation, frames: list[Outgoing]) -> None:
+        if frames:
+            self.replay.commit(line.world, [frame.id for frame in frames if frame.id is not None])
+            await line.send_frames(frames)
+            line.record.sent.extend(frame.id for frame in frames if frame.id is not None)
+            line.world.changed()
+
+    async def _finish(self, line: Conversation) -> None:
+        for event in self.events:
+            if event.direction == "server" and event.kind == "close":
+                await line.close(_integer(event.facts.get("code"), 1000), str(event.data or ""))
+                raise Ended
+            if event.direction == "server" and event.kind == "drop":
+                await line.drop()
+            if event.direction == "client" and event.kind == "close":
+                break
+        await line.serve()
+
+
+def _sessions(events: Sequence[WireEvent]) -> Iterator[tuple[str, Sequence[WireEvent]]]:
+    """Each recorded WebSocket, in the order of their beginning: its path and its events."""
+    current: dict[int, list[WireEvent]] = {}
+    found: list[tuple[str, list[WireEvent]]] = []
+    for event in events:
+        if event.kind == "upgrade":
+            current[event.connection] = [event]
+            found.append((urlsplit(str(event.facts.get("path", ""))).path, current[event.connection]))
+        elif event.connection in current and event.kind not in ("request", "response"):
+            current[event.connection].append(event)
+    return iter(found)
+
+
+def _answers(events: Sequence[WireEvent]) -> Iterator[tuple[str, str, object, Answer]]:
+    """Each recorded request with its answer: method, path, body, answer."""
+    asked: dict[int, WireEvent] = {}
+    for event in events:
+        if event.kind == "request":
+            asked[event.connection] = event
+        elif event.kind == "response" and (request := asked.pop(event.connection, None)) is not None:
+            path = urlsplit(str(request.facts.get("path", ""))).path
+            answer = Answer(_json(event.data), _integer(event.facts.get("status"), 200))
+            yield str(request.facts.get("method", "GET")), path, _json(request.data), answer
+
+
+def _rows(events: Sequence[WireEvent]) -> tuple[list[Entry], list[tuple[float, Entry]]]:
+    """The logs of a recording: those that only the REST list showed, and those that were streamed, with when."""
+    listed: dict[str, Entry] = {}
+    for method, path, _, answer in _answers(events):
+        if method == "POST" and path.endswith("/logs/filter") and isinstance(answer.body, list):
+            for row in answer.body:
+                if (entry := _entry(row)) is not None:
+                    listed.setdefault(entry.id, entry)
+    streamed: dict[str, tuple[float, Entry]] = {}
+    for event in events:
+        if event.direction == "server" and event.kind in ("text", "binary"):
+            log = _told(event.data) if event.data is not None else None
+            if (entry := _entry(log, listed)) is not None:
+                streamed.setdefault(entry.id, (event.at, entry))
+    return [entry for id, entry in listed.items() if id not in streamed], list(streamed.values())
+
+
+def _entry(log: Any, listed: Mapping[str, Entry] | None = None) -> Entry | None:
+    """A recorded log as the store holds it, with the dates of its listed row; None for what is no log."""
+    try:
+        moment = parse_timestamp(log["timestamp"])
+        row = {
+            **log,
+            "id": str(log["id"]),
+            "level": int(log["level"]),
+            "message": str(log["message"]),
+            "name": str(log.get("name", "")),
+            "flow_run_id": log.get("flow_run_id"),
+            "task_run_id": log.get("task_run_id"),
+        }
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+    if listed is not None and row["id"] in listed:
+        row = dict(listed[row["id"]].row)
+    stored = iso(moment)
+    row["timestamp"] = stored
+    row["created"] = row.get("created") or stored
+    row["updated"] = row.get("updated") or stored
+    return Entry(row, micros(moment), log["timestamp"])
+
+
+def _told(data: str | bytes) -> Any:
+    """The log or the event in a frame; None in any other frame."""
+    value = _json(data)
+    return value.get("log", value.get("event")) if isinstance(value, dict) else None
+
+
+def _id(told: Any) -> str | None:
+    id = told.get("id") if isinstance(told, Mapping) else None
+    return id if isinstance(id, str) else None
+
+
+def _passes(line: Conversation, told: Any) -> bool:
+    """Whether a client's filter lets it through; what is neither log nor event passes."""
+    item = _entry(told) if line.record.channel != "events" else told
+    try:
+        return item is None or line.accepts(item)
+    except (KeyError, TypeError, ValueError, AttributeError):  # an event such as Prefect never sent
+        return True
+
+
+def _type(data: str | bytes) -> str:
+    value = _json(data)
+    return str(value.get("type", "")) if isinstance(value, dict) else ""
+
+
+def _json(data: str | bytes | None) -> Any:
+    try:
+        return orjson.loads(data) if data is not None else None
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _integer(value: Any, default: int) -> int:
+    return value if type(value) is int else default

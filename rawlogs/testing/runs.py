@@ -1,0 +1,289 @@
+"""The flows, runs and deployments that a server holds, and the lists of them. Pure but for the clock it is
+given.
+"""
+
+from __future__ import annotations
+
+import operator
+import random
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from rawlogs.models import parse_timestamp
+from rawlogs.testing.schemas import (
+    AnyId,
+    AnyTag,
+    AnyText,
+    Between,
+    LikeText,
+    NamedFilter,
+    ReadNamed,
+    ReadRuns,
+    RunFilter,
+    State,
+)
+from rawlogs.testing.store import iso
+
+Row = dict[str, Any]
+STATES = (
+    "SCHEDULED",
+    "PENDING",
+    "RUNNING",
+    "COMPLETED",
+    "FAILED",
+    "CANCELLED",
+    "CRASHED",
+    "PAUSED",
+    "CANCELLING",
+)
+TERMINAL = frozenset({"COMPLETED", "FAILED", "CANCELLED", "CRASHED"})
+_NOUNS = (
+    ("amber", "brave", "calm", "dusty", "eager", "fuzzy"),
+    ("badger", "crane", "finch", "otter", "robin", "stoat"),
+)
+
+
+class RunStore:
+    """Rows as the REST API shows them, by id."""
+
+    def __init__(self, now: Callable[[], datetime], new_id: Callable[[], UUID]) -> None:
+        self._now = now
+        self._new_id = new_id
+        self._names = random.Random(0)
+        self.flows: dict[str, Row] = {}
+        self.deployments: dict[str, Row] = {}
+        self.flow_runs: dict[str, Row] = {}
+        self.task_runs: dict[str, Row] = {}
+
+    def add_flow(self, name: str) -> Row:
+        """That flow; made where there is none."""
+        known = next((flow for flow in self.flows.values() if flow["name"] == name), None)
+        return known or self._add(self.flows, {"name": name, "tags": [], "labels": {}})
+
+    def add_deployment(self, flow: str, name: str) -> Row:
+        """That deployment; made where there is none."""
+        flow_id = self.add_flow(flow)["id"]
+        for row in self.deployments.values():
+            if (row["flow_id"], row["name"]) == (flow_id, name):
+                return row
+        return self._add(
+            self.deployments,
+            {
+                "name": name,
+                "flow_id": flow_id,
+                "paused": False,
+                "tags": [],
+                "parameters": {},
+                "status": "READY",
+            },
+        )
+
+    def add_flow_run(
+        self,
+        name: str | None,
+        *,
+        flow: str,
+        parent: str | None,
+        deployment: str | None,
+        tags: Iterable[str],
+        id: str | None,
+    ) -> Row:
+        """A run without a state. A subflow gets a task run in its parent that points at it, as in Prefect."""
+        flow_id = self.add_flow(flow)["id"]
+        row = self._add(
+            self.flow_runs,
+            {
+                "name": name or "-".join(self._names.choice(words) for words in _NOUNS),
+                "flow_id": flow_id,
+                "deployment_id": self.add_deployment(flow, deployment)["id"] if deployment else None,
+                "parent_task_run_id": None,
+                "tags": list(tags),
+                "labels": {},
+                "parameters": {},
+                "run_count": 0,
+                "state_type": None,
+                "state_name": None,
+                "state": None,
+                "expected_start_time": iso(self._now()),
+                "start_time": None,
+                "end_time": None,
+            },
+            id,
+        )
+        if parent is not None:
+            task = self.add_task_run(parent, f"{flow}-0", child=row["id"])
+            row["parent_task_run_id"] = task["id"]
+        return row
+
+    def add_task_run(self, flow_run_id: str, name: str, *, child: str | None = None) -> Row:
+        """A running task of that flow run; ``child`` is the subflow that it stands for."""
+        row = self._add(
+            self.task_runs,
+            {
+                "name": name,
+                "flow_run_id": flow_run_id,
+                "task_key": name.rpartition("-")[0] or name,
+                "tags": [],
+                "state_type": "RUNNING",
+                "state_name": "Running",
+                "start_time": iso(self._now()),
+                "end_time": None,
+            },
+        )
+        row["state"] = self._state("RUNNING", "Running", None, child_flow_run_id=child, task_run_id=row["id"])
+        return row
+
+    def set_state(self, run: Row, type: str, name: str | None, message: str | None) -> Row | None:
+        """Move a run on; its state before, or None."""
+        if type not in STATES:
+            raise ValueError(f"{type!r} is no state type; use one of {', '.join(STATES)}")
+        previous: Row | None = run["state"]
+        state = self._state(type, name or type.capitalize(), message, flow_run_id=run["id"])
+        run.update(state=state, state_type=type, state_name=state["name"], updated=state["timestamp"])
+        if type == "RUNNING":
+            run["run_count"] += 1
+            run["start_time"] = run["start_time"] or state["timestamp"]
+        run["end_time"] = state["timestamp"] if type in TERMINAL else None
+        return previous
+
+    def _state(self, type: str, name: str, message: str | None, **details: str | None) -> Row:
+        blank = {"flow_run_id": None, "task_run_id": None, "child_flow_run_id": None}
+        return {
+            "id": str(self._new_id()),
+            "type": type,
+            "name": name,
+            "timestamp": iso(self._now()),
+            "message": message,
+            "data": None,
+            "state_details": blank | details,
+        }
+
+    def _add(self, table: dict[str, Row], fields: Row, id: str | None = None) -> Row:
+        now = iso(self._now())
+        row = {"id": id or str(self._new_id()), "created": now, "updated": now, **fields}
+        table[row["id"]] = row
+        return row
+
+    def parent_of(self, run: Row) -> str | None:
+        """The id of the flow run that called this one."""
+        task = self.task_runs.get(run["parent_task_run_id"] or "")
+        return task["flow_run_id"] if task else None
+
+    def related(self, run: Row) -> list[dict[str, str]]:
+        """What an event of that run is related to: its flow, and for a subflow the task run of its parent."""
+        related = [("flow", self.flows[run["flow_id"]])]
+        if (task := self.task_runs.get(run["parent_task_run_id"] or "")) is not None:
+            related.append(("task-run", task))
+        return [
+            {
+                "prefect.resource.id": f"prefect.{kind}.{row['id']}",
+                "prefect.resource.role": kind,
+                "prefect.resource.name": row["name"],
+            }
+            for kind, row in related
+        ]
+
+    def list_flow_runs(self, body: ReadRuns) -> Sequence[Row]:
+        rows = [row for row in self.flow_runs.values() if self._chooses(body, row)]
+        return _sorted(rows, body.sort.value)
+
+    def list_task_runs(self, body: ReadRuns) -> Sequence[Row]:
+        return [
+            row
+            for row in self.task_runs.values()
+            if _matches(row, body.task_runs)
+            and (
+                body.flow_runs is None
+                or self._run_matches(self.flow_runs.get(row["flow_run_id"]), body.flow_runs)
+            )
+        ]
+
+    def list_flows(self, body: ReadNamed) -> Sequence[Row]:
+        return sorted((row for row in self.flows.values() if _matches(row, body.flows)), key=_by_name)
+
+    def list_deployments(self, body: ReadNamed) -> Sequence[Row]:
+        rows = (
+            row
+            for row in self.deployments.values()
+            if _matches(self._with_flow(row), body.deployments)
+            and _matches(self.flows[row["flow_id"]], body.flows)
+        )
+        return sorted(rows, key=_by_name)
+
+    def _with_flow(self, row: Row) -> Row:
+        return {**row, "flow_or_deployment_name": f"{self.flows[row['flow_id']]['name']}\n{row['name']}"}
+
+    def _chooses(self, body: ReadRuns, row: Row) -> bool:
+        deployment = self.deployments.get(row["deployment_id"] or "")
+        return (
+            (body.flow_runs is None or self._run_matches(row, body.flow_runs))
+            and _matches(self.flows[row["flow_id"]], body.flows)
+            and (
+                body.deployments is None
+                or (deployment is not None and _matches(deployment, body.deployments))
+            )
+        )
+
+    def _run_matches(self, row: Row | None, chosen: RunFilter) -> bool:
+        return row is not None and _matches({**row, "parent_flow_run_id": self.parent_of(row)}, chosen)
+
+
+_by_name = operator.itemgetter("name")
+
+
+def _sorted(rows: list[Row], sort: str) -> list[Row]:
+    field, _, order = sort.rpartition("_")
+    key = {"NEXT_SCHEDULED_START_TIME": "expected_start_time"}.get(field, field.lower())
+    return sorted(rows, key=lambda row: (row[key] is not None, row[key] or ""), reverse=order == "DESC")
+
+
+def _matches(row: Row, chosen: RunFilter | NamedFilter | None) -> bool:
+    if chosen is None:
+        return True
+    parts = {name: part for name, part in chosen if isinstance(part, BaseModel)}
+    agree = any if parts and chosen.operator == "or_" else all
+    return agree(_part(row, name, part) for name, part in parts.items())
+
+
+def _part(row: Row, name: str, part: BaseModel) -> bool:
+    value = row.get(name)
+    if isinstance(part, State):
+        state = row["state"] or {"type": None, "name": None}
+        return all(
+            wanted is None or _part(state, field, wanted)
+            for field, wanted in (("type", part.type), ("name", part.name))
+        )
+    if isinstance(part, AnyTag):
+        tags = set(value or ())
+        return (
+            (part.any_ is None or not tags.isdisjoint(part.any_))
+            and tags >= set(part.all_ or ())
+            and (part.is_null_ is None or (not tags) is part.is_null_)
+        )
+    if isinstance(part, Between):
+        return _between(value, part)
+    if isinstance(part, LikeText):
+        return part.like_.casefold() in str(value).casefold()
+    assert isinstance(part, (AnyId, AnyText))
+    # Both at once in state.type: Prefect drops that part silently up to 3.8.8.
+    if isinstance(part, AnyText) and part.any_ is not None and part.not_any_ is not None and name == "type":
+        return True
+    return (
+        (part.any_ is None or value in [str(wanted) for wanted in part.any_])
+        and value not in [str(unwanted) for unwanted in part.not_any_ or ()]
+        and (not isinstance(part, AnyText) or (part.like_ or "").casefold() in str(value).casefold())
+        and (not isinstance(part, AnyId) or part.is_null_ is None or (value is None) is part.is_null_)
+    )
+
+
+def _between(value: str | None, part: Between) -> bool:
+    if part.is_null_ is not None and (value is None) is not part.is_null_:
+        return False
+    if value is None:
+        return part.after_ is None and part.before_ is None
+    moment = parse_timestamp(value)
+    return (part.after_ is None or moment >= part.after_) and (part.before_ is None or moment <= part.before_)

@@ -1,0 +1,222 @@
+"""What the server takes: its request bodies and filters, by its own rules (which are not those of our
+client).
+
+Every filter model of Prefect forbids unknown keys and reads numbers, UUIDs, booleans and times loosely; so do
+these.
+"""
+
+from __future__ import annotations
+
+import enum
+from datetime import datetime, timezone
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
+
+from rawlogs.testing.behaviour import Behaviour
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+
+
+Moment = Annotated[datetime, AfterValidator(_aware)]
+Operator = Literal["and_", "or_"]
+
+
+class Strict(BaseModel):
+    """A part of a filter, or a body: unknown keys are rejected."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Level(Strict):
+    ge_: int | None = None
+    le_: int | None = None
+
+
+class Timestamp(Strict):
+    before_: Moment | None = None
+    after_: Moment | None = None
+
+
+class Ids(Strict):
+    any_: list[UUID] | None = None
+
+
+class TaskRunId(Ids):
+    is_null_: bool | None = None
+
+
+class TextSearch(Strict):
+    query: str = Field(max_length=200)
+
+
+class LogFilterWithoutText(Strict):
+    """The filter of the releases before 3.4.20."""
+
+    operator: Operator = "and_"
+    level: Level | None = None
+    timestamp: Timestamp | None = None
+    flow_run_id: Ids | None = None
+    task_run_id: TaskRunId | None = None
+
+
+class LogFilter(LogFilterWithoutText):
+    text: TextSearch | None = None
+
+
+def log_filter(behaviour: Behaviour) -> type[LogFilterWithoutText]:
+    """The filter model of that server."""
+    return LogFilter if behaviour.has_text_filter else LogFilterWithoutText
+
+
+class LogCreate(Strict):
+    """One log as a sender posts it; no id and no other field is taken."""
+
+    name: str
+    level: int
+    message: str
+    timestamp: Moment
+    flow_run_id: UUID | None = None
+    task_run_id: UUID | None = None
+
+
+class LogSort(str, enum.Enum):
+    TIMESTAMP_ASC = "TIMESTAMP_ASC"
+    TIMESTAMP_DESC = "TIMESTAMP_DESC"
+
+
+class RunSort(str, enum.Enum):
+    ID_DESC = "ID_DESC"
+    START_TIME_ASC = "START_TIME_ASC"
+    START_TIME_DESC = "START_TIME_DESC"
+    EXPECTED_START_TIME_ASC = "EXPECTED_START_TIME_ASC"
+    EXPECTED_START_TIME_DESC = "EXPECTED_START_TIME_DESC"
+    NAME_ASC = "NAME_ASC"
+    NAME_DESC = "NAME_DESC"
+    NEXT_SCHEDULED_START_TIME_ASC = "NEXT_SCHEDULED_START_TIME_ASC"
+    END_TIME_DESC = "END_TIME_DESC"
+
+
+class AnyId(Ids):
+    not_any_: list[UUID] | None = None
+    is_null_: bool | None = None
+    operator: Operator = "and_"
+
+
+class AnyText(Strict):
+    any_: list[str] | None = None
+    not_any_: list[str] | None = None
+    like_: str | None = None
+
+
+class AnyTag(Strict):
+    any_: list[str] | None = None
+    all_: list[str] | None = None
+    is_null_: bool | None = None
+    operator: Operator = "and_"
+
+
+class Between(Timestamp):
+    is_null_: bool | None = None
+
+
+class State(Strict):
+    type: AnyText | None = None
+    name: AnyText | None = None
+    operator: Operator = "and_"
+
+
+class LikeText(Strict):
+    like_: str
+
+
+class RunFilter(Strict):
+    """The parts of ``FlowRunFilter`` and ``TaskRunFilter`` that the fake knows."""
+
+    operator: Operator = "and_"
+    id: AnyId | None = None
+    name: AnyText | None = None
+    tags: AnyTag | None = None
+    state: State | None = None
+    deployment_id: AnyId | None = None
+    parent_flow_run_id: AnyId | None = None
+    parent_task_run_id: AnyId | None = None
+    flow_run_id: AnyId | None = None
+    start_time: Between | None = None
+    end_time: Between | None = None
+    expected_start_time: Between | None = None
+
+
+class NamedFilter(Strict):
+    """The parts of ``FlowFilter`` and ``DeploymentFilter`` that the fake knows."""
+
+    operator: Operator = "and_"
+    id: AnyId | None = None
+    name: AnyText | None = None
+    tags: AnyTag | None = None
+    flow_or_deployment_name: LikeText | None = None
+
+
+class Page(BaseModel):
+    """What all list requests have in common."""
+
+    limit: int | None = None
+    offset: int = Field(default=0, ge=0)
+
+
+def read_logs(behaviour: Behaviour) -> type[Page]:
+    """The body of ``POST /logs/filter``."""
+    fields: dict[str, Any] = {
+        "logs": (log_filter(behaviour) | None, None),
+        "sort": (LogSort, LogSort.TIMESTAMP_ASC),
+    }
+    return create_model("ReadLogs", __base__=Page, **fields)
+
+
+class ReadRuns(Page):
+    """The body of ``POST /flow_runs/filter`` and ``POST /task_runs/filter``."""
+
+    flow_runs: RunFilter | None = None
+    task_runs: RunFilter | None = None
+    flows: NamedFilter | None = None
+    deployments: NamedFilter | None = None
+    sort: RunSort = RunSort.ID_DESC
+
+
+class ReadNamed(Page):
+    """The body of ``POST /flows/filter`` and ``POST /deployments/filter``."""
+
+    flows: NamedFilter | None = None
+    deployments: NamedFilter | None = None
+    flow_runs: RunFilter | None = None
+    sort: str | None = None
+
+
+class Occurred(Strict):
+    since: Moment | None = None
+    until: Moment | None = None
+
+
+class EventName(Strict):
+    prefix: list[str] | None = None
+    exclude_prefix: list[str] | None = None
+    name: list[str] | None = None
+    exclude_name: list[str] | None = None
+
+
+class EventResource(Strict):
+    id: list[str] | None = None
+    id_prefix: list[str] | None = None
+
+
+class EventFilter(Strict):
+    """The parts of ``EventFilter`` that the fake knows; ``occurred.until`` None means: up to now."""
+
+    occurred: Occurred = Field(default_factory=Occurred)
+    event: EventName | None = None
+    resource: EventResource | None = None
+    any_resource: EventResource | None = None
+    order: Literal["ASC", "DESC"] = "DESC"

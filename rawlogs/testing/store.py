@@ -1,0 +1,192 @@
+"""The logs that a server holds, and which of them a filter chooses. Pure: no socket, no clock.
+
+The same filter is read two ways, as Prefect reads it: ``live`` looks at level, timestamp and runs and always
+wants all of them; ``listed`` also searches the text and honours ``or_``. Lists are sorted by timestamp alone.
+"""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from rawlogs.search import TextQuery
+from rawlogs.testing.schemas import LogFilter, LogFilterWithoutText
+
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def micros(moment: datetime) -> int:
+    """An aware datetime as microseconds since 1970: what rows are sorted and compared by."""
+    return (moment - EPOCH) // _MICROSECOND
+
+
+def iso(moment: datetime) -> str:
+    """ISO 8601 as the server writes it: ``Z`` for UTC, a fraction of six digits or none."""
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def in_utc(moment: datetime) -> datetime:
+    """The same instant in UTC, or as it stands where UTC has no such year."""
+    try:
+        return moment.astimezone(timezone.utc)
+    except OverflowError:
+        return moment
+
+
+def uuid7(moment: datetime, rng: random.Random) -> UUID:
+    """An id as the server mints it: in order between milliseconds, in no order inside one."""
+    milliseconds = micros(moment) // 1000 & (1 << 48) - 1
+    bits = rng.getrandbits(74)
+    return UUID(int=milliseconds << 80 | 0x7 << 76 | (bits >> 62) << 64 | 0b10 << 62 | bits & (1 << 62) - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One log: ``row`` as the list shows it, ``timestamp`` as the sender wrote it, ``stamp`` to compare."""
+
+    row: dict[str, Any]
+    stamp: int
+    timestamp: str
+
+    @property
+    def id(self) -> str:
+        return self.row["id"]  # type: ignore[no-any-return]
+
+    def frame(self) -> bytes:
+        """The live frame: no ``created`` and ``updated``, and the timestamp with the sender's offset."""
+        log = {**self.row, "created": None, "updated": None, "timestamp": self.timestamp}
+        return orjson.dumps({"type": "log", "log": log})
+
+
+Predicate = Callable[[Entry], bool]
+
+
+def _level(chosen: LogFilterWithoutText) -> Iterator[Predicate]:
+    if (part := chosen.level) is not None:
+        low, high = part.ge_, part.le_
+        yield (
+            lambda entry: (
+                (low is None or entry.row["level"] >= low) and (high is None or entry.row["level"] <= high)
+            )
+        )
+
+
+def _timestamp(chosen: LogFilterWithoutText) -> Iterator[Predicate]:
+    if chosen.timestamp is not None:
+        low, high = time_range(chosen)
+        yield lambda entry: (low is None or entry.stamp >= low) and (high is None or entry.stamp <= high)
+
+
+def _flow_run(chosen: LogFilterWithoutText) -> Iterator[Predicate]:
+    if (part := chosen.flow_run_id) is not None:
+        runs = None if part.any_ is None else frozenset(map(str, part.any_))
+        yield lambda entry: runs is None or entry.row["flow_run_id"] in runs
+
+
+def _task_run(chosen: LogFilterWithoutText) -> Iterator[Predicate]:
+    if (part := chosen.task_run_id) is not None:
+        runs, null = None if part.any_ is None else frozenset(map(str, part.any_)), part.is_null_
+        yield (
+            lambda entry: (
+                (runs is None or entry.row["task_run_id"] in runs)
+                and (null is None or (entry.row["task_run_id"] is None) is null)
+            )
+        )
+
+
+def _text(chosen: LogFilterWithoutText) -> Iterator[Predicate]:
+    if isinstance(chosen, LogFilter) and chosen.text is not None:
+        query = TextQuery.parse(chosen.text.query)
+        yield lambda entry: query.matches(entry.row["message"], entry.row["name"])
+
+
+_LIVE = (_level, _timestamp, _flow_run, _task_run)
+
+
+def live(chosen: LogFilterWithoutText) -> Predicate:
+    """Which logs the socket sends for that filter: text and ``or_`` are accepted there, and ignored."""
+    tests = [test for part in _LIVE for test in part(chosen)]
+    return lambda entry: all(test(entry) for test in tests)
+
+
+def listed(chosen: LogFilterWithoutText | None) -> Predicate:
+    """Which logs the REST list shows for that filter."""
+    tests = [test for part in (*_LIVE, _text) for test in part(chosen)] if chosen is not None else []
+    agree = any if tests and chosen is not None and chosen.operator == "or_" else all
+    return lambda entry: agree(test(entry) for test in tests)
+
+
+def time_range(chosen: LogFilterWithoutText | None) -> tuple[int | None, int | None]:
+    """The filter's timestamps, both inclusive, None where it is open."""
+    part = chosen.timestamp if chosen is not None else None
+    if part is None:
+        return None, None
+    low, high = part.after_, part.before_
+    return None if low is None else micros(low), None if high is None else micros(high)
+
+
+class LogStore:
+    """The readable logs, sorted by timestamp, and by arrival among equals."""
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[int, int, Entry]] = []
+        self._arrivals = itertools.count()
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            bisect.insort(self._rows, (entry.stamp, next(self._arrivals), entry))
+
+    def remove(self, ids: Iterable[str]) -> None:
+        gone = set(ids)
+        self._rows = [row for row in self._rows if row[2].id not in gone]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return (entry for _, _, entry in self._rows)
+
+    def list(
+        self,
+        chosen: LogFilterWithoutText | None,
+        *,
+        limit: int,
+        offset: int = 0,
+        newest_first: bool = False,
+        shuffle: random.Random | None = None,
+    ) -> Sequence[Entry]:
+        """One page. ``shuffle`` puts rows of one timestamp in an order of its own."""
+        accepts = listed(chosen)
+        first, last = 0, len(self._rows)
+        if chosen is None or chosen.operator == "and_":
+            low, high = time_range(chosen)
+            if low is not None:
+                first = bisect.bisect_left(self._rows, (low,))
+            if high is not None:
+                last = bisect.bisect_left(self._rows, (high + 1,))
+        order = range(first, last)
+        rows: Iterator[tuple[int, int, Entry]] = (
+            self._rows[index] for index in (reversed(order) if newest_first else order)
+        )
+        if shuffle is not None:
+            rows = _shuffled_ties(rows, shuffle)
+        found = (entry for _, _, entry in rows if accepts(entry))
+        return list(itertools.islice(found, offset, offset + limit))
+
+
+def _shuffled_ties(
+    rows: Iterator[tuple[int, int, Entry]], rng: random.Random
+) -> Iterator[tuple[int, int, Entry]]:
+    for _, ties in itertools.groupby(rows, key=lambda row: row[0]):
+        group = list(ties)
+        rng.shuffle(group)
+        yield from group

@@ -1,0 +1,176 @@
+"""The model behind the ports: what is stored, who is subscribed, what time it is. No socket."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import orjson
+from pydantic import TypeAdapter
+
+from rawlogs.clock import Clock
+from rawlogs.testing.behaviour import Behaviour
+from rawlogs.testing.events import EventLog, run_event
+from rawlogs.testing.hub import Hub
+from rawlogs.testing.runs import RunStore
+from rawlogs.testing.schemas import LogCreate
+from rawlogs.testing.store import Entry, LogStore, in_utc, iso, micros, uuid7
+
+LogLike = Mapping[str, Any] | str
+_LOGS = TypeAdapter(list[LogCreate])
+
+
+class World:
+    """One server's state. A restart keeps what is stored and forgets who listened."""
+
+    def __init__(self, behaviour: Behaviour, clock: Clock, rng: random.Random) -> None:
+        self.behaviour = behaviour
+        self.rng = rng
+        self.logs = LogStore()
+        self.log_hub: Hub[Entry] = Hub()
+        self.runs = RunStore(self.now, self.new_id)
+        self.events = EventLog()
+        self._clock = clock
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ingesting: set[asyncio.Task[None]] = set()
+        self._watchers: set[asyncio.Event] = set()
+
+    def now(self) -> datetime:
+        """The server's clock."""
+        return self._clock.now() + timedelta(seconds=self.behaviour.clock_skew)
+
+    def new_id(self) -> UUID:
+        return uuid7(self.now(), self.rng)
+
+    def entries(self, logs: Iterable[LogLike], defaults: Mapping[str, Any] | None = None) -> list[Entry]:
+        """Logs as a sender has them, as the server will hold them: ids minted, times normalised.
+
+        A text is a message. Unlike Prefect's API, ``id`` may be given. Raises pydantic's ValidationError.
+        """
+        given = []
+        for log in logs:
+            fields: dict[str, Any] = {"name": "prefect.flow_runs", "level": 20, "timestamp": self.now()}
+            given.append(
+                {**fields, **(defaults or {}), **({"message": log} if isinstance(log, str) else log)}
+            )
+        ids = [fields.pop("id", None) for fields in given]
+        return [self._entry(log, id) for log, id in zip(_LOGS.validate_python(given), ids, strict=True)]
+
+    def _entry(self, log: LogCreate, id: object) -> Entry:
+        created = iso(self.now())
+        strip = self.behaviour.strips_nul
+        row = {
+            "id": str(id or self.new_id()),
+            "created": created,
+            "updated": created,
+            "name": log.name.replace("\0", "") if strip else log.name,
+            "level": log.level,
+            "message": log.message.replace("\0", "") if strip else log.message,
+            "timestamp": iso(in_utc(log.timestamp)),
+            "flow_run_id": log.flow_run_id and str(log.flow_run_id),
+            "task_run_id": log.task_run_id and str(log.task_run_id),
+        }
+        return Entry(row, micros(log.timestamp), iso(log.timestamp))
+
+    def ingest(self, entries: Sequence[Entry]) -> None:
+        """Publish and store what one POST brought, in parts as Prefect does; a task does the parts after the
+        first.
+        """
+        size = self.behaviour.batch
+        self._ingest_part(entries[:size])
+        if len(entries) > size:
+            task = self.spawn(self._ingest_rest(entries[size:]))
+            self._ingesting.add(task)
+            task.add_done_callback(self._ingesting.discard)
+
+    async def ingested(self) -> None:
+        """Wait until all parts of all POSTs are ingested."""
+        if self._ingesting:
+            await asyncio.wait(self._ingesting)
+
+    async def _ingest_rest(self, entries: Sequence[Entry]) -> None:
+        size = self.behaviour.batch
+        for start in range(0, len(entries), size):
+            for _ in range(3):  # the database write of the part before: the senders have their turn
+                await asyncio.sleep(0)
+            self._ingest_part(entries[start : start + size])
+
+    def _ingest_part(self, entries: Sequence[Entry]) -> None:
+        self.publish(entries)
+        delay = self.behaviour.commit_delay
+        if delay == 0.0:
+            self.store(entries)
+        elif delay is not None:
+            self.spawn(self._store_later(entries, delay))
+
+    async def _store_later(self, entries: Sequence[Entry], delay: float) -> None:
+        await asyncio.sleep(delay)
+        self.store(entries)
+
+    def publish(self, entries: Iterable[Entry]) -> None:
+        """Offer logs to the subscribers; nothing is stored."""
+        if self.behaviour.streaming and self.behaviour.publishing:
+            self.log_hub.publish(entries, lambda entry: entry.id, Entry.frame)
+
+    def store(self, entries: Iterable[Entry]) -> None:
+        """Make logs readable over REST; nobody is told."""
+        self.logs.add(entries)
+        self.changed()
+
+    def set_state(self, run_id: str, type: str, name: str | None, message: str | None) -> None:
+        """Move a flow run on, and emit the event that tells it. Raises KeyError for an unknown run."""
+        run = self.runs.flow_runs[run_id]
+        previous = self.runs.set_state(run, type, name, message)
+        event = run_event(
+            run,
+            previous,
+            id=str(self.new_id()),
+            follows=self.events.latest(run_id) if previous else None,
+            related=self.runs.related(run),
+            received=iso(self.now()),
+        )
+        self.emit(event)
+        self.changed()
+
+    def emit(self, event: dict[str, Any]) -> None:
+        """Store an event and offer it to the subscribers."""
+        self.events.add(event)
+        if self.behaviour.events:
+            self.events.hub.publish(
+                [event],
+                lambda item: str(item["id"]),
+                lambda item: orjson.dumps({"type": "event", "event": item}),
+            )
+
+    def changed(self) -> None:
+        """Something happened that somebody may wait for."""
+        for watcher in self._watchers:
+            watcher.set()
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Wait until the condition holds."""
+        watcher = asyncio.Event()
+        self._watchers.add(watcher)
+        try:
+            while not condition():
+                watcher.clear()
+                await watcher.wait()
+        finally:
+            self._watchers.discard(watcher)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Do it in a task that ends with the server."""
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def stop(self) -> None:
+        """End what is still under way."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
