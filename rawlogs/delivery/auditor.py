@@ -11,7 +11,7 @@ from rawlogs.delivery.budget import Budget
 from rawlogs.delivery.core import Core
 from rawlogs.delivery.intake import Intake
 from rawlogs.delivery.lister import Lister
-from rawlogs.delivery.retry import delay, is_transient
+from rawlogs.delivery.retry import delay, is_transient, unreachable
 from rawlogs.delivery.schedule import Schedule
 from rawlogs.delivery.window import Range
 from rawlogs.errors import (
@@ -52,6 +52,7 @@ class Auditor:
         *,
         revive: Callable[[], None],
         ping: Callable[[], Awaitable[None]],
+        refresh: Callable[[], bool],
     ) -> None:
         self._core = core
         self._schedule = schedule
@@ -66,7 +67,10 @@ class Auditor:
         )
         self._revive = revive
         self._ping = ping
+        self._refresh = refresh
+        self._refreshed = False
         self._failures = 0
+        self._error: RawlogsError | None = None
         self._failing_since = 0.0
         self._misses = 0
         self._quiet_since = core.clock.monotonic()
@@ -193,6 +197,7 @@ class Auditor:
             self._refused(error)
             return False
         core.history_ok = True
+        self._refreshed = False
         core.window.settle_up(core.now())
         if self._failures:
             self._failures = 0
@@ -205,6 +210,12 @@ class Auditor:
     def _refused(self, error: RawlogsError) -> None:
         """The list said no, or nothing: raise it where nothing else is left, else try again later."""
         core = self._core
+        if isinstance(error, AuthError) and core.history_ok and not self._refreshed:
+            # A key may have been rotated while the stream ran: look once whether the settings have changed.
+            self._refreshed = True
+            if self._refresh():
+                self._schedule.next_in(0.0)
+                return
         transient = is_transient(error)
         if not transient:
             if core.polling or not core.options.follow:
@@ -219,8 +230,9 @@ class Auditor:
         if not self._failures:
             self._failing_since = core.clock.monotonic()
         self._failures += 1
+        self._error = error
         retries = core.options.retries
-        if core.polling and retries is not None and self._failures > retries:
+        if (core.polling or not core.options.follow) and retries is not None and self._failures > retries:
             raise GaveUp(
                 f"Gave up after {self._failures} tries. The last error: {error.text}",
                 attempts=self._failures,

@@ -53,6 +53,7 @@ class Intake:
             legacy=options.legacy,
             max_size=options.max_size,
             open_timeout=options.open_timeout,
+            auth_timeout=options.open_timeout,
             ping_interval=options.ping_interval,
             ping_timeout=options.ping_timeout,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -75,9 +76,13 @@ class LiveLoop:
                 self._owner.live_connected(connection, again)
                 again = True
                 ending = await self._read(connection)
-            finally:
-                self.connection = None
+            except asyncio.CancelledError:
+                raise  # who cancels, closes
+            except BaseException:
                 connection.abort()
+                raise
+            self.connection = None
+            connection.abort()
             if self._reopening:
                 self._reopening = False
                 continue
@@ -85,6 +90,11 @@ class LiveLoop:
             if self._end_on_clean_close and isinstance(ending, ConnectionLost) and ending.clean:
                 return
             await self._pause(ending)
+
+    async def close(self) -> None:
+        """Once ``run`` was cancelled: take leave of the server, with 1000."""
+        if self.connection is not None:
+            await self.connection.close()
 
     async def reopen(self) -> None:
         """Open the socket anew with the owner's present filter; not counted as a failure."""

@@ -146,6 +146,13 @@ def socket_only(error: RawlogsError) -> bool:
     return isinstance(cause, (UpgradeRefused, ProtocolError))
 
 
+def unreachable(error: RawlogsError, url: str) -> RawlogsError:
+    """A REST failure at the start of a stream that has nothing else, as the failure to connect that it is."""
+    if isinstance(error, HistoryError) and error.status is None:
+        return ConnectError(error.text, url=url, phase="rest", hint=error.hint)
+    return error
+
+
 def delay(attempt: int, floor: float, rng: random.Random) -> float:
     """Seconds before try ``attempt`` (from 0): full jitter up to 0.5 s, 1 s, 2 s ... 30 s, on top of ``floor``."""
     ceiling = min(CAP, BASE * 2.0 ** min(attempt, 16))

@@ -24,12 +24,12 @@ from rawlogs.delivery.intake import Intake
 from rawlogs.delivery.live import LiveLoop
 from rawlogs.delivery.options import Options
 from rawlogs.delivery.outbox import Outbox
-from rawlogs.delivery.retry import delay, is_transient, socket_only
+from rawlogs.delivery.retry import delay, is_transient, socket_only, unreachable
 from rawlogs.delivery.schedule import Schedule
 from rawlogs.delivery.seen import SeenIds
 from rawlogs.delivery.stats import Stats
 from rawlogs.delivery.window import Window
-from rawlogs.errors import ConfigError, ConnectError, HistoryError, RawlogsError
+from rawlogs.errors import ConfigError, RawlogsError
 from rawlogs.models import BEGINNING, END, Log
 from rawlogs.notices import OnNotice
 from rawlogs.wire.connection import Target
@@ -146,10 +146,9 @@ class LogStream:
     async def _close(self) -> None:
         if self._finishing is not None and self._finishing is not asyncio.current_task():
             self._finishing.cancel()
-        connection = self._live.connection if self._live is not None else None
         await self._cancel_tasks()
-        if connection is not None:
-            await asyncio.shield(connection.close())
+        if self._live is not None:
+            await asyncio.shield(self._live.close())
         if self._core.rest is not None:
             await self._core.rest.close()
 
@@ -188,7 +187,13 @@ class LogStream:
             on_request=self._count_request,
         )
         self._auditor = Auditor(
-            core, self._schedule, self._intake, core.rest, revive=self._revive, ping=self._ping
+            core,
+            self._schedule,
+            self._intake,
+            core.rest,
+            revive=self._revive,
+            ping=self._ping,
+            refresh=self._refresh,
         )
         history = self._auditor.lister.history
         attempt = 0
@@ -206,7 +211,7 @@ class LogStream:
                     begin_blind(core, self._resume, self._flushed)
                     return
                 if not (options.wait and is_transient(error)):
-                    raise _unreachable(error, core.settings.api_url) from error
+                    raise unreachable(error, core.settings.api_url) from error
                 await core.clock.sleep(delay(attempt, 0.0, core.rng))
                 attempt += 1
 
@@ -289,6 +294,8 @@ class LogStream:
             return False
         before = self._core.settings
         self._core.settings = settings
+        if self._core.rest is not None:
+            self._core.rest.use(settings)
         return (settings.websocket_token, settings.authorization) != (
             before.websocket_token,
             before.authorization,
@@ -353,11 +360,9 @@ class LogStream:
 
     async def _finish(self, seconds: float) -> None:
         core = self._core
-        connection = self._live.connection if self._live is not None else None
         await self._cancel_tasks()
         core.socket_up = False
-        if connection is not None:
-            connection.abort()
+        closing = asyncio.ensure_future(self._live.close()) if self._live is not None else None
         self._intake.release()
         if core.rest is not None and core.history_ok and core.options.follow:
             try:
@@ -365,6 +370,8 @@ class LogStream:
                 core.stats.open_gaps = 0
             except (RawlogsError, asyncio.TimeoutError, TimeoutError):
                 core.stats.open_gaps = 1
+        if closing is not None:
+            await closing
         self._end()
 
     # Going on later
@@ -419,10 +426,3 @@ class LogStream:
         core = self._core
         how = "polling" if core.polling else "live" if core.socket_up else "idle"
         return f"<LogStream {how} {core.settings.api_url} delivered={core.stats.delivered}>"
-
-
-def _unreachable(error: RawlogsError, url: str) -> RawlogsError:
-    """A REST failure at the start of a stream that has nothing else, as the failure to connect that it is."""
-    if isinstance(error, HistoryError) and error.status is None:
-        return ConnectError(error.text, url=url, phase="rest", hint=error.hint)
-    return error

@@ -57,22 +57,30 @@ class RestClient:
         on_notice: OnNotice | None = None,
         on_request: Callable[[], None] | None = None,
     ) -> None:
-        self._settings = settings
+        self._http: httpx.AsyncClient | None = None
+        self._retired: list[httpx.AsyncClient] = []
         self._clock: Clock = clock or SystemClock()
         self._rng = rng or random.Random()
         self._timeout = timeout
         self._retries = retries
         self._on_notice = on_notice
         self._on_request = on_request
-        self._http: httpx.AsyncClient | None = None
         self._answered = False
         self._told_redirect = False
         self._csrf = Csrf()
+        self.requests = 0
+        self.skew = 0.0
+        self.use(settings)
+
+    def use(self, settings: Settings) -> None:
+        """From now on these settings, as after the rotation of a key."""
+        self._settings = settings
         self._ask = partial(
             Asked, credentials=credentials(settings), cloud=settings.is_cloud, secrets=settings.secrets()
         )
-        self.requests = 0
-        self.skew = 0.0
+        if self._http is not None:
+            self._retired.append(self._http)
+            self._http = None
 
     async def __aenter__(self) -> RestClient:
         return self
@@ -83,8 +91,10 @@ class RestClient:
     async def close(self) -> None:
         """Close the connections. A later request would open new ones."""
         if self._http is not None:
-            http, self._http = self._http, None
-            await http.aclose()
+            self._retired.append(self._http)
+            self._http = None
+        while self._retired:
+            await self._retired.pop().aclose()
 
     async def get(self, path: str, *, retries: int | None = None) -> Any:
         """The decoded JSON at a path that begins with a slash. ``retries=0`` tries once.

@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 _HOMES = {
     "Behaviour": "behaviour",
     "Connection": "record",
+    "FakeServer": "server",
     "Recorder": "recording",
     "Recording": "recording",
     "RestRequest": "exchange",
-    "FakeServer": "server",
 }
 
-__all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = ["Behaviour", "Connection", "FakeServer", "Recorder", "Recording", "RestRequest"]
 
 
 def __getattr__(name: str) -> Any:

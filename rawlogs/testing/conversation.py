@@ -39,15 +39,14 @@ class Conversation(SocketLine):
         """Answer the upgrade, by the model's rules or with that subprotocol and accept key."""
         if self.record.state != "opening":
             return
-        request = self.request()
         if subprotocol is ByTheRules:
-            verdict = judge_upgrade(self.record.channel, offered(request), self.world.behaviour)
+            verdict = judge_upgrade(self.record.channel, offered(self.request), self.world.behaviour)
             if isinstance(verdict, Refused):
                 await self.refuse(verdict.status)
                 return
             subprotocol = verdict.subprotocol
         self._legacy = subprotocol is None
-        await self.upgrade(request, subprotocol, key)
+        await self.upgrade(subprotocol, key)
 
     async def expect_auth(self, *, answer: bool = True) -> None:
         """Read the auth frame and answer it; in legacy mode there is none."""

@@ -15,7 +15,8 @@ Override ``fake_prefect_behaviour`` for another server::
     def fake_prefect_behaviour():
         return Behaviour(auth_string="admin:pass")
 
-The settings PREFECT_API_URL, PREFECT_API_AUTH_STRING and PREFECT_API_KEY are set to match for the length of the test.
+The environment's PREFECT_API_URL, PREFECT_API_AUTH_STRING and PREFECT_API_KEY match the server for the length of the
+test; PREFECT_API_SSL_CERT_FILE and PREFECT_CLIENT_CUSTOM_HEADERS are taken away.
 """
 
 from __future__ import annotations
@@ -47,19 +48,21 @@ async def fake_prefect(
 ) -> AsyncIterator[FakeServer]:
     """A running ``FakeServer``, which the environment's settings point at."""
     async with FakeServer(fake_prefect_behaviour) as server:
-        for name, value in settings(server).items():
-            if value is None:
-                monkeypatch.delenv(name, raising=False)
-            else:
+        wanted = settings(server)
+        for name in [name for name in os.environ if name.upper() in wanted]:  # Prefect ignores their case
+            monkeypatch.delenv(name)
+        for name, value in wanted.items():
+            if value is not None:
                 monkeypatch.setenv(name, value)
         yield server
 
 
 def settings(server: FakeServer) -> Mapping[str, str | None]:
     """The settings with which a client reaches that server; None for what must not be set."""
-    known = {name for name in os.environ if name.upper().startswith("PREFECT_API_")}
-    return dict.fromkeys(known) | {
+    return {
         "PREFECT_API_URL": server.api_url,
         "PREFECT_API_AUTH_STRING": server.behaviour.auth_string,
         "PREFECT_API_KEY": server.behaviour.api_key,
+        "PREFECT_API_SSL_CERT_FILE": None,
+        "PREFECT_CLIENT_CUSTOM_HEADERS": None,
     }

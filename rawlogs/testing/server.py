@@ -228,7 +228,7 @@ class FakeServer:
         """Cut every WebSocket without a close frame, as a killed server or a broken network does."""
         for peer in list(self._peers):
             if peer.conversation is not None:
-                peer.pipe.abort() if reset else peer.pipe.close_now()
+                peer.conversation.cut(reset=reset)
         await self.until(lambda: all(peer.conversation is None for peer in self._peers))
 
     async def close_all(self, code: int, reason: str = "") -> None:

@@ -55,6 +55,9 @@ class SocketLine(Line):
             max_size=MAX_FRAME,
         )
         self._protocol.receive_data(request)
+        events = self._protocol.events_received()
+        self.request = events[0] if events and isinstance(events[0], Request) else None
+        """The upgrade request; None where the library cannot read it."""
         self._reader = reader
         self._assembler = Assembler()
         self._inbox: collections.deque[str | bytes] = collections.deque()
@@ -65,6 +68,7 @@ class SocketLine(Line):
 
     async def run(self, steps: Sequence[Step]) -> None:
         """Play the steps until they or the client end the conversation, and stay until the client leaves."""
+        self._start(self._read())
         script = asyncio.ensure_future(self._play_then_stay(steps))
         closed = asyncio.ensure_future(self._closed.wait())
         try:
@@ -92,23 +96,18 @@ class SocketLine(Line):
         self.record.state = state
         self.world.changed()
 
-    def request(self) -> Request | None:
-        """The upgrade request; None where the library cannot read it."""
-        events = self._protocol.events_received()
-        return events[0] if events and isinstance(events[0], Request) else None
-
     async def refuse(self, status: int) -> None:
         """Answer the upgrade with an HTTP status and an empty body, and end the line."""
         self.become("refused")
         await self.http(status, {}, b"")
 
-    async def upgrade(self, request: Request | None, subprotocol: str | None, key: str | None) -> None:
-        """Answer the upgrade with 101 (where it is a valid one), and begin to read."""
-        if request is None:
+    async def upgrade(self, subprotocol: str | None, key: str | None) -> None:
+        """Answer the upgrade with 101, where it is a valid one."""
+        if self.request is None:
             await self.pipe.write(BAD_REQUEST)
             await self.drop()
             return
-        response = self._protocol.accept(request)
+        response = self._protocol.accept(self.request)
         if response.status_code != 101:
             await self.refuse(response.status_code)
         if subprotocol is not None:
@@ -119,7 +118,6 @@ class SocketLine(Line):
         self._protocol.send_response(response)
         self.become("open")
         await self._flush()
-        self._start(self._read())
         behaviour = self.world.behaviour
         if behaviour.ping_interval is not None:
             self._start(self._keep_alive(behaviour.ping_interval, behaviour.ping_timeout))
@@ -158,10 +156,15 @@ class SocketLine(Line):
     async def leave(self, code: int, reason: str) -> None:
         """End the conversation from outside its script: the server is going away."""
         if self.record.state == "opening":
-            self.pipe.close_now()
+            self.cut()
             return
         with contextlib.suppress(Ended):
             await self.close(code, reason)
+
+    def cut(self, *, reset: bool = False) -> None:
+        """End the line from outside, without a close frame."""
+        self.pipe.abort() if reset else self.pipe.close_now()
+        self._closed.set()
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         self._tasks.append(asyncio.ensure_future(work))
@@ -173,8 +176,6 @@ class SocketLine(Line):
 
     async def _read(self) -> None:
         try:
-            self._take_in()  # what came with the upgrade request
-            await self._reply()
             while data := await self._reader.read(1 << 16):
                 self._protocol.receive_data(data)
                 self._take_in()

@@ -1,0 +1,53 @@
+"""``rawlogs check``: what was sent against what was received."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import orjson
+
+from rawlogs.cli import codes
+from rawlogs.errors import ConfigError
+
+
+@click.command()
+@click.argument("sent", type=click.Path(dir_okay=False, allow_dash=True))
+@click.argument("received", type=click.Path(dir_okay=False, allow_dash=True))
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="json: one object.")
+@click.option(
+    "--show", type=click.IntRange(min=0), default=5, metavar="N", help="So many ids of each kind (default 5)."
+)
+def command(sent: str, received: str, output: str, show: int) -> int:
+    """Compare two files of logs (JSON lines, frames, or ids): missing, repeated, unknown and reordered ids.
+
+    Exits with 0 when every sent log was received once and nothing else, with 5 otherwise; the order is only told.
+    """
+    from rawlogs.testing.compare import compare, ids
+
+    result = compare(ids(_lines(sent), sent), ids(_lines(received), received))
+    kinds = {"missing": result.missing, "repeated": result.repeated, "unknown": result.unknown}
+    if output == "json":
+        facts = {"sent": result.sent, "received": result.received, "reordered": result.reordered, **kinds}
+        click.echo(orjson.dumps(facts).decode())
+    else:
+        click.echo(f"sent {result.sent}, received {result.received}")
+        for kind, found in kinds.items():
+            examples = (
+                ": " + " ".join(found[:show]) + (" ..." if len(found) > show else "")
+                if found and show
+                else ""
+            )
+            click.echo(f"{kind} {len(found)}{examples}")
+        click.echo(f"reordered {result.reordered}")
+    return codes.DONE if result.complete else codes.LOSS
+
+
+def _lines(path: str) -> list[bytes]:
+    if path == "-":
+        return click.get_binary_stream("stdin").read().splitlines()
+    try:
+        # Not splitlines() of the text: a message may hold other line separators.
+        return Path(path).read_bytes().split(b"\n")
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}", setting=path) from error

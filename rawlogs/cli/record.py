@@ -1,0 +1,127 @@
+"""``rawlogs record``: one conversation and its REST list, written as a recording."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+import orjson
+
+from rawlogs.cli import codes
+from rawlogs.cli.access import access_options, settings_of
+from rawlogs.cli.serving import run_until_signal
+from rawlogs.errors import ConnectionLost, HistoryError
+
+if TYPE_CHECKING:
+    from rawlogs.settings import Settings
+    from rawlogs.testing.recording import Recorder
+
+
+@click.command()
+@click.argument("file", type=click.Path(dir_okay=False))
+@click.option("--flow-run", type=click.UUID, multiple=True, help="Only logs of this flow run; repeatable.")
+@click.option("-l", "--level", metavar="LEVEL", help="This level and above.")
+@click.option(
+    "--duration", type=click.FloatRange(min=0), metavar="S", help="End after S seconds (default: Ctrl-C)."
+)
+@click.option(
+    "--max-frames", type=click.IntRange(min=1), metavar="N", help="End after N messages of the server."
+)
+@click.option("--redact", is_flag=True, help="Replace messages by placeholders of the same length.")
+@click.option("--no-list", is_flag=True, help="Do not add what the REST list shows at the end.")
+@click.option("--compress", is_flag=True, help="Ask for compression.")
+@access_options
+def command(file: str, **given: Any) -> int:
+    """Record one conversation with /logs/out as JSON lines, tokens replaced, and then what the REST list shows of it.
+
+    The file is created with mode 0600. See docs/recording.md; `rawlogs replay FILE` plays it.
+    """
+    settings = settings_of(given)
+    return run_until_signal(lambda: _record(file, settings, given))
+
+
+async def _record(file: str, settings: Settings, given: dict[str, Any]) -> int:
+    from rawlogs.filters import LogFilter, Selection
+    from rawlogs.testing.recording import Recorder
+
+    parts: dict[str, Any] = {}
+    if given["flow_run"]:
+        parts["flow_run_id"] = {"any_": list(given["flow_run"])}
+    if given["level"]:
+        parts["level"] = {"ge_": given["level"]}
+    wire = Selection(LogFilter.coerce(parts)).wire
+    with Recorder(
+        file, secrets=settings.secrets(), redact=given["redact"], api_url=settings.api_url
+    ) as recorder:
+        started = time.time()
+        try:
+            count = await _converse(recorder, settings, wire, given)
+        finally:
+            if not given["no_list"]:
+                await asyncio.shield(_add_list(recorder, settings, wire, started))
+    click.echo(f"rawlogs: {count} messages recorded in {file}", err=True)
+    return codes.DONE
+
+
+async def _converse(
+    recorder: Recorder, settings: Settings, wire: dict[str, Any], given: dict[str, Any]
+) -> int:
+    from rawlogs.wire.connection import Target, open_connection
+    from rawlogs.wire.frames import filter_message
+
+    target = Target(
+        url=settings.address.logs_url,
+        token=settings.websocket_token,
+        headers=settings.headers,
+        tls=settings.ssl_context(),
+        proxy=settings.proxy,
+        compress=given["compress"],
+    )
+    count = 0
+    end = None if given["duration"] is None else time.monotonic() + given["duration"]
+    async with await open_connection(target, filter_message(wire), tap=recorder) as connection:
+        click.echo(f"rawlogs: recording {settings.address.logs_url}; Ctrl-C ends", err=True)
+        try:
+            while given["max_frames"] is None or count < given["max_frames"]:
+                left = None if end is None else max(end - time.monotonic(), 0.0)
+                count += len(await asyncio.wait_for(connection.batch(), left))
+        except (asyncio.TimeoutError, asyncio.CancelledError):
+            pass
+        except ConnectionLost as lost:
+            click.echo(f"rawlogs: {lost.text}", err=True)
+    return count
+
+
+async def _add_list(recorder: Recorder, settings: Settings, wire: dict[str, Any], since: float) -> None:
+    """What REST has of the recorded time, as requests and answers."""
+    from datetime import datetime, timezone
+
+    from rawlogs.rest.client import RestClient
+    from rawlogs.rest.history import History
+    from rawlogs.wire.events import WireEvent
+
+    class Recording:
+        """A REST client whose questions and answers are recorded."""
+
+        def __init__(self, rest: RestClient) -> None:
+            self._rest = rest
+
+        async def post(self, path: str, body: Any) -> Any:
+            facts = {"method": "POST", "path": f"/api{path}", "headers": []}
+            recorder(WireEvent(time.monotonic(), 1, "client", "request", orjson.dumps(body).decode(), facts))
+            answer = await self._rest.post(path, body)
+            told = orjson.dumps(answer).decode()
+            recorder(
+                WireEvent(time.monotonic(), 1, "server", "response", told, {"status": 200, "headers": []})
+            )
+            return answer
+
+    try:
+        async with RestClient(settings, retries=1) as rest:
+            start = datetime.fromtimestamp(since, timezone.utc)
+            async for _ in History(Recording(rest)).pages(wire, start, rest.server_now()):
+                pass
+    except HistoryError as error:
+        click.echo(f"rawlogs: the REST list is not in the recording: {error.text}", err=True)

@@ -1,0 +1,75 @@
+"""What was sent against what was received: missing, repeated and reordered ids. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import orjson
+
+from rawlogs.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The outcome; the ids are in the order of the side they come from."""
+
+    sent: int
+    received: int
+    missing: tuple[str, ...]
+    repeated: tuple[str, ...]
+    unknown: tuple[str, ...]
+    reordered: int
+    """How many of the received ids stand before one that was sent earlier."""
+
+    @property
+    def complete(self) -> bool:
+        """Nothing is missing, nothing came twice, nothing came that was not sent."""
+        return not (self.missing or self.repeated or self.unknown)
+
+
+def compare(sent: Iterable[str], received: Iterable[str]) -> Comparison:
+    """Hold the received ids against the sent ones."""
+    order = {log_id: place for place, log_id in enumerate(dict.fromkeys(sent))}
+    came = list(received)
+    counts = Counter(came)
+    furthest, reordered = -1, 0
+    for log_id in dict.fromkeys(came):
+        place = order.get(log_id)
+        if place is None:
+            continue
+        reordered += place < furthest
+        furthest = max(furthest, place)
+    return Comparison(
+        sent=len(order),
+        received=len(came),
+        missing=tuple(log_id for log_id in order if log_id not in counts),
+        repeated=tuple(log_id for log_id, count in counts.items() if count > 1),
+        unknown=tuple(log_id for log_id in counts if log_id not in order),
+        reordered=reordered,
+    )
+
+
+def ids(lines: Iterable[bytes], name: str) -> Iterator[str]:
+    """The ids in JSON lines (logs, frames, or strings) or in bare lines; ConfigError with the line that has none."""
+    for number, line in enumerate(lines, 1):
+        text = line.strip()
+        if not text:
+            continue
+        found: object = text.decode("utf-8", "replace")
+        if text[:1] in (b"{", b'"'):
+            try:
+                found = orjson.loads(text)
+            except orjson.JSONDecodeError:
+                raise _bad(name, number) from None
+            if isinstance(found, dict):
+                log = found.get("log") if found.get("type") == "log" else found
+                found = log.get("id") if isinstance(log, dict) else None
+        if not isinstance(found, str):
+            raise _bad(name, number)
+        yield found
+
+
+def _bad(name: str, number: int) -> ConfigError:
+    return ConfigError(f"{name}, line {number}: neither a log in JSON nor an id", setting=name)

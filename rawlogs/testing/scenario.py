@@ -1,0 +1,220 @@
+"""A scenario: which server, which logs, what goes wrong when. Read from a small TOML file; checked before anything runs.
+
+[server]                 # fields of Behaviour
+version = "3.8.8"
+[logs]
+count = 5000             # in all; 0: without end
+rate = 200               # logs a second
+batch = 50               # logs of one POST
+runs = 2                 # flow runs that they belong to, in turn
+[[fault]]
+kind = "http"            # a step by its name, see rawlogs.testing.faults
+where = "rest"           # logs (default), events, rest
+status = 500             # the step's own fields
+times = 3                # or connection = 0, path = "/logs/filter"
+[[fault]]
+kind = "restart"         # to what is connected: drop, close, restart, kill, refuse
+at = 2.0                 # seconds after the start
+downtime = 1.0
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args
+
+from rawlogs.errors import ConfigError
+from rawlogs.testing import faults
+from rawlogs.testing.behaviour import Behaviour
+from rawlogs.testing.faults import Step, Where
+
+ACTIONS: Mapping[str, Mapping[str, type]] = {
+    "drop": {},
+    "close": {"code": int, "reason": str},
+    "restart": {"downtime": float},
+    "kill": {"downtime": float},
+    "refuse": {"seconds": float},
+}
+"""What can be done to a running server at a time, and the arguments of each."""
+_SCRIPT_ONLY = {
+    "Step",
+    "SocketStep",
+    "RestStep",
+    "Serve",
+    "Send",
+    "Accept",
+    "ExpectAuth",
+    "ExpectFilter",
+    "Raw",
+}
+
+
+def _name(kind: type[Step]) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", kind.__name__).lower()
+
+
+KINDS: Mapping[str, type[Step]] = {
+    _name(value): value
+    for name, value in vars(faults).items()
+    if isinstance(value, type) and issubclass(value, Step) and name not in _SCRIPT_ONLY
+}
+"""The steps that a scenario can name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """The logs that the server produces by itself. ``rate`` is in logs a second; ``count`` 0 means without end."""
+
+    count: int = 0
+    rate: float = 10.0
+    batch: int = 1
+    runs: int = 1
+    late: float = 0.0
+    """Seconds by which the logs' timestamps lie in the past."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A step in front of the model's own, on each connection or request that fits."""
+
+    step: Step
+    where: Where = "logs"
+    connection: int | None = None
+    path: str | None = None
+    times: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """Something done to the running server ``at`` so many seconds after its start."""
+
+    kind: str
+    at: float
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """All of it; the defaults are a healthy Prefect 3.8.8 with ten logs a second."""
+
+    behaviour: Behaviour = field(default_factory=Behaviour)
+    traffic: Traffic = field(default_factory=Traffic)
+    faults: tuple[Fault, ...] = ()
+    actions: tuple[Action, ...] = ()
+
+
+def read(path: str | os.PathLike[str]) -> Scenario:
+    """The scenario in a TOML file. Raises ConfigError with the place and what is known there."""
+    try:
+        if sys.version_info >= (3, 11):
+            import tomllib
+        else:
+            import tomli as tomllib
+        data = tomllib.loads(Path(path).read_text("utf-8"))
+    except OSError as error:
+        raise _bad(f"{path}: {error.strerror}") from error
+    except (ValueError, UnicodeDecodeError) as error:
+        raise _bad(f"{path}: {error}") from None
+    return parse(data, str(path))
+
+
+def parse(data: Mapping[str, Any], name: str = "scenario") -> Scenario:
+    """The scenario in a mapping, as TOML gives it."""
+    _known(data, {"server", "logs", "fault"}, name)
+    behaviour = _build(Behaviour, _table(data, "server", name), f"{name}: [server]")
+    traffic = _build(Traffic, _table(data, "logs", name), f"{name}: [logs]")
+    found: list[Fault] = []
+    actions: list[Action] = []
+    entries = data.get("fault", [])
+    if not isinstance(entries, list):
+        raise _bad(f"{name}: faults are written [[fault]]")
+    for number, entry in enumerate(entries, 1):
+        place = f"{name}: fault {number}"
+        if not isinstance(entry, Mapping):
+            raise _bad(f"{place} is not a table")
+        made = fault(entry, place)
+        if isinstance(made, Action):
+            actions.append(made)
+        else:
+            found.append(made)
+    return Scenario(behaviour, traffic, tuple(found), tuple(sorted(actions, key=lambda action: action.at)))
+
+
+def fault(entry: Mapping[str, Any], place: str = "fault") -> Fault | Action:
+    """One fault: with ``at`` something done to the running server, otherwise a step for what connects."""
+    rest = dict(entry)
+    kind = rest.pop("kind", None)
+    if "at" in rest:
+        if kind not in ACTIONS:
+            raise _bad(
+                f"{place}: kind {kind!r} cannot be done at a time", f"Known: {', '.join(sorted(ACTIONS))}."
+            )
+        at = rest.pop("at")
+        wanted = ACTIONS[kind]
+        _known(rest, set(wanted), place)
+        if not _fits(at, float) or not all(_fits(rest[key], wanted[key]) for key in rest):
+            raise _bad(f"{place}: a value is of the wrong kind")
+        return Action(kind, float(at), rest)
+    if kind not in KINDS:
+        raise _bad(f"{place}: unknown kind {kind!r}", f"Known: {', '.join(sorted(KINDS))}.")
+    where = rest.pop("where", "logs")
+    if where not in get_args(Where):
+        raise _bad(f"{place}: where is {where!r}", f"Known: {', '.join(get_args(Where))}.")
+    common = {key: rest.pop(key, None) for key in ("connection", "path", "times")}
+    step = _build(KINDS[kind], rest, f"{place} ({kind})")
+    allowed = faults.RestStep if where == "rest" else faults.SocketStep
+    other = faults.SocketStep if where == "rest" else faults.RestStep
+    if isinstance(step, other) and not isinstance(step, allowed):
+        raise _bad(f"{place}: {kind} is nothing for {where}")
+    return Fault(step, where, **common)
+
+
+def _build(kind: type[Any], values: Mapping[str, Any], place: str) -> Any:
+    names = (
+        {item.name for item in dataclasses.fields(kind) if item.init}
+        if dataclasses.is_dataclass(kind)
+        else set()
+    )
+    _known(values, names, place)
+    for item in dataclasses.fields(kind) if dataclasses.is_dataclass(kind) else ():
+        default = item.default
+        if (
+            item.name in values
+            and type(default) in (int, float, bool, str)
+            and not _fits(values[item.name], type(default))
+        ):
+            raise _bad(f"{place}: {item.name} is not a {type(default).__name__}")
+    try:
+        return kind(**values)
+    except (TypeError, ValueError) as error:
+        raise _bad(f"{place}: {error}") from None
+
+
+def _fits(value: Any, kind: type) -> bool:
+    if kind is float:
+        return type(value) in (int, float)
+    return type(value) is kind
+
+
+def _table(data: Mapping[str, Any], name: str, place: str) -> Mapping[str, Any]:
+    table = data.get(name, {})
+    if not isinstance(table, Mapping):
+        raise _bad(f"{place}: {name} is written [{name}]")
+    return table
+
+
+def _known(values: Mapping[str, Any], names: set[str], place: str) -> None:
+    if unknown := sorted(set(values) - names):
+        raise _bad(
+            f"{place}: unknown: {', '.join(unknown)}", f"Known: {', '.join(sorted(names)) or 'nothing'}."
+        )
+
+
+def _bad(text: str, hint: str | None = None) -> ConfigError:
+    return ConfigError(text, setting="scenario", hint=hint)

@@ -1,0 +1,82 @@
+"""Scenarios: what a file may say, and what is told about one that says something else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rawlogs.cli.fake import parse_fault
+from rawlogs.errors import ConfigError
+from rawlogs.testing import Behaviour
+from rawlogs.testing.faults import Http, Slice
+from rawlogs.testing.scenario import Action, Fault, Scenario, Traffic, fault, parse, read
+
+
+def test_an_empty_scenario_is_a_healthy_server() -> None:
+    """The defaults: Prefect 3.8.8 with streaming on, ten logs a second."""
+    assert parse({}) == Scenario(Behaviour(), Traffic())
+
+
+def test_a_file_says_server_logs_and_faults(tmp_path: Path) -> None:
+    """Actions come in the order of their times."""
+    path = tmp_path / "s.toml"
+    path.write_text(
+        "[server]\nqueue = 10\n[logs]\ncount = 5\n"
+        '[[fault]]\nkind = "restart"\nat = 2\n[[fault]]\nkind = "drop"\nat = 1\n'
+        '[[fault]]\nkind = "http"\nwhere = "rest"\nstatus = 500\ntimes = 2\n'
+    )
+    assert read(path) == Scenario(
+        Behaviour(queue=10),
+        Traffic(count=5),
+        (Fault(Http(status=500), "rest", times=2),),
+        (Action("drop", 1.0), Action("restart", 2.0)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        pytest.param({"sever": {}}, "unknown: sever", id="an unknown table"),
+        pytest.param({"server": {"queue": "x"}}, "queue is not a int", id="a wrong type"),
+        pytest.param({"server": {"que": 1}}, "unknown: que", id="an unknown field"),
+        pytest.param({"fault": {}}, "[[fault]]", id="one fault instead of a list"),
+        pytest.param({"fault": [{"kind": "boom"}]}, "unknown kind 'boom'", id="an unknown kind"),
+        pytest.param({"fault": [{"kind": "http", "stat": 1}]}, "unknown: stat", id="an unknown argument"),
+        pytest.param({"fault": [{"kind": "slice", "at": 1}]}, "cannot be done at a time", id="no action"),
+        pytest.param({"fault": [{"kind": "drop", "at": "x"}]}, "of the wrong kind", id="a time that is none"),
+        pytest.param({"fault": [{"kind": "truncate"}]}, "nothing for logs", id="a REST step on the socket"),
+        pytest.param({"fault": [{"kind": "http", "where": "x"}]}, "where is 'x'", id="an unknown place"),
+    ],
+)
+def test_a_wrong_scenario_is_told_with_its_place(data: dict[str, Any], words: str) -> None:
+    """ConfigError before anything is opened."""
+    with pytest.raises(ConfigError) as error:
+        parse(data)
+    assert words in str(error.value)
+
+
+json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+)
+
+
+@given(st.dictionaries(st.sampled_from(["server", "logs", "fault", "x"]), json))
+def test_nothing_but_a_config_error_comes_of_any_mapping(data: dict[str, Any]) -> None:
+    """Whatever the TOML holds."""
+    try:
+        assert isinstance(parse(data), Scenario)
+    except ConfigError:
+        pass
+
+
+def test_a_flag_says_the_same_as_a_table() -> None:
+    """KIND:KEY=VALUE,..."""
+    assert fault(parse_fault("slice:size=1")) == Fault(Slice(1))
+    assert fault(parse_fault("restart:at=2,downtime=0.5")) == Action("restart", 2.0, {"downtime": 0.5})
+    with pytest.raises(ConfigError, match="is not KEY=VALUE"):
+        parse_fault("slice:1")
