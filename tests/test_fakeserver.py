@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
+import ssl
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from fake_client import AUTH, DROPPED, EVERYTHING, api, ending, messages, socket, subscriber
 from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import InvalidHandshake, InvalidStatus
 
 from rawlogs.testing import Behaviour, FakeServer
+from rawlogs.testing.faults import Stall
 
 RUN = "0d88f0a1-0000-4000-8000-000000000001"
 TASK = "0d88f0a1-0000-4000-8000-000000000002"
@@ -870,6 +872,118 @@ async def test_events_can_be_switched_off() -> None:
         assert await ws.recv() == "end"
 
 
+# Odds and ends.
+
+
+async def test_server_speaks_tls() -> None:
+    pem = Path(__file__).with_name("loopback.pem")
+    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    serving.load_cert_chain(pem)
+    trusting = ssl.create_default_context(cafile=str(pem))
+    async with FakeServer(tls=serving) as server:
+        assert server.api_url.startswith("https://127.0.0.1:")
+        async with api(server, verify=trusting) as client, subscriber(server, ssl=trusting) as ws:
+            assert (await client.get("/health")).json() is True
+            server.post("private")
+            assert await messages(ws, 1) == ["private"]
+            closing = asyncio.create_task(server.restart())
+            assert await ending(ws) == (1012, "")
+            await closing
+        with pytest.raises(ssl.SSLCertVerificationError):
+            async with socket(server):
+                pass
+
+
+async def test_fragments_of_a_client_are_joined() -> None:
+    async with FakeServer() as server, socket(server) as ws:
+        await ws.send([AUTH[:5], AUTH[5:9], AUTH[9:]])
+        assert await ws.recv() == '{"type":"auth_success"}'
+        assert server.connections[0].frames == [AUTH]
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        pytest.param(b"Upgrade: websocket\r\nConnection: Upgrade", b"400 Bad Request", id="no key"),
+        pytest.param(
+            b"Upgrade: websocket\r\nSec-WebSocket-Version: 13", b"426 Upgrade Required", id="no Connection"
+        ),
+    ],
+)
+async def test_upgrade_that_is_none_is_refused(head: bytes, status: bytes) -> None:
+    async with FakeServer() as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        subprotocol = b"Sec-WebSocket-Protocol: prefect"
+        writer.write(b"\r\n".join([b"GET /api/logs/out HTTP/1.1", b"Host: x", head, subprotocol, b"", b""]))
+        assert (await reader.read()).startswith(b"HTTP/1.1 " + status)
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_client_that_was_not_answered_yet_is_cut_off_by_a_restart() -> None:
+    async with FakeServer() as server:
+        server.fault("logs", Stall("upgrade"))
+        opening = asyncio.ensure_future(socket(server).__aenter__())
+        await server.until(lambda: server.connections)
+        await server.restart()
+        with pytest.raises(InvalidHandshake):
+            await opening
+
+
+async def test_deleted_logs_are_gone() -> None:
+    async with FakeServer() as server, api(server) as client:
+        first, second = server.post(["a", "b"])
+        server.delete([first["id"]])
+        assert (await client.post("/logs/filter", json={})).json() == [second]
+
+
+async def test_first_and_last_year_are_stored() -> None:
+    stamps = ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"]
+    async with FakeServer() as server, subscriber(server) as ws:
+        server.post([{"message": "x", "timestamp": stamp} for stamp in stamps])
+        assert [json.loads(await ws.recv())["log"]["timestamp"] for _ in stamps] == stamps
+        assert [row["timestamp"] for row in server.logs] == stamps
+
+
+async def test_unknown_state_is_refused_with_the_known_ones() -> None:
+    async with FakeServer() as server:
+        with pytest.raises(
+            ValueError, match="'DONE' is no state type; use one of SCHEDULED, PENDING, RUNNING"
+        ):
+            server.add_run(state="DONE")
+
+
+async def test_runs_are_filtered_by_time() -> None:
+    async with FakeServer() as server, api(server) as client:
+        server.add_run("started")
+        server.add_run("waiting", state="SCHEDULED")
+        for chosen, names in (
+            ({"start_time": {"after_": "2020-01-01"}}, ["started"]),
+            ({"start_time": {"before_": "2020-01-01"}}, []),
+            ({"start_time": {"is_null_": True}}, ["waiting"]),
+            ({"end_time": {"is_null_": True}}, ["waiting", "started"]),
+        ):
+            rows = (await client.post("/flow_runs/filter", json={"flow_runs": chosen})).json()
+            assert sorted(row["name"] for row in rows) == sorted(names)
+
+
+async def test_port_that_is_taken_is_an_error() -> None:
+    async with FakeServer() as server:
+        with pytest.raises(OSError, match="in use"):
+            async with FakeServer(port=server.port):
+                pass
+
+
+async def test_server_says_what_it_is() -> None:
+    async with FakeServer() as server:
+        server.post("x")
+        assert repr(server) == f"<FakeServer http://127.0.0.1:{server.port}/api logs=1 subscribed=0>"
+
+
+def test_secrets_are_in_no_repr() -> None:
+    assert "geheim" not in repr(Behaviour(auth_string="geheim", api_key="geheim"))
+
+
 def test_import_of_the_room_loads_no_foreign_library() -> None:
     import subprocess
     import sys
@@ -886,6 +1000,3 @@ def test_public_names_are_all_there() -> None:
         assert getattr(rawlogs.testing, name).__name__ == name
     with pytest.raises(AttributeError):
         rawlogs.testing.nothing  # noqa: B018
-
-
-logging.getLogger("websockets.client").setLevel(logging.WARNING)

@@ -185,7 +185,7 @@ def test_no_secret_survives_in_a_message(secret: str, before: str, after: str) -
         json.dumps({"message": message}),
         json.dumps({"message": message}, ensure_ascii=False),
     ):
-        line = recorded(event("text", data, path=message), secrets=[secret]).splitlines()[1]
+        line = recorded(event("text", data, path=message), secrets=[secret]).split("\n")[1]
         value = json.loads(line)
         assert secret not in value["path"]
         assert secret not in value["data"]

@@ -53,6 +53,7 @@ class Auditor:
         revive: Callable[[], None],
         ping: Callable[[], Awaitable[None]],
         refresh: Callable[[], bool],
+        on_answer: Callable[[], None],
     ) -> None:
         self._core = core
         self._schedule = schedule
@@ -68,6 +69,7 @@ class Auditor:
         self._revive = revive
         self._ping = ping
         self._refresh = refresh
+        self._on_answer = on_answer
         self._refreshed = False
         self._failures = 0
         self._error: RawlogsError | None = None
@@ -183,6 +185,8 @@ class Auditor:
 
     def _progressed(self, rows: int, stamp: datetime) -> None:
         """A page was read."""
+        if not self._core.options.follow:
+            self._on_answer()
         self._progress_at = self._core.clock.monotonic()
         if rows >= 10_000 and rows % 10_000 < self.lister.history.page:
             self._core.notify("progress", f"{rows} stored logs read, now at {stamp.isoformat()}", rows=rows)

@@ -142,6 +142,10 @@ class LogStream:
                 raise self._error
         if core.rest is not None:
             self._spawn(self._list())
+        if not options.follow and options.tail is None:
+            await self._started.wait()
+            if self._error is not None:
+                raise self._error
 
     async def _close(self) -> None:
         if self._finishing is not None and self._finishing is not asyncio.current_task():
@@ -194,6 +198,7 @@ class LogStream:
             revive=self._revive,
             ping=self._ping,
             refresh=self._refresh,
+            on_answer=self._started.set,
         )
         history = self._auditor.lister.history
         attempt = 0

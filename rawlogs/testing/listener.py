@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import socket
 import ssl
@@ -94,11 +93,11 @@ class Listener:
         writer = asyncio.StreamWriter(transport, protocol, reader, loop)
         try:
             await self._serve(reader, writer)
-        except ConnectionError:
+            writer.close()
+            await writer.wait_closed()
+        except OSError:  # the client is gone
             pass
         except Exception as failure:
             self.failures.append(failure)
-        finally:
-            transport.close()
-            with contextlib.suppress(Exception):
-                await writer.wait_closed()
+        finally:  # also when the server ends, which waits for no slow reader
+            transport.abort()

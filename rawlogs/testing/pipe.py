@@ -74,8 +74,6 @@ class Pipe:
         if self.linger:
             await asyncio.sleep(self.linger)
         self._writer.close()
-        with contextlib.suppress(ConnectionError, OSError):
-            await self._writer.wait_closed()
 
     def close_now(self) -> None:
         """End the line without waiting."""
