@@ -128,6 +128,9 @@ class Auditor:
                 if not self._intake.dropped:
                     break
                 await core.outbox.room()
+        except BaseException:
+            self._schedule.catch_up = True  # it is still owed
+            raise
         finally:
             guard.cancel()
         self._intake.release()
