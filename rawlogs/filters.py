@@ -11,6 +11,7 @@ import fnmatch
 import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timezone
+from enum import Enum
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -24,14 +25,21 @@ Predicate = Callable[[Log], bool]
 
 
 def _level(value: object) -> object:
-    return level_number(value) if isinstance(value, str) else value
+    """A name as its number; what is none is left to pydantic, which reads numbers in text as the server does."""
+    named = isinstance(value, str) and value.strip()[:1].isalpha()
+    return level_number(value) if named else value  # type: ignore[arg-type]
 
 
 def _aware(value: datetime) -> datetime:
     return value if value.tzinfo else value.replace(tzinfo=timezone.utc)
 
 
-Level = Annotated[int, BeforeValidator(_level)]
+def _plain(value: object) -> object:
+    """Prefect's own ``Operator.or_`` as its text."""
+    return value.value if isinstance(value, Enum) else value
+
+
+Level = Annotated[int, BeforeValidator(_level), Field(ge=-(2**63), lt=2**63)]
 Moment = Annotated[datetime, AfterValidator(_aware)]
 
 
@@ -74,9 +82,12 @@ class LogFilterTextSearch(_Part):
 
 
 class LogFilter(_Part):
-    """The filter that Prefect's API takes (``and_``: all parts must match; ``or_``: one of them)."""
+    """The filter that Prefect's API takes (``and_``: all parts must match; ``or_``: one of them).
 
-    operator: Literal["and_", "or_"] = "and_"
+    A part matches if all in it does; one with nothing in it matches every log, and so does a filter without parts.
+    """
+
+    operator: Annotated[Literal["and_", "or_"], BeforeValidator(_plain)] = "and_"
     level: LogFilterLevel | None = None
     timestamp: LogFilterTimestamp | None = None
     flow_run_id: LogFilterFlowRunId | None = None
@@ -93,7 +104,7 @@ class LogFilter(_Part):
             return cls()
         if isinstance(value, LogFilter):
             return value
-        if hasattr(value, "model_dump"):
+        if hasattr(value, "model_dump") and not isinstance(value, type):
             value = value.model_dump(mode="json")
         try:
             return cls.model_validate(value)
@@ -101,32 +112,77 @@ class LogFilter(_Part):
             raise ConfigError(_explain(error), setting="filter", hint=_hint(error)) from None
 
     def to_wire(self) -> dict[str, Any]:
-        """The JSON object that the server takes, without the parts that are None."""
-        return self.model_dump(mode="json", exclude_none=True)
+        """The JSON object that the server takes, without the parts that are None.
+
+        Exact levels, which no server knows, become the range around them.
+        """
+        wire = self.model_dump(mode="json", exclude_none=True)
+        if self.level is not None:
+            wire["level"] = _level_range(self.level)
+        return wire
 
     def matches(self, log: Log) -> bool:
-        """Whether this filter, as the REST list applies it, chooses that log."""
-        tests = [test for part in _PARTS for test in part(self)]
-        if not tests:
-            return True
-        return (any if self.operator == "or_" else all)(test(log) for test in tests)
+        """Whether this filter, as the REST list applies it, chooses that log.
+
+        With ``or_``, the server takes the groups of a text query (included, required, excluded) for conditions of
+        their own, one of which is enough; here a query is one condition.
+        """
+        return _predicate(self)(log)
 
 
 def _explain(error: ValidationError) -> str:
     problems = "; ".join(
-        f"{'.'.join(str(step) for step in item['loc']) or 'filter'}: {item['msg']}"
+        f"{'.'.join(str(step) for step in item['loc']) or 'filter'}: {item['msg'].removeprefix('Value error, ')}"
         for item in error.errors()[:5]
     )
     return f"The server would reject this filter: {problems}"
 
 
 def _hint(error: ValidationError) -> str | None:
-    unknown = {str(item["loc"][-1]) for item in error.errors() if item["type"] == "extra_forbidden"}
-    if unknown & {"name", "logger", "logger_name"}:
+    unknown = [item["loc"] for item in error.errors() if item["type"] == "extra_forbidden"]
+    if {loc[-1] for loc in unknown} & {"name", "logger", "logger_name"}:
         return "There is no filter on logger names on the server: use logger=... (--logger), applied here."
     if unknown:
-        return f"Known fields: {', '.join(LogFilter.model_fields)}."
+        fields = LogFilter.model_fields if len(unknown[0]) == 1 else _KNOWN[str(unknown[0][0])].model_fields
+        return f"Known fields: {', '.join(fields)}."
     return None
+
+
+_KNOWN: dict[str, type[_Part]] = {
+    "level": LogFilterLevel,
+    "timestamp": LogFilterTimestamp,
+    "flow_run_id": LogFilterFlowRunId,
+    "task_run_id": LogFilterTaskRunId,
+    "text": LogFilterTextSearch,
+}
+
+
+def _level_range(level: LogFilterLevel) -> dict[str, int]:
+    """The bounds that the server is asked for; exact levels become the range around them, an empty one if none."""
+    if level.any_ == []:
+        return {"ge_": 1, "le_": 0}
+    low = [bound for bound in (level.ge_, min(level.any_) if level.any_ else None) if bound is not None]
+    high = [bound for bound in (level.le_, max(level.any_) if level.any_ else None) if bound is not None]
+    return ({"ge_": max(low)} if low else {}) | ({"le_": min(high)} if high else {})
+
+
+def _predicate(chosen: LogFilter) -> Predicate:
+    """The whole filter, made ready to be asked about many logs."""
+    parts = [
+        list(tests)
+        for part, tests in (
+            (chosen.level, _level_tests(chosen)),
+            (chosen.timestamp, _timestamp_tests(chosen)),
+            (chosen.flow_run_id, _flow_run_tests(chosen)),
+            (chosen.task_run_id, _task_run_tests(chosen)),
+            (chosen.text and chosen.text.query.strip(), _text_tests(chosen)),
+        )
+        if part
+    ]
+    if chosen.operator == "or_" and parts:
+        return lambda log: any(all(test(log) for test in tests) for tests in parts)
+    every = [test for tests in parts for test in tests]
+    return lambda log: all(test(log) for test in every)
 
 
 def _level_tests(chosen: LogFilter) -> Iterable[Predicate]:
@@ -135,8 +191,12 @@ def _level_tests(chosen: LogFilter) -> Iterable[Predicate]:
     low, high = part.ge_, part.le_
     if low is not None or high is not None:
         yield lambda log: (low is None or log.level >= low) and (high is None or log.level <= high)
-    if part.any_ is not None:
-        levels = frozenset(part.any_)
+    yield from _exact_level_tests(chosen)
+
+
+def _exact_level_tests(chosen: LogFilter) -> Iterable[Predicate]:
+    if chosen.level is not None and chosen.level.any_ is not None:
+        levels = frozenset(chosen.level.any_)
         yield lambda log: log.level in levels
 
 
@@ -175,9 +235,6 @@ def _text_tests(chosen: LogFilter) -> Iterable[Predicate]:
         yield lambda log: query.matches(log.message, log.name)
 
 
-_PARTS = (_level_tests, _timestamp_tests, _flow_run_tests, _task_run_tests, _text_tests)
-
-
 class Selection:
     """A filter and the local conditions, taken apart by who applies what.
 
@@ -198,24 +255,19 @@ class Selection:
         loggers: Sequence[str] = (),
     ) -> None:
         self.filter = chosen
-        wire = chosen.to_wire()
-        for part in ("operator", "timestamp", "text"):
-            wire.pop(part, None)
-        if "level" in wire:
-            wire["level"] = _level_range(chosen.level)
-        wire = {part: value for part, value in wire.items() if value}
-        if chosen.operator == "or_":
-            wire = {}
-        self.wire: dict[str, Any] = wire
+        here = ("operator", "timestamp", "text")
+        asked = {} if chosen.operator == "or_" else chosen.to_wire()
+        self.wire: dict[str, Any] = {
+            part: value for part, value in asked.items() if value and part not in here
+        }
         strict_time = chosen.timestamp if chosen.operator == "and_" else None
         self.after = strict_time.after_ if strict_time else None
         self.before = strict_time.before_ if strict_time else None
         tests: list[Predicate] = []
         if chosen.operator == "or_":
-            tests.append(chosen.matches)
+            tests.append(_predicate(chosen))
         else:
-            if chosen.level is not None and chosen.level.any_ is not None:
-                tests.extend(_level_tests(chosen))
+            tests.extend(_exact_level_tests(chosen))
             tests.extend(_timestamp_tests(chosen))
             tests.extend(_text_tests(chosen))
         tests.extend(_local_tests(include, exclude, loggers))
@@ -231,21 +283,15 @@ class Selection:
         return all(test(log) for test in self._tests)
 
     def with_runs(self, runs: Iterable[UUID]) -> Selection:
-        """The same selection over these flow runs."""
+        """The same selection over these flow runs, in place of those that it asked for (``or_``: in addition)."""
         copy = object.__new__(Selection)
         chosen = list(runs)
-        copy.filter = self.filter.model_copy(update={"flow_run_id": LogFilterFlowRunId(any_=chosen)})
+        copy.filter = self.filter
+        if self.filter.operator == "and_":
+            copy.filter = self.filter.model_copy(update={"flow_run_id": LogFilterFlowRunId(any_=chosen)})
         copy.wire = {**self.wire, "flow_run_id": {"any_": [str(run) for run in chosen]}}
         copy.after, copy.before, copy.notes, copy._tests = self.after, self.before, self.notes, self._tests
         return copy
-
-
-def _level_range(level: LogFilterLevel | None) -> dict[str, int]:
-    """The bounds that the server is asked for; exact levels become the range around them."""
-    assert level is not None
-    low = [bound for bound in (level.ge_, min(level.any_) if level.any_ else None) if bound is not None]
-    high = [bound for bound in (level.le_, max(level.any_) if level.any_ else None) if bound is not None]
-    return ({"ge_": max(low)} if low else {}) | ({"le_": min(high)} if high else {})
 
 
 def _local_tests(

@@ -11,6 +11,8 @@ from uuid import UUID
 
 import orjson
 
+from rawlogs import foreign
+
 FIELDS = (
     "id",
     "created",
@@ -65,17 +67,28 @@ def level_number(level: str | int) -> int:
 if sys.version_info >= (3, 11):
     _parse_iso = datetime.fromisoformat
 else:
-    _FRACTION = re.compile(r"(?<=[.,])(\d+)")
+    _ISO = re.compile(
+        r"(\d{4}-\d\d-\d\d[ Tt]\d\d:\d\d)(:\d\d)?(?:[.,](\d+))?(?:(Z)|([+-]\d\d)(?::?(\d\d))?)?", re.ASCII
+    )
 
     def _parse_iso(text: str) -> datetime:
-        # fromisoformat of Python 3.10 knows neither "Z" nor fractions other than 3 or 6 digits.
-        if text.endswith(("Z", "z")):
-            text = text[:-1] + "+00:00"
-        return datetime.fromisoformat(_FRACTION.sub(lambda m: m[0][:6].ljust(6, "0"), text))
+        # fromisoformat of Python 3.10 knows neither "Z" nor "+0200", nor fractions other than 3 or 6 digits.
+        found = _ISO.fullmatch(text)
+        if found is None:
+            return datetime.fromisoformat(text)
+        minute, second, fraction, zulu, hours, minutes = found.groups()
+        offset = "+00:00" if zulu else f"{hours}:{minutes or '00'}" if hours else ""
+        return datetime.fromisoformat(
+            f"{minute}{second or ':00'}.{(fraction or '')[:6].ljust(6, '0')}{offset}"
+        )
 
 
 def parse_timestamp(text: str) -> datetime:
-    """An aware datetime in UTC from the wire's ISO 8601; a naive text is read as UTC. ValueError otherwise."""
+    """An aware datetime in UTC from the wire's ISO 8601; a naive text is read as UTC. ValueError otherwise.
+
+    An instant that UTC's calendar has no year for (the first and the last hours of all, with an offset) keeps its
+    offset.
+    """
     moment = _parse_iso(text)
     if moment.tzinfo is _UTC:
         return moment
@@ -83,7 +96,7 @@ def parse_timestamp(text: str) -> datetime:
         return moment.replace(tzinfo=_UTC)
     try:
         return moment.astimezone(_UTC)
-    except OverflowError:  # year 1 or 9999 with an offset: the instant is right as it stands
+    except OverflowError:
         return moment
 
 
@@ -96,6 +109,26 @@ def _uuid_text(value: object, field: str) -> str:
         except ValueError:
             pass
     raise ValueError(f"{field} is not a UUID")
+
+
+def _to_json(value: dict[str, Any], option: int = 0) -> bytes:
+    option |= orjson.OPT_UTC_Z
+    try:
+        return orjson.dumps(value, option=option)
+    except (
+        TypeError
+    ):  # a lone surrogate, perhaps: what this package decodes has none, a dict from elsewhere may
+        return orjson.dumps(_without_surrogates(value), option=option)
+
+
+def _without_surrogates(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_surrogates(item) for item in value]
+    return value
 
 
 def _optional_uuid(data: Mapping[str, Any], field: str) -> UUID | None:
@@ -139,11 +172,11 @@ class Log:
         except KeyError as missing:
             raise ValueError(f"a log has no {missing.args[0]}") from None
         if type(log_id) is not str or not _CANONICAL_UUID(log_id):
-            data["id"] = _uuid_text(log_id, "id")
+            data = {**data, "id": _uuid_text(log_id, "id")}
         if type(level) is not int:
             if not (type(level) is str and re.fullmatch(r"[+-]?\d{1,18}", level)):
                 raise ValueError("level is not a whole number")
-            data["level"] = int(level)
+            data = {**data, "level": int(level)}
         if type(message) is not str:
             raise ValueError("message is not text")
         if type(stamp) is not str:
@@ -151,7 +184,7 @@ class Log:
         for field in ("flow_run_id", "task_run_id"):
             run = data.get(field)
             if run is not None and not (type(run) is str and _CANONICAL_UUID(run)):
-                data[field] = _uuid_text(run, field)
+                data = {**data, field: _uuid_text(run, field)}
         if type(data.get("name", "")) is not str:
             raise ValueError("name is not text")
         try:
@@ -162,17 +195,26 @@ class Log:
 
     @classmethod
     def model_validate(cls, obj: object) -> Log:
-        """A Log from a mapping (wire types or Python types), from JSON text, or from an object with attributes."""
+        """A Log from a mapping (wire types or Python types), from JSON text, or from an object with attributes.
+
+        ``level_name`` is dropped, as every dump has it. Raises ValueError like ``from_wire``.
+        """
         if isinstance(obj, Log):
             return obj
         if isinstance(obj, (str, bytes, bytearray)):
             try:
-                return cls.from_wire(orjson.loads(obj))
-            except orjson.JSONDecodeError:
+                source = foreign.loads(obj if isinstance(obj, str) else bytes(obj))
+            except ValueError:
                 raise ValueError("a log is not JSON") from None
-        source = dict(obj) if isinstance(obj, Mapping) else {f: getattr(obj, f, None) for f in FIELDS}
-        source.pop("level_name", None)
-        return cls.from_wire(orjson.loads(orjson.dumps(source)))
+        else:
+            values = dict(obj) if isinstance(obj, Mapping) else {f: getattr(obj, f, None) for f in FIELDS}
+            try:
+                source = orjson.loads(_to_json(values))
+            except TypeError as error:
+                raise ValueError(f"a log cannot hold this: {error}") from None
+        if type(source) is dict:
+            source.pop("level_name", None)
+        return cls.from_wire(source)
 
     @property
     def id(self) -> UUID:
@@ -185,7 +227,7 @@ class Log:
 
     @property
     def created(self) -> datetime | None:
-        """When the server stored it; None on logs that came live."""
+        """When the server stored it; None on logs that came live, and where it is no timestamp."""
         return self._moment("created")
 
     @property
@@ -239,11 +281,9 @@ class Log:
 
     def _moment(self, field: str) -> datetime | None:
         value = self._data.get(field)
-        if value is None:
-            return None
         try:
-            return parse_timestamp(value)
-        except (ValueError, TypeError):
+            return parse_timestamp(value) if type(value) is str else None
+        except ValueError:
             return None
 
     def model_dump(
@@ -267,17 +307,19 @@ class Log:
         if exclude_none:
             dump = {key: value for key, value in dump.items() if value is not None}
         if mode == "json":
-            json: dict[str, Any] = orjson.loads(orjson.dumps(dump, option=orjson.OPT_UTC_Z))
+            json: dict[str, Any] = orjson.loads(_to_json(dump))
             return json
         return dump
 
     def model_dump_json(self, *, indent: int | None = None, **options: Any) -> str:
         """``model_dump`` as JSON text; ``indent`` is None (one line) or 2."""
-        option = orjson.OPT_UTC_Z | (orjson.OPT_INDENT_2 if indent else 0)
-        return orjson.dumps(self.model_dump(**options), option=option).decode()
+        return _to_json(self.model_dump(**options), orjson.OPT_INDENT_2 if indent else 0).decode()
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a Log is immutable: {name} cannot be set")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"a Log is immutable: {name} cannot be deleted")
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Log):

@@ -18,7 +18,7 @@ import pytest
 import rawlogs
 from rawlogs.testing import Behaviour, FakeServer
 
-DEADLINE = 10.0
+DEADLINE = 5.0
 """Seconds, by the machine's clock, after which a test gives up waiting."""
 SPEED = 10.0
 T = TypeVar("T")
@@ -133,12 +133,12 @@ class Reader:
 
 @asynccontextmanager
 async def reading(server: FakeServer, **arguments: Any) -> AsyncIterator[Reader]:
-    """An open stream of that server; with its socket subscribed, where it has one."""
+    """An open stream of that server, which has read its filter."""
     reader = Reader(server, **arguments)
-    subscribed = server.subscribed
     async with reader.logs as logs:
         if logs.stats.connections:
-            await server.until_subscribed(subscribed + 1)
+            connection = server.connections[-1]
+            await server.until(lambda: connection.envelope is not None)
         yield reader
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -45,7 +46,7 @@ def command(sent: str, received: str, output: str, show: int) -> int:
 
 def _lines(path: str) -> list[bytes]:
     if path == "-":
-        return click.get_binary_stream("stdin").read().splitlines()
+        return sys.stdin.buffer.read().split(b"\n")
     try:
         # Not splitlines() of the text: a message may hold other line separators.
         return Path(path).read_bytes().split(b"\n")

@@ -14,6 +14,13 @@ from rawlogs.errors import RawlogsError
 
 COMMANDS = {
     "tail": ("rawlogs.cli.tail", "Stream logs: live, complete, to stdout or a file."),
+    "doctor": ("rawlogs.cli.doctor", "Check step by step whether logs can be had, and say what to do."),
+    "trace": ("rawlogs.cli.trace", "Show one conversation with the server, frame by frame."),
+    "record": ("rawlogs.cli.record", "Record a conversation and the stored logs as JSON lines."),
+    "replay": ("rawlogs.cli.replay", "Serve a recording to any Prefect client."),
+    "fake": ("rawlogs.cli.fake", "Run a fake Prefect server that produces logs and faults."),
+    "check": ("rawlogs.cli.check", "Compare sent with received logs."),
+    "serve": ("rawlogs.cli.serve", "Show logs on a page in the browser (needs rawlogs[web])."),
     "url": ("rawlogs.cli.url", "Print the API URL, the socket URL and the run that a URL names."),
     "demo": ("rawlogs.cli.demo", "Show the main job on an embedded server, without a network."),
 }

@@ -13,6 +13,7 @@ from rawlogs.cli import codes
 from rawlogs.cli.access import access_options, settings_of
 from rawlogs.cli.serving import run_until_signal
 from rawlogs.errors import ConnectionLost, HistoryError
+from rawlogs.waiting import within
 
 if TYPE_CHECKING:
     from rawlogs.settings import Settings
@@ -86,8 +87,8 @@ async def _converse(
         try:
             while given["max_frames"] is None or count < given["max_frames"]:
                 left = None if end is None else max(end - time.monotonic(), 0.0)
-                count += len(await asyncio.wait_for(connection.batch(), left))
-        except (asyncio.TimeoutError, asyncio.CancelledError):
+                count += len(await within(left, connection.batch()))
+        except (TimeoutError, asyncio.CancelledError):
             pass
         except ConnectionLost as lost:
             click.echo(f"rawlogs: {lost.text}", err=True)

@@ -32,6 +32,7 @@ from rawlogs.delivery.window import Window
 from rawlogs.errors import ConfigError, RawlogsError
 from rawlogs.models import BEGINNING, END, Log
 from rawlogs.notices import OnNotice
+from rawlogs.waiting import within
 from rawlogs.wire.connection import Target
 
 if TYPE_CHECKING:
@@ -110,6 +111,11 @@ class LogStream:
     def stats(self) -> Stats:
         """The account so far."""
         return self._core.stats
+
+    @property
+    def low(self) -> datetime:
+        """Every stored log stamped before it has been delivered, or waits for the reader."""
+        return self._core.window.late
 
     # Opening and closing
 
@@ -285,8 +291,8 @@ class LogStream:
         if connection is None:
             return
         try:
-            await asyncio.wait_for(connection.ping(), 5.0)
-        except (RawlogsError, asyncio.TimeoutError, TimeoutError):
+            await within(5.0, connection.ping())
+        except (RawlogsError, TimeoutError):
             connection.abort()
 
     def _refresh(self) -> bool:
@@ -371,9 +377,9 @@ class LogStream:
         self._intake.release()
         if core.rest is not None and core.history_ok and core.options.follow:
             try:
-                await asyncio.wait_for(self._auditor.catch_up(), seconds)
+                await within(seconds, self._auditor.catch_up())
                 core.stats.open_gaps = 0
-            except (RawlogsError, asyncio.TimeoutError, TimeoutError):
+            except (RawlogsError, TimeoutError):
                 core.stats.open_gaps = 1
         if closing is not None:
             await closing

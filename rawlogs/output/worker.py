@@ -10,6 +10,7 @@ from queue import SimpleQueue
 
 from rawlogs.output.file import FileSink
 from rawlogs.output.sink import Sink
+from rawlogs.waiting import within
 
 
 class AsyncSink:
@@ -53,8 +54,8 @@ class AsyncSink:
         if self._closed:
             return not self.busy
         try:
-            await asyncio.wait_for(self._run(self.sink.close), timeout)
-        except (asyncio.TimeoutError, TimeoutError):
+            await within(timeout, self._run(self.sink.close))
+        except TimeoutError:
             return False
         finally:
             self._closed = True

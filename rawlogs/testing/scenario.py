@@ -21,6 +21,7 @@ downtime = 1.0
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import os
 import re
 import sys
@@ -112,11 +113,9 @@ class Scenario:
 def read(path: str | os.PathLike[str]) -> Scenario:
     """The scenario in a TOML file. Raises ConfigError with the place and what is known there."""
     try:
-        if sys.version_info >= (3, 11):
-            import tomllib
-        else:
-            import tomli as tomllib
-        data = tomllib.loads(Path(path).read_text("utf-8"))
+        # tomli is tomllib before Python 3.11, under its own name.
+        toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+        data = toml.loads(Path(path).read_text("utf-8"))
     except OSError as error:
         raise _bad(f"{path}: {error.strerror}") from error
     except (ValueError, UnicodeDecodeError) as error:

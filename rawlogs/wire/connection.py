@@ -8,19 +8,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidProxy, InvalidStatus
 
-from rawlogs.errors import ConnectError, ConnectionLost, RawlogsError, RedirectRefused, UpgradeRefused
-from rawlogs.urls import same_origin
+from rawlogs.errors import ConnectError, ConnectionLost, RawlogsError
+from rawlogs.waiting import within
 from rawlogs.wire.handshake import SUBPROTOCOL, Handshake, State, meaning
 from rawlogs.wire.lane import WAIT_FOR, LaneConnection
-from rawlogs.wire.mapping import open_error
+from rawlogs.wire.mapping import FOREIGN, REDIRECTS, open_error, redirect, refused
 from rawlogs.wire.tap import Tap, TappedConnection
-
-MAX_REDIRECTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +44,15 @@ class Connection:
     """One authenticated conversation that has sent its filter.
 
     ``batch()`` waits for messages; it is always read eagerly by its owner, so that pings are answered and the
-    server's queue of 256 logs stays short. ``code`` and ``reason`` tell how it ended.
+    server's queue of 256 logs stays short. ``url`` is where redirects led, ``received`` counts messages.
     """
 
-    def __init__(self, socket: LaneConnection, target: Target, handshake: Handshake) -> None:
+    def __init__(self, socket: LaneConnection, url: str, handshake: Handshake) -> None:
         self._socket = socket
-        self._target = target
         self._handshake = handshake
         self._early: list[bytes] = []
         self.received = 0
-        self.url = target.url
+        self.url = url
 
     @property
     def extensions(self) -> tuple[str, ...]:
@@ -114,11 +110,12 @@ class Connection:
 
     def _ending(self) -> RawlogsError:
         code, reason, ours = ending(self._socket)
-        if ours:
-            return ConnectionLost(
-                f"The connection was given up: {code} ({reason or meaning(code)})", code=code
-            )
-        return self._handshake.closed(code, reason)
+        if not ours:
+            return self._handshake.closed(code, reason)
+        said = f"The connection was given up: {code} ({reason or meaning(code)})"
+        if self._handshake.state is State.STREAMING:
+            return ConnectionLost(said, code=code)
+        return ConnectError(f"{self.url}: {said}", url=self.url, phase="auth")
 
     async def _run_handshake(self) -> None:
         await self._send(self._handshake.opened(self._socket.subprotocol))
@@ -161,11 +158,11 @@ async def open_connection(
     Raises ConnectError, CertificateError, UpgradeRefused, RedirectRefused, AuthError, ProtocolError, ConfigError.
     """
     handshake = Handshake(target.token, filter_text, url=target.url, legacy=target.legacy)
-    socket = await _open_socket(target, tap, number)
-    connection = Connection(socket, target, handshake)
+    socket, url = await _open_socket(target, tap, number)
+    connection = Connection(socket, url, handshake)
     try:
-        await asyncio.wait_for(connection._run_handshake(), target.auth_timeout)
-    except (TimeoutError, asyncio.TimeoutError):
+        await within(target.auth_timeout, connection._run_handshake())
+    except TimeoutError:
         connection.abort()
         raise ConnectError(
             f"{target.url} accepted the WebSocket but did not answer the auth message within "
@@ -173,10 +170,7 @@ async def open_connection(
             url=target.url,
             phase="auth",
         ) from None
-    except RawlogsError:
-        connection.abort()
-        raise
-    except asyncio.CancelledError:
+    except BaseException:
         connection.abort()
         raise
     return connection
@@ -184,39 +178,42 @@ async def open_connection(
 
 async def open_raw(target: Target, *, tap: Tap | None = None, number: int = 0) -> Connection:
     """Open the socket and say nothing: neither auth nor filter. Raises as ``open_connection`` does before those."""
-    return Connection(
-        await _open_socket(target, tap, number), target, Handshake(target.token, "", url=target.url)
-    )
+    socket, url = await _open_socket(target, tap, number)
+    return Connection(socket, url, Handshake(target.token, "", url=target.url))
 
 
-async def _open_socket(target: Target, tap: Tap | None, number: int) -> LaneConnection:
+async def _open_socket(target: Target, tap: Tap | None, number: int) -> tuple[LaneConnection, str]:
+    """The socket after its upgrade, and the URL to which redirects led."""
     if tap is not None:
         factory: Any = partial(TappedConnection, tap=tap, number=number)
     else:
         factory = partial(LaneConnection, fast=target.max_size >= WAIT_FOR)
     options: dict[str, Any] = {"ssl": target.tls} if target.tls is not None else {}
-    attempt = _SameOriginConnect(
-        target.url,
-        subprotocols=_offered(target),  # type: ignore[arg-type]
-        compression="deflate" if target.compress else None,
-        additional_headers=target.headers,
-        user_agent_header=user_agent(),
-        proxy=target.proxy,
-        open_timeout=target.open_timeout,
-        ping_interval=target.ping_interval,
-        ping_timeout=target.ping_timeout,
-        close_timeout=target.close_timeout,
-        max_size=target.max_size,
-        max_queue=None,
-        create_connection=factory,
-        **options,
-    )
     try:
+        attempt = _SameOriginConnect(
+            target.url,
+            subprotocols=_offered(target),  # type: ignore[arg-type]
+            compression="deflate" if target.compress else None,
+            additional_headers=target.headers,
+            user_agent_header=user_agent(),
+            proxy=target.proxy,
+            open_timeout=target.open_timeout,
+            ping_interval=target.ping_interval,
+            ping_timeout=target.ping_timeout,
+            close_timeout=target.close_timeout,
+            max_size=target.max_size,
+            max_queue=None,
+            create_connection=factory,
+            **options,
+        )
         socket = await attempt
-    except Exception as exc:
-        raise open_error(exc, target.url, target.proxy) from exc
+    except RawlogsError:
+        raise
+    except FOREIGN as exc:
+        secret = isinstance(exc, InvalidProxy)  # its text quotes the password
+        raise open_error(exc, target.url, target.proxy) from (None if secret else exc)
     assert isinstance(socket, LaneConnection)
-    return socket
+    return socket, attempt.uri
 
 
 def _offered(target: Target) -> list[str] | None:
@@ -231,28 +228,13 @@ def user_agent() -> str:
 
 
 class _SameOriginConnect(connect):
-    """Follows redirects within the origin only: the key travels in a frame, which no header stripping protects."""
-
     _followed = 0
 
     def process_redirect(self, exc: Exception) -> Exception | str:
-        asked = self.uri
-        answer = super().process_redirect(exc)
-        if not isinstance(exc, InvalidStatus) or answer is exc:
-            return answer
-        status = exc.response.status_code
-        location = exc.response.headers.get("Location", "")
-        if isinstance(answer, Exception) or not same_origin(asked, answer):
-            parts = urlsplit(location)
-            shown = f"{parts.scheme}://{parts.hostname}" if parts.hostname else location[:80]
-            return RedirectRefused(
-                f"{asked} redirects to {shown}, which would be handed the key",
-                status=status,
-                url=asked,
-                location=location,
-                hint="If the API has moved there, name it in PREFECT_API_URL.",
-            )
+        if not isinstance(exc, InvalidStatus):
+            return exc
+        if exc.response.status_code not in REDIRECTS or "Location" not in exc.response.headers:
+            return refused(exc, self.uri)
+        answer = redirect(exc.response, self.uri, self._followed)
         self._followed += 1
-        if self._followed > MAX_REDIRECTS:
-            return UpgradeRefused(f"{asked} redirects in a loop", status=status, url=asked)
         return answer

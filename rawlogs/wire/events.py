@@ -1,4 +1,4 @@
-"""What crosses a wire, as a value: one noun for those who watch (``trace``) and those who write it down (``record``)."""
+"""What crosses a wire, as a value: one noun for those who watch (``trace``) and who write it down (``record``)."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from rawlogs import foreign
 from rawlogs.models import Log
 
 EXCERPT = 120
@@ -69,14 +70,14 @@ def filter_message(wire: Mapping[str, Any], **envelope: Any) -> str:
     return orjson.dumps({"type": "filter", **envelope, "filter": wire}).decode()
 
 
-def decode(payload: bytes, *, keep: bool = False) -> Frame:
+def decode(payload: bytes | str, *, keep: bool = False) -> Frame:
     """What a payload says. Never raises: what cannot be read is a BadFrame. ``keep`` keeps the bytes with the log."""
+    if isinstance(payload, str):
+        payload = payload.encode("utf-8", "replace")
     try:
-        data = orjson.loads(payload)
-    except orjson.JSONDecodeError:
-        data = _decode_tolerantly(payload)
-        if data is None:
-            return bad_frame("not JSON", payload)
+        data = foreign.loads(payload)
+    except ValueError:
+        return bad_frame("not JSON", payload)
     if type(data) is not dict:
         return bad_frame("not a JSON object", payload)
     kind = data.get("type")
@@ -118,16 +119,5 @@ def decode_logs(payloads: Sequence[bytes], *, keep: bool = False) -> tuple[list[
 
 
 def bad_frame(problem: str, payload: bytes) -> BadFrame:
-    text = payload[: 4 * EXCERPT].decode("utf-8", "backslashreplace")
-    return BadFrame(problem, "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)[:EXCERPT])
-
-
-def _decode_tolerantly(payload: bytes) -> Any:
-    """Lone surrogates and NaN, which orjson refuses and a sender's ``json.dumps`` can write; None if it is no JSON."""
-    import json
-
-    try:
-        data = json.loads(payload.decode("utf-8"))
-        return orjson.loads(json.dumps(data, ensure_ascii=False).encode("utf-8", "replace"))
-    except (ValueError, RecursionError):
-        return None
+    """A BadFrame that shows the beginning of the payload."""
+    return BadFrame(problem, foreign.excerpt(payload, EXCERPT))

@@ -29,7 +29,8 @@ from rawlogs.errors import (
     ProtocolError,
     RawlogsError,
 )
-from rawlogs.wire.frames import AuthFailure, AuthSuccess, BadFrame, auth_message, decode
+from rawlogs.foreign import excerpt
+from rawlogs.wire.frames import AuthFailure, AuthSuccess, auth_message, decode
 
 SUBPROTOCOL = "prefect"
 
@@ -88,16 +89,17 @@ class Handshake:
             return self._filter_text
         if isinstance(frame, AuthFailure):
             raise auth_error(frame.reason, None, self._token)
-        shown = frame.excerpt if isinstance(frame, BadFrame) else type(frame).__name__
+        shown = self._quote(payload, 120)
         raise ProtocolError(
-            f"{self._url} answered the auth message with something else: {shown}",
+            f"{self._url} answered the auth message with something else: {shown or 'an empty frame'}",
             frame=shown,
             hint="Is this a Prefect API? The URL should end in /api (or name a Cloud workspace).",
         )
 
     def closed(self, code: int, reason: str) -> RawlogsError:
         """What it means that the conversation ended now."""
-        said = f"{code} {reason!r}" if reason else f"{code}"
+        reason = self._quote(reason)
+        said = f"{code} '{reason}'" if reason else f"{code}"
         if code == 1008:
             return auth_error(reason, code, self._token)
         if self.state is not State.STREAMING:
@@ -112,6 +114,9 @@ class Handshake:
             )
         return ConnectionLost(f"The connection ended: {said} ({meaning(code)})", code=code, reason=reason)
 
+    def _quote(self, text: str | bytes, limit: int = 200) -> str:
+        return excerpt(text, limit, (self._token,) if self._token else ())
+
 
 def meaning(code: int) -> str:
     """A close code in words."""
@@ -120,6 +125,7 @@ def meaning(code: int) -> str:
 
 def auth_error(reason: str, code: int | None, token: str | None) -> AuthError:
     """The refusal in words, and what to set; shared by the socket's ways of saying no."""
+    reason = excerpt(reason, secrets=(token,) if token else ())
     if not token:
         hint = "Set PREFECT_API_AUTH_STRING (a server with a password) or PREFECT_API_KEY (Prefect Cloud)."
     else:

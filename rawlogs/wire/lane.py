@@ -15,11 +15,14 @@ from websockets.asyncio.client import ClientConnection
 from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN
 
+from rawlogs.waiting import wait_until_set
+
 _FINAL_TEXT = 0x81
 WAIT_FOR = 1 << 16
 """A frame up to this many bytes is waited for and cut; a larger one goes to the library as it comes, which also
 holds it to ``max_size``. So the fast way is only for connections that allow at least this much."""
 _HIGH_WATER = 32 << 20  # bytes of messages that wait for the reader before the socket is no longer read
+_OPCODES = frozenset(Opcode)
 _MESSAGE_OPCODES = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
 
 
@@ -44,12 +47,25 @@ class LaneConnection(ClientConnection):
             if self.connection_lost_waiter.done():
                 return []
             self._arrived.clear()
-            await self._arrived.wait()
+            if self.protocol.state is OPEN:
+                await self._arrived.wait()
+            elif not await wait_until_set(self._arrived, self.close_timeout):
+                # This side has given up, and the peer takes no part in closing.
+                self.transport.abort()
+                await self._arrived.wait()
         batch, self._messages, self._waiting = self._messages, [], 0
+        self._resume()
+        return batch
+
+    def _resume(self) -> None:
         if self._paused:
             self._paused = False
             self.transport.resume_reading()
-        return batch
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        # The answer to the close frame stands behind whatever has not been read.
+        self._resume()
+        await super().close(code, reason)
 
     def data_received(self, data: bytes) -> None:
         if self._in_lane:
@@ -58,9 +74,9 @@ class LaneConnection(ClientConnection):
             super().data_received(data)
         else:
             self._read_response(data)
-        if self._messages:
+        if self._messages or self.protocol.state is not OPEN:
             self._arrived.set()
-            if self._waiting > _HIGH_WATER and not self._paused and not self.transport.is_closing():
+            if self._waiting > _HIGH_WATER and not self._paused and self.protocol.state is OPEN:
                 self._paused = True
                 self.transport.pause_reading()
 
@@ -117,26 +133,26 @@ class LaneConnection(ClientConnection):
                 continue
             if end - position < 2:
                 break
-            length = data[position + 1]
-            header = 2
-            if length & 0x7F == 126:
-                header = 4
-            elif length & 0x7F == 127:
-                header = 10
-            if end - position < header:
-                break
-            if header == 2:
-                size = length & 0x7F
+            first, length = data[position], data[position + 1]
+            if length >= 0x80 or (first != _FINAL_TEXT and first & 0x0F not in _OPCODES):
+                # Masked, or of no known kind: the library ends the conversation, whatever follows.
+                self._in_lane = False
+                super().data_received(data[position:])
+                return
+            if length < 126:
+                start, size = position + 2, length
             else:
-                size = int.from_bytes(data[position + 2 : position + header], "big")
-            plain = data[position] == _FINAL_TEXT and length < 0x80 and not self._fragments
-            whole = header + size
-            if plain and whole <= WAIT_FOR:
-                if end - position < whole:
+                start = position + (4 if length == 126 else 10)
+                if end < start:
                     break
-                self._messages.append(data[position + header : position + whole])
+                size = int.from_bytes(data[position + 2 : start], "big")
+            after = start + size
+            if first == _FINAL_TEXT and not self._fragments and after - position <= WAIT_FOR:
+                if end < after:
+                    break
+                self._messages.append(data[start:after])
                 self._waiting += size
-                position += whole
-                continue
-            self._owed = whole + (4 if length >= 0x80 else 0)
+                position = after
+            else:
+                self._owed = after - position
         self._held = data[position:]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import email.utils
+import os
+import re
 import socket
 import ssl
 from datetime import datetime, timezone
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from websockets import exceptions as ws
+from websockets.http11 import Response
 
 from rawlogs.errors import (
     AuthError,
@@ -18,9 +20,16 @@ from rawlogs.errors import (
     ConnectError,
     ProtocolError,
     RawlogsError,
+    RedirectRefused,
     UpgradeRefused,
 )
+from rawlogs.foreign import excerpt, http_date, place, retry_after
+from rawlogs.urls import same_origin
 
+FOREIGN = (OSError, ws.WebSocketException, asyncio.TimeoutError, ImportError, EOFError, ValueError)
+"""What opening a connection can raise, apart from mistakes in this package."""
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+MAX_REDIRECTS = 5
 STATUS_HINTS = {
     400: "A proxy in between does not pass the WebSocket upgrade on (nginx: proxy_http_version 1.1 and the Upgrade "
     "and Connection headers).",
@@ -32,39 +41,46 @@ STATUS_HINTS = {
     502: "The proxy in front could not reach the Prefect server.",
     503: "The server, or the proxy in front of it, is not ready.",
 }
-MAX_RETRY_AFTER = 300.0
+_PLAIN_HTTP = frozenset(
+    {"HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE", "WRONG_VERSION_NUMBER"}
+)
+"""How OpenSSL names bytes that are no TLS at all."""
+_NOT_TLS = "If this port speaks TLS, use https:// in PREFECT_API_URL."
 
 
-def retry_after(value: str | None, now: datetime | None = None) -> float | None:
-    """Seconds from a Retry-After header (seconds or an HTTP date), from 0 to 300; None where it says nothing usable."""
-    if not value:
-        return None
+def redirect(response: Response, asked: str, followed: int) -> str | RawlogsError:
+    """Where to ask instead, or why not: within the origin only, and at most five times.
+
+    The key travels in a frame, so no stripping of headers would keep it from another origin.
+    """
+    status = response.status_code
+    location = _header(response, "Location") or ""
     try:
-        seconds = float(value)
+        answer = urlsplit(urljoin(asked.replace("ws", "http", 1), location))
     except ValueError:
-        try:
-            moment = email.utils.parsedate_to_datetime(value)
-        except (ValueError, TypeError):
-            return None
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=timezone.utc)
-        seconds = (moment - (now or datetime.now(timezone.utc))).total_seconds()
-    if seconds != seconds:
-        return None
-    return min(max(seconds, 0.0), MAX_RETRY_AFTER)
+        answer = urlsplit("")
+    if not same_origin(asked, answer.geturl()):
+        return RedirectRefused(
+            f"{asked} redirects to {place(answer.geturl())}, which would be handed the key",
+            status=status,
+            url=asked,
+            location=excerpt(location),
+            hint="If the API has moved there, name it in PREFECT_API_URL.",
+        )
+    if followed >= MAX_REDIRECTS:
+        return UpgradeRefused(
+            f"{asked} redirects in a loop ({MAX_REDIRECTS} redirects)",
+            status=status,
+            url=asked,
+            hint="Check PREFECT_API_URL, and the rules of the proxy in front of Prefect.",
+        )
+    scheme = "wss" if answer.scheme in ("https", "wss") else "ws"
+    host = answer.netloc.rpartition("@")[2]
+    return answer._replace(scheme=scheme, netloc=host, fragment="").geturl()
 
 
-def excerpt(body: bytes | bytearray | str | None, limit: int = 200) -> str:
-    """The beginning of a foreign text, printable, on one line."""
-    if not body:
-        return ""
-    text = body.decode("utf-8", "backslashreplace") if not isinstance(body, str) else body
-    text = " ".join(text[: limit * 4].split())
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)[:limit]
-
-
-def refused(exc: ws.InvalidStatus, url: str) -> UpgradeRefused | AuthError:
-    """An HTTP answer instead of 101."""
+def refused(exc: ws.InvalidStatus, url: str, now: datetime | None = None) -> UpgradeRefused | AuthError:
+    """An HTTP answer instead of 101. ``now`` is the time where the answer has no Date of its own."""
     response = exc.response
     status = response.status_code
     body = excerpt(response.body)
@@ -79,22 +95,30 @@ def refused(exc: ws.InvalidStatus, url: str) -> UpgradeRefused | AuthError:
         )
     if status == 200:
         hint = "Something that is not a Prefect API answered (a login page, a captive portal?)."
+    elif status == 400 and "HTTPS port" in body:
+        hint = _NOT_TLS
     else:
         hint = STATUS_HINTS.get(status, "")
+    moment = http_date(_header(response, "Date") or "") or now or datetime.now(timezone.utc)
     return UpgradeRefused(
         f"{url} answered the WebSocket upgrade with HTTP {status}{said}",
         status=status,
         url=url,
-        retry_after=retry_after(response.headers.get("Retry-After")),
+        retry_after=retry_after(_header(response, "Retry-After"), moment),
         body=body,
         hint=hint or None,
     )
 
 
+def _header(response: Response, name: str) -> str | None:
+    """The first of that name; ``Headers.get`` raises where there are two."""
+    return next(iter(response.headers.get_all(name)), None)
+
+
 def open_error(exc: BaseException, url: str, proxy: str | None) -> RawlogsError:
     """What an exception of the library, of TLS or of the system means for whoever asked for this connection."""
     host = urlsplit(url).netloc
-    via = f" through the proxy {_proxy_name(proxy)}" if proxy else ""
+    via = f" through the proxy {place(proxy)}" if proxy else ""
     if isinstance(exc, RawlogsError):
         return exc
     if isinstance(exc, ws.InvalidStatus):
@@ -102,14 +126,14 @@ def open_error(exc: BaseException, url: str, proxy: str | None) -> RawlogsError:
     if isinstance(exc, ws.InvalidProxyStatus):
         status = exc.response.status_code
         return ConnectError(
-            f"The proxy {_proxy_name(proxy)} refused a tunnel to {host} (HTTP {status})",
+            f"The proxy {place(proxy)} refused a tunnel to {host} (HTTP {status})",
             url=url,
             phase="proxy" if status != 407 else "proxy-auth",
             hint=STATUS_HINTS[407] if status == 407 else "NO_PROXY keeps a host away from the proxy.",
         )
-    if isinstance(exc, (ws.ProxyError, ws.InvalidProxy)):
+    if isinstance(exc, ws.ProxyError):
         return ConnectError(
-            f"The proxy {_proxy_name(proxy)} cannot be used: {excerpt(str(exc))}", url=url, phase="proxy"
+            f"The proxy {place(proxy)} cannot be used: {excerpt(str(exc))}", url=url, phase="proxy"
         )
     if isinstance(exc, ssl.SSLCertVerificationError):
         return CertificateError(
@@ -119,12 +143,17 @@ def open_error(exc: BaseException, url: str, proxy: str | None) -> RawlogsError:
             hint="Name its CA in PREFECT_API_SSL_CERT_FILE (--cacert), or skip the check with "
             "PREFECT_API_TLS_INSECURE_SKIP_VERIFY=true (-k).",
         )
+    if isinstance(exc, (ssl.SSLEOFError, ConnectionResetError, ConnectionAbortedError)):
+        return ConnectError(f"{host} hung up during the TLS handshake{via}", url=url, phase="upgrade")
     if isinstance(exc, ssl.SSLError):
+        plain = exc.reason in _PLAIN_HTTP
         return ConnectError(
             f"No TLS with {host}: {exc.reason or excerpt(str(exc))}",
             url=url,
-            phase="tls-mismatch",
-            hint="Does this port speak plain HTTP? Try http:// instead of https:// in PREFECT_API_URL.",
+            phase="tls-mismatch" if plain else "tls",
+            hint="Does this port speak plain HTTP? Try http:// instead of https:// in PREFECT_API_URL."
+            if plain
+            else None,
         )
     if isinstance(exc, ws.InvalidMessage):
         cause = exc.__cause__
@@ -133,9 +162,7 @@ def open_error(exc: BaseException, url: str, proxy: str | None) -> RawlogsError:
                 f"{host} hung up instead of answering the WebSocket upgrade{via}",
                 url=url,
                 phase="upgrade",
-                hint="If this port speaks TLS, use https:// in PREFECT_API_URL."
-                if url.startswith("ws:")
-                else None,
+                hint=_NOT_TLS if url.startswith("ws:") else None,
             )
         return ProtocolError(
             f"{host} does not answer like an HTTP server: {excerpt(str(cause or exc), 80)}",
@@ -144,6 +171,12 @@ def open_error(exc: BaseException, url: str, proxy: str | None) -> RawlogsError:
         )
     if isinstance(exc, ws.SecurityError):
         return ProtocolError(f"{host} sent an answer too large to be a WebSocket upgrade")
+    if isinstance(exc, ws.InvalidProxy) or (proxy and type(exc) is ValueError):
+        # The library's text quotes the URL, and with it the password.
+        return ConfigError(
+            f"The proxy {place(proxy)} cannot be used",
+            hint="Write HTTPS_PROXY or HTTP_PROXY as http://[user:password@]host:port.",
+        )
     if isinstance(exc, ws.InvalidURI):
         return ConfigError(f"{excerpt(exc.uri)} is not a WebSocket URL", setting="PREFECT_API_URL")
     if isinstance(exc, ws.InvalidHandshake):
@@ -152,7 +185,7 @@ def open_error(exc: BaseException, url: str, proxy: str | None) -> RawlogsError:
             hint="Is a proxy in between changing headers?",
         )
     if isinstance(exc, socket.gaierror):
-        name = _proxy_name(proxy) if proxy else urlsplit(url).hostname
+        name = urlsplit(proxy or url).hostname
         return ConnectError(
             f"The name {name} does not resolve ({exc.strerror or exc})",
             url=url,
@@ -163,20 +196,23 @@ def open_error(exc: BaseException, url: str, proxy: str | None) -> RawlogsError:
         return ConnectError(f"{host} did not answer in time{via}", url=url, phase="timeout")
     if isinstance(exc, ImportError):
         return ConfigError(
-            f"The proxy {_proxy_name(proxy)} is a SOCKS proxy, which needs one more package",
+            f"The proxy {place(proxy)} is a SOCKS proxy, which needs one more package",
             hint="Install python-socks[asyncio] and socksio.",
         )
     if isinstance(exc, OSError):
         return ConnectError(
-            f"No connection to {host}{via}: {exc.strerror or excerpt(str(exc)) or type(exc).__name__}",
+            f"No connection to {host}{via}: {_system_reason(exc)}",
             url=url,
             phase="proxy" if proxy else "tcp",
             hint=None if proxy else "Is the Prefect server running there? Check PREFECT_API_URL.",
         )
+    if isinstance(exc, UnicodeError):
+        return ConfigError(f"{excerpt(host)} is not a host name", setting="PREFECT_API_URL")
     return ProtocolError(f"{host}: {excerpt(str(exc)) or type(exc).__name__}")
 
 
-def _proxy_name(proxy: str | None) -> str:
-    """The proxy without the credentials in its URL."""
-    parts = urlsplit(proxy or "")
-    return f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
+def _system_reason(exc: OSError) -> str:
+    """The system's word; asyncio puts the address into it, and for several addresses joins all errors."""
+    found = re.search(r"\[Errno (\d+)\]", str(exc))
+    number = exc.errno or (int(found[1]) if found else None)
+    return os.strerror(number) if number else excerpt(str(exc)) or type(exc).__name__

@@ -41,23 +41,8 @@ class TappedConnection(LaneConnection):
         self.bytes_written = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(_Outgoing(transport, self._client_bytes))  # type: ignore[arg-type]
-
-    async def handshake(self, *args: Any, **options: Any) -> None:
-        try:
-            await super().handshake(*args, **options)
-        finally:
-            if self.response is not None:
-                accepted = self.response.status_code == 101
-                self._tell(
-                    "server",
-                    "upgrade_ok" if accepted else "refused",
-                    bytes(self.response.body) if self.response.body else None,
-                    status=self.response.status_code,
-                    headers=_pairs(self.response),
-                    subprotocol=self.subprotocol if accepted else None,
-                    extensions=[extension.name for extension in self.protocol.extensions],
-                )
+        self._line = _Outgoing(transport, self._client_bytes)
+        super().connection_made(self._line)  # type: ignore[arg-type]
 
     def data_received(self, data: bytes) -> None:
         if self.response is not None:
@@ -70,15 +55,32 @@ class TappedConnection(LaneConnection):
             self._frame("client", Frame(opcode, payload, fin))
 
     def process_event(self, event: Any) -> None:
-        if self.response is not None and isinstance(event, Frame):
+        if self.response is None:
+            super().process_event(event)
+            self._answered(event)
+            return
+        if isinstance(event, Frame):
             self._frame("server", event)
         super().process_event(event)
+
+    def _answered(self, response: Any) -> None:
+        accepted = response.status_code == 101 and self.protocol.handshake_exc is None
+        self._tell(
+            "server",
+            "upgrade_ok" if accepted else "refused",
+            bytes(response.body) if response.body else None,
+            status=response.status_code,
+            headers=_pairs(response),
+            subprotocol=self.subprotocol if accepted else None,
+            extensions=[extension.name for extension in self.protocol.extensions],
+        )
 
     def connection_lost(self, exc: Exception | None) -> None:
         closed = self.protocol.close_rcvd is not None
         super().connection_lost(exc)
         if self.response is not None and self.response.status_code == 101 and not closed:
-            self._tell("server", "drop", None, error=type(exc).__name__ if exc else "")
+            side = "client" if self._line.aborted else "server"
+            self._tell(side, "drop", None, error=type(exc).__name__ if exc else "")
 
     def _client_bytes(self, data: bytes) -> None:
         if self.request is None or not data:
@@ -116,10 +118,15 @@ class _Outgoing:
     def __init__(self, transport: asyncio.BaseTransport, seen: Callable[[bytes], None]) -> None:
         self._transport = transport
         self._seen = seen
+        self.aborted = False
 
     def write(self, data: bytes) -> None:
         self._seen(bytes(data))
         self._transport.write(data)  # type: ignore[attr-defined]
+
+    def abort(self) -> None:
+        self.aborted = True
+        self._transport.abort()  # type: ignore[attr-defined]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)

@@ -1,0 +1,142 @@
+"""A Channels consumer: one WebSocket, one reader of the hub. No channel layer: ``group_send`` drops what it has no
+room for (100 messages by default) without a word, so each connection reads the hub itself.
+
+| close code | means | come back? |
+| --- | --- | --- |
+| 1000 | the runs that were asked for have ended | no |
+| 1011 | an error in this server | yes, later |
+| 1012 | the server is being stopped | yes |
+| 4400 | wrong parameters; the ``error`` frame before names them | no |
+| 4401 | nobody is logged in | after logging in |
+| 4403 | these logs are not for you | no |
+| 4503 | Prefect cannot be reached, so the connection could not begin | yes, later |
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from contextlib import aclosing
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+from channels.generic.websocket import AsyncWebsocketConsumer  # type: ignore[import-untyped,unused-ignore]
+from django.conf import settings  # type: ignore[import-untyped,unused-ignore]
+
+from rawlogs.contrib.django.hub import get_hub
+from rawlogs.errors import RawlogsError
+from rawlogs.relay.access import allowed
+from rawlogs.relay.cursor import END_PLACE, Cursor
+from rawlogs.relay.hub import Hub
+from rawlogs.relay.query import BadQuery, Query, parse_request
+from rawlogs.relay.reader import Reader
+
+ENDED = 1000
+BROKEN = 1011
+STOPPING = 1012
+BAD_PARAMETERS = 4400
+NOT_LOGGED_IN = 4401
+NOT_ALLOWED = 4403
+UNAVAILABLE = 4503
+OVERRIDE = (
+    "Nobody may read here yet: override authorize(self, scope, query) in your subclass of PrefectLogsConsumer "
+    "and return True for those who may read these logs. (This text is shown because DEBUG is on.)"
+)
+_log = logging.getLogger("rawlogs.django")
+
+
+class PrefectLogsConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels has no types
+    """``ws://.../logs?flow_run_id=...&level=...&since=1h``: frames of JSON, ``{"type": "log", "id": ..., "log": ...}``.
+
+    The parameters are those of the SSE endpoint; ``last_event_id`` goes on behind the frame with that ``id``. What the
+    client sends is ignored. Override ``authorize``; ``ignore`` names parameters of your own.
+    """
+
+    ignore: tuple[str, ...] = ()
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._sending: asyncio.Task[None] | None = None
+
+    async def authorize(self, scope: Mapping[str, Any], query: Query) -> bool:
+        """Whether this connection may read what it asks for; only True lets it. Nobody may, until you override this.
+
+        ``scope["user"]`` is the user, where AuthMiddlewareStack is used. A query without ``flow_run_id``,
+        ``task_run_id`` and ``deployment`` asks for the whole workspace.
+        """
+        return False
+
+    def hub(self) -> Hub:
+        """The hub to read: the process's own, by Django's settings."""
+        return get_hub()
+
+    async def connect(self) -> None:
+        # Accepted first in any case: before that, browsers show every refusal as 1006.
+        await self.accept()
+        try:
+            reader = await self._join()
+        except BadQuery as error:
+            await self._refuse(BAD_PARAMETERS, "Wrong parameters", parameters=error.problems)
+        except RawlogsError as error:
+            _log.warning("a log reader was turned away: %s", error.text)
+            await self._refuse(UNAVAILABLE, "Prefect cannot be reached; try again")
+        else:
+            if reader is not None:
+                self._sending = asyncio.get_running_loop().create_task(self._send_all(reader))
+
+    async def disconnect(self, code: int) -> None:
+        task, self._sending = self._sending, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _join(self) -> Reader | None:
+        pairs = parse_qsl(self.scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
+        query, cursor = parse_request(pairs, ignore=self.ignore)
+        if not await allowed(self.authorize, self.scope, query):
+            await self._deny()
+            return None
+        if cursor is not None and cursor.place == END_PLACE:
+            await self.close(ENDED, "runs ended")
+            return None
+        return await self._reader(query, cursor)
+
+    async def _reader(self, query: Query, cursor: Cursor | None) -> Reader:
+        return await self.hub().join(query, cursor=cursor)
+
+    async def _deny(self) -> None:
+        user = self.scope.get("user")
+        if type(self).authorize is PrefectLogsConsumer.authorize:
+            _log.warning("%s.authorize is not overridden: nobody may read", type(self).__name__)
+            await self._refuse(NOT_ALLOWED, OVERRIDE if settings.DEBUG else "You may not read these logs")
+        elif user is not None and not getattr(user, "is_authenticated", False):
+            await self._refuse(NOT_LOGGED_IN, "Log in first")
+        else:
+            await self._refuse(NOT_ALLOWED, "You may not read these logs")
+
+    async def _refuse(self, code: int, text: str, **facts: Any) -> None:
+        frame = {"type": "error", "code": code, "text": text, **facts}
+        await self.send(text_data=orjson.dumps(frame).decode())
+        # A close frame holds 123 bytes.
+        await self.close(
+            code, text if len(text.encode()) <= 120 else text.encode()[:117].decode("utf-8", "ignore") + "..."
+        )
+
+    async def _send_all(self, reader: Reader) -> None:
+        try:
+            async with aclosing(reader.batches()) as batches:
+                async for events in batches:
+                    for event in events:
+                        await self.send(text_data=event.frame)
+            await self.close(
+                ENDED if reader.ended else STOPPING, "runs ended" if reader.ended else "stopping"
+            )
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            _log.exception("a log reader failed")
+            await self.close(BROKEN, "an error in this server")
+        finally:
+            reader.close()

@@ -1,0 +1,104 @@
+"""An async view that sends Server-Sent Events; needs an ASGI server and nothing else."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+
+from django.conf import settings  # type: ignore[import-untyped,unused-ignore]
+from django.core.handlers.asgi import ASGIRequest  # type: ignore[import-untyped,unused-ignore]
+from django.http import (  # type: ignore[import-untyped,unused-ignore]
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    JsonResponse,
+    StreamingHttpResponse,
+)
+
+from rawlogs.contrib.django.hub import get_hub
+from rawlogs.errors import RawlogsError
+from rawlogs.relay.access import Authorize, allowed
+from rawlogs.relay.chunks import HEADERS, RETRY, with_heartbeat
+from rawlogs.relay.cursor import END_PLACE
+from rawlogs.relay.hub import Hub
+from rawlogs.relay.query import BadQuery, parse_request
+from rawlogs.relay.reader import Reader
+
+OVERRIDE = (
+    "Nobody may read here yet: give prefect_logs_view(authorize=...) a function of the request and the query that "
+    "returns True for those who may read these logs. (This text is shown because DEBUG is on.)"
+)
+_log = logging.getLogger("rawlogs.django")
+
+
+def prefect_logs_view(
+    *,
+    authorize: Authorize[HttpRequest] | None = None,
+    ping: float = 15.0,
+    retry: float = RETRY,
+    ignore: Iterable[str] = (),
+    hub: Callable[[], Hub] = get_hub,
+) -> Callable[[HttpRequest], Awaitable[HttpResponseBase]]:
+    """The view for ``path("logs", prefect_logs_view(authorize=...))``; otherwise as ``rawlogs.relay.sse.sse_endpoint``.
+
+    Without Channels and without a channel layer. ``hub`` makes or finds the hub; None of your own: by Django's
+    settings. Under WSGI it answers 501: an endless answer would keep a worker for itself.
+    """
+    ignored = tuple(ignore)
+
+    async def prefect_logs(request: HttpRequest) -> HttpResponseBase:
+        if request.method not in ("GET", "HEAD"):
+            return _answer(405, "Use GET", Allow="GET, HEAD")
+        if not isinstance(request, ASGIRequest):
+            return _answer(501, "This view needs an ASGI server (uvicorn, daphne, hypercorn)")
+        pairs = [(name, value) for name, values in request.GET.lists() for value in values]
+        try:
+            query, cursor = parse_request(pairs, request.headers.get("Last-Event-ID"), ignore=ignored)
+        except BadQuery as error:
+            return _bad(error)
+        if not await allowed(authorize, request, query):
+            shown = OVERRIDE if authorize is None and settings.DEBUG else "You may not read these logs"
+            return _answer(403, shown)
+        if request.method == "HEAD":
+            return HttpResponse(headers=HEADERS, content_type="text/event-stream")
+        if cursor is not None and cursor.place == END_PLACE:
+            return HttpResponse(status=204, headers=HEADERS)
+        try:
+            reader = await hub().join(query, cursor=cursor)
+        except BadQuery as error:
+            return _bad(error)
+        except RawlogsError as error:
+            _log.warning("a log reader was turned away: %s", error.text)
+            return _answer(
+                503, "Prefect cannot be reached; try again", **{"Retry-After": f"{max(retry, 1):.0f}"}
+            )
+        return StreamingHttpResponse(
+            _Body(reader, with_heartbeat(reader, ping, retry=retry)),
+            headers=HEADERS,
+            content_type="text/event-stream; charset=utf-8",
+        )
+
+    return prefect_logs
+
+
+class _Body:
+    """The stream; Django calls ``close`` when the response is over, also where it never began."""
+
+    def __init__(self, reader: Reader, chunks: AsyncGenerator[bytes, None]) -> None:
+        self._reader = reader
+        self._chunks = chunks
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._chunks
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+def _bad(error: BadQuery) -> HttpResponse:
+    body = {"error": "Wrong parameters", "parameters": error.problems}
+    return JsonResponse(body, status=422, headers=HEADERS)
+
+
+def _answer(status: int, text: str, **headers: str) -> HttpResponse:
+    return JsonResponse({"error": text}, status=status, headers={**HEADERS, **headers})

@@ -1,0 +1,76 @@
+"""What others wrote, made safe to read: their JSON, their HTTP headers, their words in an error. Pure."""
+
+from __future__ import annotations
+
+import email.utils
+import json
+from collections.abc import Iterable
+from datetime import datetime, timezone
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+
+MAX_RETRY_AFTER = 300.0
+_LOOKED_AT = 16_000
+
+
+def loads(text: bytes | str) -> Any:
+    """JSON, also with what orjson refuses and others write: NaN (null), lone surrogates (``?``). Raises ValueError."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        try:
+            data = json.loads(
+                text if isinstance(text, str) else text.decode("utf-8"), parse_constant=lambda _: None
+            )
+            return orjson.loads(json.dumps(data, ensure_ascii=False).encode("utf-8", "replace"))
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
+
+
+def excerpt(text: bytes | bytearray | str | None, limit: int = 200, secrets: Iterable[str] = ()) -> str:
+    """The beginning of a foreign text, printable, on one line, without the secrets that servers echo."""
+    if not text:
+        return ""
+    text = text[:_LOOKED_AT]
+    line = text if isinstance(text, str) else text.decode("utf-8", "backslashreplace")
+    for secret in secrets:
+        for spelling in {secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}:
+            if spelling:
+                line = line.replace(spelling, "***")
+    line = " ".join(line.split())[:limit]
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)[:limit]
+
+
+def retry_after(value: str | None, now: datetime) -> float | None:
+    """Seconds from a Retry-After header (seconds or an HTTP date), from 0 to 300; None for nothing usable."""
+    if not value:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        moment = http_date(value)
+        if moment is None:
+            return None
+        seconds = (moment - now).total_seconds()
+    return None if seconds != seconds else min(max(seconds, 0.0), MAX_RETRY_AFTER)
+
+
+def http_date(value: str) -> datetime | None:
+    """An aware datetime from an HTTP date; None where it is none."""
+    try:
+        moment = email.utils.parsedate_to_datetime(value)
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+
+
+def place(url: str | None) -> str:
+    """Scheme, host and port of a URL: what of it may be shown, whatever else is in it."""
+    try:
+        parts = urlsplit(url or "")
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+        return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port else "")
+    except ValueError:
+        return "(unreadable)"

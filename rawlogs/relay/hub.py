@@ -1,0 +1,319 @@
+"""The hub: one upstream for as long as somebody reads, and what it yields to every reader that wants it.
+
+The upstream is opened with the first reader and closed ``linger`` seconds after the last one has left. The hub never
+waits for a reader. With many readers it hands on what came in pulses, so that a reader is woken a few times a second
+and not once for each log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterable
+from contextlib import aclosing
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from rawlogs.clock import Clock, SystemClock
+from rawlogs.delivery.retry import delay
+from rawlogs.delivery.seen import SeenIds
+from rawlogs.errors import AuthError, ConfigError, GaveUp, RawlogsError
+from rawlogs.models import Log
+from rawlogs.relay.cursor import Cursor
+from rawlogs.relay.events import LogEvent
+from rawlogs.relay.prefect import PrefectSource
+from rawlogs.relay.query import BadQuery, Query
+from rawlogs.relay.reader import SLOW, Reader, beginning
+from rawlogs.relay.ring import Ring
+from rawlogs.relay.source import Batch, Source, Trouble
+from rawlogs.relay.watch import RunWatch
+
+OVERLAP = timedelta(seconds=60)
+"""How far before its first reader the sequence begins: logs may be readable so long after their timestamp."""
+KEEP = timedelta(seconds=600)
+PULSE = 0.0002
+"""Seconds between two rounds for each reader there is, and at most ``LONGEST_PULSE`` in all."""
+LONGEST_PULSE = 0.25
+SHORTEST_PULSE = 0.005
+"""With so few readers nothing has to wait."""
+
+
+class Hub:
+    """One for each workspace and process; it belongs to the event loop in which it is first joined.
+
+    source: where the logs come from; None: ``PrefectSource(**access)``, by Prefect's own settings.
+    linger: seconds that the upstream outlives its last reader.
+    queue: events that wait for a slow reader before they are dropped and listed instead.
+    ring: how many of the youngest logs are kept for readers that come back.
+    """
+
+    def __init__(
+        self,
+        source: Source | None = None,
+        *,
+        linger: float = 10.0,
+        queue: int = 1000,
+        ring: int = 20_000,
+        clock: Clock | None = None,
+        rng: random.Random | None = None,
+        **access: Any,
+    ) -> None:
+        if source is not None and access:
+            raise ConfigError(f"give either a source or {', '.join(sorted(access))}", setting="source")
+        for name, value in (("queue", queue), ("ring", ring)):
+            if value < 1:
+                raise ConfigError(f"{name} must be at least 1", setting=name)
+        self.clock: Clock = clock or SystemClock()
+        self.rng = rng or random.Random()
+        self.source: Source = source or PrefectSource(clock=clock, **access)
+        self.queue = queue
+        self.ring = Ring(ring)
+        self._linger = linger
+        self._readers: dict[Reader, tuple[str, ...] | None] = {}
+        self._of_run: dict[str, list[Reader]] = {}
+        self._of_any: list[Reader] = []
+        self._watch = RunWatch(self.source, clock=self.clock, rng=self.rng)
+        self._low: datetime | None = None
+        self._seq = 0
+        self._pending: list[Batch] = []
+        self._pulse: asyncio.TimerHandle | None = None
+        self._seen = SeenIds()
+        self._trouble: tuple[Trouble, float | None] | None = None
+        self._failed = False
+        self._upstream: asyncio.Task[None] | None = None
+        self._stopping: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[None] | None = None
+        self._closed = False
+
+    @property
+    def readers(self) -> int:
+        """How many read now."""
+        return len(self._readers)
+
+    @property
+    def reading(self) -> bool:
+        """Whether the upstream is open, or being opened."""
+        return self._upstream is not None
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """Why nothing comes from the upstream; None while it works."""
+        return self._trouble[0] if self._trouble else None
+
+    @property
+    def low(self) -> datetime:
+        """Every log of the sequence stamped before this has been handed to the readers."""
+        # What was taken from the source and waits for the pulse is not vouched for yet.
+        low = self.source.low() if not self._pending else None
+        if low is not None and (self._low is None or low > self._low):
+            self._low = low
+        return self._low if self._low is not None else self.source.now() - OVERLAP
+
+    async def join(self, query: Query | None = None, *, cursor: Cursor | str | None = None) -> Reader:
+        """A reader for that query, going on behind that cursor where one is given (then without a new backlog).
+
+        Raises BadQuery for what cannot be asked for (a cursor that is none, a deployment that there is not), and only
+        where deployments have to be looked up, HistoryError, AuthError and the like.
+        """
+        query = query or Query()
+        if isinstance(cursor, str):
+            try:
+                cursor = Cursor.parse(cursor)
+            except ValueError as error:
+                raise BadQuery({"Last-Event-ID": str(error)}) from None
+        selection = query.selection()
+        deployments = await self._deployments(query)
+        looked = self.source.now()
+        runs = await self._belonging(deployments, beginning(query, cursor, looked))
+        if self._closed:
+            raise RawlogsError("the hub is closed")
+        # From here on without a pause: what the hub hands on meanwhile must not pass the reader by.
+        self._open()
+        reader = Reader(self, query, selection, cursor)
+        if deployments:
+            reader.follow(deployments, runs, looked)
+        self._enter(reader)
+        return reader
+
+    def leave(self, reader: Reader) -> None:
+        """The reader is gone; ``Reader.close`` does this."""
+        if reader not in self._readers:
+            return
+        runs = self._readers.pop(reader)
+        for readers in [self._of_any] if runs is None else [self._of_run[run] for run in runs]:
+            readers.remove(reader)
+        for run in runs or ():
+            if not self._of_run[run]:
+                del self._of_run[run]
+        self._watch.remove(reader)
+        self._maybe_end()
+
+    async def close(self) -> None:
+        """End all readers' iterations and the upstream."""
+        self._closed = True
+        for reader in list(self._readers):
+            reader.close()
+        for task in (self._ending, self._upstream, self._stopping):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        self._ending = self._upstream = None
+        await self._watch.close()
+        await self.source.close()
+
+    async def __aenter__(self) -> Hub:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    # Joining
+
+    async def _deployments(self, query: Query) -> tuple[UUID, ...]:
+        if not query.deployment:
+            return ()
+        runs = self.source.runs()
+        if runs is None:
+            raise BadQuery({"deployment": "this relay cannot look up deployments"})
+        found = []
+        for name in query.deployment:
+            try:
+                found.append(UUID(name))
+            except ValueError:
+                try:
+                    found.append(await runs.deployment(name))
+                except ConfigError:
+                    # Its hint has the names of other deployments, which are not this reader's to know.
+                    raise BadQuery({"deployment": f"there is no deployment {name[:80]!r}"}) from None
+        return tuple(found)
+
+    async def _belonging(self, deployments: Iterable[UUID], since: datetime) -> list[UUID]:
+        runs = self.source.runs()
+        if runs is None:
+            return []
+        return [run.id for item in deployments for run in await runs.by_deployment(item, since=since)]
+
+    def _enter(self, reader: Reader) -> None:
+        runs = reader.indexed()
+        self._readers[reader] = None if runs is None else tuple(runs)
+        for readers in [self._of_any] if runs is None else [self._of_run.setdefault(r, []) for r in runs]:
+            readers.append(reader)
+        if self._trouble is not None:
+            reader.tell_trouble(*self._trouble)
+        if reader.watched_runs or reader.watched_deployments:
+            self._watch.add(reader)
+
+    # The upstream
+
+    def _open(self) -> None:
+        if self._ending is not None:
+            self._ending.cancel()
+            self._ending = None
+        if self._upstream is None:
+            if self._low is None or self._low < self.source.now() - KEEP:
+                self._low = self.source.now() - OVERLAP
+                self.ring = Ring(self.ring.size)
+            self._upstream = asyncio.get_running_loop().create_task(self._read())
+
+    def _maybe_end(self) -> None:
+        if not self._readers and self._upstream is not None and self._ending is None and not self._closed:
+            self._ending = asyncio.get_running_loop().create_task(self._end())
+
+    async def _end(self) -> None:
+        await self.clock.sleep(self._linger)
+        self._stopping, self._upstream = self._upstream, None
+        self._ending = self._trouble = None
+        if self._stopping is not None:
+            self._stopping.cancel()
+            await asyncio.gather(self._stopping, return_exceptions=True)
+
+    async def _read(self) -> None:
+        """Read the source for ever; what ends it is told to the readers and tried again."""
+        if self._stopping is not None:
+            await asyncio.gather(self._stopping, return_exceptions=True)
+        failures = 0
+        while True:
+            count = self._seq
+            trouble: Trouble = "failed"
+            try:
+                async with aclosing(self.source.read(self.low, self._tell)) as batches:
+                    async for batch in batches:
+                        self._take(batch)
+            except RawlogsError as error:
+                trouble = _trouble(error)
+            finally:
+                self._flush()
+            failures = 1 if self._seq > count else failures + 1
+            seconds = delay(failures, SLOW if trouble == "denied" else 0.5, self.rng)
+            self._failed = True
+            self._tell(trouble, seconds)
+            await self.clock.sleep(seconds)
+
+    def _tell(self, trouble: Trouble | None, retry: float | None = None) -> None:
+        before, self._trouble = self._trouble, (trouble, retry) if trouble is not None else None
+        if before is not None or self._trouble is not None:
+            for reader in self._readers:
+                reader.tell_trouble(trouble, retry)
+
+    def _take(self, batch: Batch) -> None:
+        """Hand a batch on, at once or with the next pulse."""
+        if self._failed:
+            self._failed = False
+            self._tell(None)
+        if not self._pending:
+            self._low = self.low
+        self._pending.append(batch)
+        pulse = min(len(self._readers) * PULSE, LONGEST_PULSE)
+        if pulse < SHORTEST_PULSE:
+            self._flush()
+        elif self._pulse is None:
+            self._pulse = asyncio.get_running_loop().call_later(pulse, self._flush)
+
+    def _flush(self) -> None:
+        if self._pulse is not None:
+            self._pulse.cancel()
+            self._pulse = None
+        low, pending = self._low, self._pending
+        if low is None or not pending:
+            return
+        logs = [log for batch in pending for log in batch.logs]
+        places = [place for batch in pending for place in batch.places]
+        self._hand_on(logs, places, low)
+        self._pending = []
+
+    def _hand_on(self, logs: list[Log], places: list[str], low: datetime) -> None:
+        arrived = self.clock.monotonic()
+        # A sequence that is read again begins where it was vouched for, so some of it has been handed on.
+        now = self.source.now()
+        new = {log.id_text for log in self._seen.admit(logs, now.timestamp())}
+        events = []
+        for log, place in zip(logs, places, strict=True):
+            if log.id_text in new:
+                new.discard(log.id_text)
+                self._seq += 1
+                event = LogEvent(log, Cursor(low, log.id_text, place), self._seq)
+                self.ring.add(event, arrived)
+                events.append(event)
+        if not events:
+            return
+        for reader in self._of_any:
+            reader.offer(events)
+        if self._of_run:
+            of_runs: dict[Reader, list[LogEvent]] = {}
+            for event in events:
+                for reader in self._of_run.get(event.log.data.get("flow_run_id") or "", ()):
+                    of_runs.setdefault(reader, []).append(event)
+            for reader, own in of_runs.items():
+                reader.offer(own)
+        self._seen.forget(low, now - KEEP, now.timestamp())
+
+    def __repr__(self) -> str:
+        return f"<Hub readers={self.readers} reading={self.reading} {self.source!r}>"
+
+
+def _trouble(error: RawlogsError) -> Trouble:
+    cause = error.__cause__ if isinstance(error, GaveUp) else error
+    if isinstance(cause, AuthError):
+        return "denied"
+    return "failed" if isinstance(cause, ConfigError) else "unreachable"

@@ -1,0 +1,154 @@
+"""The source that is Prefect itself: one complete stream of the whole workspace, and its REST list."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from rawlogs.api import stream
+from rawlogs.clock import Clock, SystemClock
+from rawlogs.relay.source import Batch, Tell
+from rawlogs.rest.client import RestClient
+from rawlogs.rest.history import History
+from rawlogs.rest.runs import Runs
+
+if TYPE_CHECKING:
+    from rawlogs.delivery.stream import LogStream
+    from rawlogs.filters import Selection
+    from rawlogs.models import Log
+    from rawlogs.notices import Notice, OnNotice
+    from rawlogs.wire.connection import Target
+
+LISTS = 4
+"""How many pages are read at once, for all readers together."""
+REFRESH = 1.0
+"""How old the low-water mark may be, in seconds: finding it costs more than a batch."""
+
+
+class PrefectSource:
+    """All logs of one workspace. ``access`` is what ``rawlogs.stream`` takes: ``api_url``, ``api_key``, ...
+
+    ``filter`` narrows what the upstream asks for (None: everything); a reader never gets more than that.
+    ``options`` are those of the stream. Raises ConfigError here for settings that cannot work.
+    """
+
+    def __init__(
+        self,
+        *,
+        filter: Any = None,
+        options: Mapping[str, Any] | None = None,
+        on_notice: OnNotice | None = None,
+        clock: Clock | None = None,
+        **access: Any,
+    ) -> None:
+        self._filter = filter
+        self._options = {"retries": None, "wait": True, **(options or {}), "track": True}
+        self._on_notice = on_notice
+        self._clock = clock or SystemClock()
+        self._access = access
+        self._settings = self._stream(None).settings
+        self._rest: RestClient | None = None
+        self._replaced: list[RestClient] = []
+        self._gate = asyncio.Semaphore(LISTS)
+        self._live: LogStream | None = None
+        self._low: datetime | None = None
+        self._low_at = float("-inf")
+        self._token = secrets.token_hex(4)
+        self._count = 0
+
+    async def read(self, since: datetime, tell: Tell) -> AsyncGenerator[Batch, None]:
+        """One stream, from ``since`` on; see ``Source``."""
+
+        def notice(notice: Notice) -> None:
+            if notice.kind in ("lost", "retrying"):
+                tell("unreachable")
+            elif notice.kind in ("gap_closed", "live_off") or (
+                notice.kind == "connected" and not notice.facts.get("again")
+            ):
+                tell(None)
+            if self._on_notice is not None:
+                self._on_notice(notice)
+
+        self._low, self._low_at = since, float("-inf")
+        self._renew()
+        async with self._stream(since, notice) as live:
+            self._live = live
+            try:
+                async with aclosing(live.batches()) as batches:  # type: ignore[type-var]
+                    async for logs in batches:
+                        first, self._count = self._count, self._count + len(logs)
+                        yield Batch(logs, [f"{self._token}{first + n:x}" for n in range(len(logs))])
+                        live.commit()
+            finally:
+                if self._live is live:
+                    self.low()
+                    self._live = None
+
+    def low(self) -> datetime | None:
+        live, now = self._live, self._clock.monotonic()
+        if live is not None and now - self._low_at >= REFRESH:
+            self._low, self._low_at = live.position()[0], now
+        return self._low
+
+    def now(self) -> datetime:
+        return self._client().server_now()
+
+    async def history(
+        self, selection: Selection, after: datetime, before: datetime, *, newest_first: bool = False
+    ) -> AsyncGenerator[list[Log], None]:
+        """``POST /logs/filter``, as far as the server can filter it."""
+        history = History(self)
+        async for page in history.pages(selection.wire, after, before, newest_first=newest_first):
+            yield page
+
+    async def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """One request, behind those of the other readers."""
+        async with self._gate:
+            return await self._client().post(path, body)
+
+    async def get(self, path: str) -> Any:
+        async with self._gate:
+            return await self._client().get(path)
+
+    def runs(self) -> Runs:
+        return Runs(self)
+
+    def events_target(self) -> Target:
+        return self._stream(None).events_target()
+
+    async def close(self) -> None:
+        clients, self._replaced, self._rest = [*self._replaced, self._rest], [], None
+        for client in clients:
+            if client is not None:
+                await client.close()
+
+    def _renew(self) -> None:
+        """Read the settings again: a key may have been replaced since the last reading ended."""
+        before, self._settings = self._settings, self._stream(None).settings
+        if self._rest is not None and before.authorization != self._settings.authorization:
+            self._replaced.append(self._rest)
+            self._rest = None
+
+    def _client(self) -> RestClient:
+        if self._rest is None:
+            self._rest = RestClient(self._settings, clock=self._clock, timeout=30.0, retries=1)
+        return self._rest
+
+    def _stream(self, since: datetime | None, notice: OnNotice | None = None) -> LogStream:
+        return stream(
+            filter=self._filter,
+            since=since,
+            options=self._options,
+            on_notice=notice,
+            clock=self._clock,
+            **self._access,
+        )
+
+    def __repr__(self) -> str:
+        parts = urlsplit(self._settings.api_url)
+        return f"<PrefectSource {parts.scheme}://{parts.netloc}{parts.path}>"

@@ -1,0 +1,83 @@
+"""Where a hub's logs come from: a complete, ordered sequence, and the list behind it. What a hub needs, no more."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from rawlogs.models import Log
+
+if TYPE_CHECKING:
+    from rawlogs.filters import Selection
+    from rawlogs.rest.runs import Runs
+    from rawlogs.wire.connection import Target
+
+Trouble = Literal["unreachable", "denied", "failed"]
+"""Why nothing comes now: no connection; the server refuses our access; anything else. No more is told to readers."""
+
+Tell = Callable[[Trouble | None], None]
+"""Called by a source when its sequence stops for a while (nothing is lost by it), and with None when it goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Logs in the order of the sequence, each with its place.
+
+    A place is a short text without ``/`` and line ends that names one position of one sequence, and no position of
+    any other: two processes use the same place only if they read the same sequence (a Redis stream: the entry's id).
+    """
+
+    logs: Sequence[Log]
+    places: Sequence[str]
+
+
+class Source(Protocol):
+    """A sequence of all logs of a workspace that the hub's readers may want.
+
+    One hub reads it, in one event loop. It may be read again after a reading ended. ``runs`` and ``events_target``
+    serve ``state`` and ``end`` events and deployments; a source without them returns None.
+    """
+
+    def read(self, since: datetime, tell: Tell) -> AsyncGenerator[Batch, None]:
+        """Open the sequence and go on for ever; closing the iterator (``aclose``) closes the upstream.
+
+        Every log stamped at or after ``since`` is in it, stored ones included, each once, in order of arrival; and
+        every log that becomes readable later, however late it is stamped, as far as the upstream shows it. Raises
+        RawlogsError for what it cannot overcome itself; the hub then reads again from ``low()``.
+        """
+        ...
+
+    def low(self) -> datetime | None:
+        """Every log stamped before this has been yielded by ``read`` (and taken: its iterator asked to go on).
+
+        None while nothing can be said. Never later than the true moment; cheap enough to be asked for each batch.
+        """
+        ...
+
+    def now(self) -> datetime:
+        """The server's clock, aware."""
+        ...
+
+    def history(
+        self, selection: Selection, after: datetime, before: datetime, *, newest_first: bool = False
+    ) -> AsyncGenerator[list[Log], None]:
+        """Stored logs stamped from ``after`` to ``before`` (both inclusive), in order of time, page by page.
+
+        It may yield more than ``selection`` chooses (the hub checks each log), never less. Raises HistoryError,
+        AuthError, ConnectError, RedirectRefused.
+        """
+        ...
+
+    def runs(self) -> Runs | None:
+        """The flow runs of the same workspace; None where they cannot be had."""
+        ...
+
+    def events_target(self) -> Target | None:
+        """Where ``/events/out`` is, so that states are known sooner; None: they are asked for every 2 s."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of what ``history`` and ``runs`` keep open. A later call would open it again."""
+        ...

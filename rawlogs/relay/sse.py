@@ -1,0 +1,128 @@
+"""Server-Sent Events for Starlette and FastAPI (``pip install rawlogs[web]``).
+
+    hub = Hub()
+    app = Starlette(routes=routes(hub, authorize=may_read), lifespan=lifespan(hub))
+
+The endpoint sends what ``chunks`` makes; sse-starlette sees to keep-alive, to clients that hang, and to shutdown.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from rawlogs.errors import RawlogsError
+from rawlogs.relay.access import Authorize, allowed
+from rawlogs.relay.chunks import HEADERS, RETRY, chunks
+from rawlogs.relay.cursor import END_PLACE
+from rawlogs.relay.hub import Hub
+from rawlogs.relay.query import BadQuery, parse_request
+from rawlogs.relay.reader import Reader
+
+DENIED = "Nobody may read here: give routes(hub, authorize=...) a function that says who may read which logs."
+NOT_ALLOWED = "You may not read these logs."
+_log = logging.getLogger("rawlogs.relay")
+UNAVAILABLE = "Prefect cannot be reached; try again."
+
+
+def sse_endpoint(
+    hub: Hub,
+    *,
+    authorize: Authorize[Request] | None = None,
+    ping: float = 15.0,
+    retry: float = RETRY,
+    send_timeout: float | None = 60.0,
+    ignore: Iterable[str] = (),
+) -> Callable[[Request], Awaitable[Response]]:
+    """The endpoint ``GET /logs?flow_run_id=...&level=...``, for a Route or a FastAPI path.
+
+    authorize: called with the request and the ``Query``; only True lets the reader in. None: nobody.
+    ping: seconds between two signs of life; retry: seconds after which a browser comes back.
+    send_timeout: seconds that a client may take no byte before it is let go (it comes back with its cursor).
+    ignore: names of parameters that are not the relay's, such as a token for ``authorize``.
+    """
+    ignored = tuple(ignore)
+
+    async def logs(request: Request) -> Response:
+        try:
+            query, cursor = parse_request(
+                request.query_params.multi_items(), request.headers.get("last-event-id"), ignore=ignored
+            )
+        except BadQuery as error:
+            return _bad(error)
+        if not await allowed(authorize, request, query):
+            return _answer(403, DENIED if authorize is None else NOT_ALLOWED)
+        if cursor is not None and cursor.place == END_PLACE:
+            return Response(status_code=204, headers=HEADERS)  # what keeps an EventSource from coming back
+        if request.method == "HEAD":
+            return Response(headers=HEADERS, media_type="text/event-stream")
+        try:
+            reader = await hub.join(query, cursor=cursor)
+        except BadQuery as error:
+            return _bad(error)
+        except RawlogsError as error:
+            _log.warning("a log reader was turned away: %s", error.text)
+            return _answer(503, UNAVAILABLE, {"Retry-After": f"{max(retry, 1.0):.0f}"})
+        return _Stream(
+            reader,
+            chunks(reader, retry=retry),
+            headers=HEADERS,
+            ping=ping,
+            ping_message_factory=lambda: _ping(reader),
+            send_timeout=send_timeout,
+            sep="\n",
+        )
+
+    return logs
+
+
+def routes(hub: Hub, *, path: str = "/logs", **options: Any) -> list[Route]:
+    """The one route, ready for ``Starlette(routes=...)``; ``options`` are those of ``sse_endpoint``."""
+    return [Route(path, sse_endpoint(hub, **options), methods=["GET"])]
+
+
+def lifespan(hub: Hub) -> Callable[[Any], Any]:
+    """For ``Starlette(lifespan=...)``: closes the hub with the application."""
+
+    @asynccontextmanager
+    async def span(_: Any) -> AsyncGenerator[None, None]:
+        async with hub:
+            yield
+
+    return span
+
+
+class _Stream(EventSourceResponse):
+    """The response, which lets its reader go however it ends, also before it began."""
+
+    def __init__(self, reader: Reader, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._reader = reader
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._reader.close()
+
+
+def _ping(reader: Reader) -> ServerSentEvent:
+    cursor = reader.cursor
+    return ServerSentEvent(comment="keep-alive", id=cursor.text if cursor is not None else None, sep="\n")
+
+
+def _bad(error: BadQuery) -> Response:
+    body = {"error": "Wrong parameters", "parameters": error.problems}
+    return JSONResponse(body, status_code=422, headers=HEADERS)
+
+
+def _answer(status: int, text: str, headers: dict[str, str] | None = None) -> Response:
+    return JSONResponse({"error": text}, status_code=status, headers={**HEADERS, **(headers or {})})

@@ -1,0 +1,130 @@
+"""The states of the flow runs that readers asked for, and the runs of their deployments. One watch serves a hub."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+from uuid import UUID
+
+from rawlogs.clock import Clock
+from rawlogs.delivery.follow import POLL, POLL_BESIDE_EVENTS
+from rawlogs.delivery.retry import delay
+from rawlogs.delivery.runevents import RunEvents
+from rawlogs.errors import RawlogsError
+from rawlogs.waiting import wait_until_set
+
+if TYPE_CHECKING:
+    from rawlogs.relay.source import Source
+    from rawlogs.rest.runs import FlowRun, Runs
+
+FLOCK = 0.2
+"""Events come in flocks; the last of a flock is what REST should answer about."""
+
+
+class Watcher(Protocol):
+    """Who is told."""
+
+    watched_runs: frozenset[UUID]
+    watched_deployments: tuple[UUID, ...]
+    watched_since: datetime
+
+    def tell_state(self, run: FlowRun) -> None: ...
+
+    def tell_runs(self, runs: Iterable[UUID], looked: datetime) -> None:
+        """All runs of the deployments that there were at ``looked``."""
+        ...
+
+
+class RunWatch:
+    """Asks REST for states every 15 s, and at once when an event says that something happened; works while watched."""
+
+    def __init__(self, source: Source, *, clock: Clock, rng: random.Random) -> None:
+        self._source = source
+        self._clock = clock
+        self._rng = rng
+        self._watchers: set[Watcher] = set()
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._events: RunEvents | None = None
+        self._interesting: set[UUID] = set()
+
+    def add(self, watcher: Watcher) -> None:
+        """From now on this one is told; its runs' states as soon as they are known."""
+        self._watchers.add(watcher)
+        self._changed.set()
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run())
+
+    def remove(self, watcher: Watcher) -> None:
+        self._watchers.discard(watcher)
+        if not self._watchers and self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    async def close(self) -> None:
+        """End it, whoever watches."""
+        self._watchers.clear()
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        runs = self._source.runs()
+        if runs is None:
+            return
+        listening = self._listen()
+        failures = 0
+        try:
+            while True:
+                self._changed.clear()
+                try:
+                    await self._look(runs)
+                    failures = 0
+                except RawlogsError:
+                    # The list's own trouble is told by whoever reads it; states are only late.
+                    failures += 1
+                await self._wait(delay(failures, 1.0, self._rng) if failures else self._pause())
+        finally:
+            if listening is not None:
+                listening.cancel()
+                await asyncio.gather(listening, return_exceptions=True)
+
+    def _listen(self) -> asyncio.Task[None] | None:
+        target = self._source.events_target()
+        if target is None:
+            return None
+        self._events = RunEvents(target, self._on_event, clock=self._clock, rng=self._rng)
+        return asyncio.get_running_loop().create_task(self._events.run())
+
+    def _pause(self) -> float:
+        return POLL_BESIDE_EVENTS if self._events is not None and self._events.usable else POLL
+
+    def _on_event(self, run: UUID, state: str | None, child: bool) -> None:
+        wanted = any(watcher.watched_deployments for watcher in self._watchers)
+        if state is not None and (wanted or run in self._interesting):
+            self._changed.set()
+
+    async def _look(self, runs: Runs) -> None:
+        watchers = list(self._watchers)
+        looked = self._source.now()
+        self._interesting = {run for watcher in watchers for run in watcher.watched_runs}
+        if self._interesting:
+            for run in await runs.by_ids(self._interesting):
+                for watcher in watchers:
+                    if run.id in watcher.watched_runs:
+                        watcher.tell_state(run)
+        deployments = {item for watcher in watchers for item in watcher.watched_deployments}
+        since = min((w.watched_since for w in watchers if w.watched_deployments), default=None)
+        belonging = {item: await runs.by_deployment(item, since=since) for item in deployments}
+        for watcher in watchers:
+            if watcher.watched_deployments:
+                found = [run.id for item in watcher.watched_deployments for run in belonging[item]]
+                watcher.tell_runs(found, looked)
+
+    async def _wait(self, seconds: float) -> None:
+        if await wait_until_set(self._changed, seconds):
+            await self._clock.sleep(FLOCK)

@@ -1,0 +1,40 @@
+"""Waiting for something, but not for ever, without ever losing a cancellation.
+
+``asyncio.wait_for`` of Python up to 3.11 returns, instead of being cancelled, when what it waits for is done in the same
+turn of the loop; a task that is cancelled once would then go on for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+async def within(seconds: float | None, work: Coroutine[Any, Any, T]) -> T:
+    """What the coroutine returns; TimeoutError when that takes longer (None: no limit), and then it is cancelled."""
+    task = asyncio.ensure_future(work)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=seconds)
+        if not done:
+            raise TimeoutError
+        return task.result()
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def wait_until_set(event: asyncio.Event, seconds: float | None) -> bool:
+    """Whether the event was set within so many seconds; None waits without a limit."""
+    if seconds is None or event.is_set():
+        await event.wait()
+        return True
+    waiting = asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait({waiting}, timeout=seconds)
+        return event.is_set()
+    finally:
+        waiting.cancel()
