@@ -10,14 +10,14 @@ ARGS ?=
 
 MATRIX_PYTHONS := 3.10 3.11 3.12 3.13
 MATRIX_VERSIONS := 3.8.8 3.7.8 3.6.29 3.5.0 3.4.7
-SYSTEM_PACKAGES := chromium nginx redis-server
+SYSTEM_PACKAGES := chromium redis-server
 
 PIP := -m pip --disable-pip-version-check --no-input install --quiet
 PREFECT_ENV := tests/real/prefect_env.py
 INSTALLED := $(VENV)/.rawlogs-installed
 TOOLS := $(VENV)/.rawlogs-tools
 
-.PHONY: help demo test test-matrix prefect lint bench system clean
+.PHONY: help demo test test-matrix prefect lint fixtures example-django bench system clean
 .PRECIOUS: .venvs/%/.rawlogs-tools
 
 help: ## list these targets
@@ -26,7 +26,7 @@ help: ## list these targets
 demo: $(INSTALLED) ## see it work: streams from a fake server that is built in, and ends by itself
 	$(VENV)/bin/rawlogs demo
 
-test: lint prefect ## lint, types and every test, with real Prefect servers (VERSIONS=…, ARGS=…)
+test: lint prefect system ## lint, types and every test, with real Prefect servers (VERSIONS=…, ARGS=…)
 	RAWLOGS_PREFECT_VERSIONS="$(VERSIONS)" $(VENV)/bin/python -m pytest $(ARGS)
 
 lint: $(TOOLS) ## ruff and mypy
@@ -55,10 +55,17 @@ matrix-%: .venvs/%/.rawlogs-tools
 	@echo "== $*"
 	@.venvs/$*/bin/python -m pytest -m "not real" $(ARGS)
 
+fixtures: $(TOOLS) prefect ## record fixtures/ anew from real servers (VERSIONS="3.4.7 3.6.29 3.7.8 3.8.8")
+	$(VENV)/bin/python -m tests.real.record_fixtures $(VERSIONS)
+
+example-django: $(INSTALLED) ## a Django page with live logs, against PREFECT_API_URL or an embedded server
+	@$(VENV)/bin/python $(PIP) -e '.[django,web]' -c constraints/highest.txt -c constraints/test.txt
+	cd examples/django && ../../$(VENV)/bin/python run.py
+
 bench: $(INSTALLED) ## measure
 	$(VENV)/bin/python -m benchmarks
 
-system: ## install what only some tests need: Chromium, Redis, nginx (as root, with apt-get)
+system: ## install what only some tests need: Chromium and Redis (as root, with apt-get)
 	@missing=; for program in $(SYSTEM_PACKAGES); do \
 	    command -v $$program > /dev/null || PATH=$$PATH:/usr/sbin command -v $$program > /dev/null \
 	        || missing="$$missing $$program"; \

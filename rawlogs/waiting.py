@@ -1,7 +1,7 @@
 """Waiting for something, but not for ever, without ever losing a cancellation.
 
-``asyncio.wait_for`` of Python up to 3.11 returns, instead of being cancelled, when what it waits for is done in the same
-turn of the loop; a task that is cancelled once would then go on for ever.
+``asyncio.wait_for`` of Python up to 3.11 returns, instead of being cancelled, when what it waits for is done in that
+same turn of the loop; a task that is cancelled once would then go on for ever.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A scenario: which server, which logs, what goes wrong when. Read from a small TOML file; checked before anything runs.
+"""A scenario: which server, which logs, what goes wrong when; a small TOML file, checked before anything runs.
 
 [server]                 # fields of Behaviour
 version = "3.8.8"
