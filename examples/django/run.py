@@ -6,7 +6,7 @@ import asyncio
 import os
 import random
 import socket
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -49,7 +49,16 @@ async def produce(server: object) -> None:
         for run in runs:
             number += 1
             level = rng.choice([10, 20, 20, 20, 30, 40])
-            server.post([{"message": f"step {number}", "level": level, "flow_run_id": str(run), "name": "prefect.flow_runs"}])
+            server.post(
+                [
+                    {
+                        "message": f"step {number}",
+                        "level": level,
+                        "flow_run_id": str(run),
+                        "name": "prefect.flow_runs",
+                    }
+                ]
+            )
         await asyncio.sleep(0.5)
 
 
@@ -76,7 +85,10 @@ async def main() -> None:
             stack.callback(producing.cancel)
             print("No PREFECT_API_URL is set: logs come from an embedded fake server.")
         port = free_port(int(os.environ.get("PORT", "8000")))
-        print(f"Logs of {url}\nOpen http://127.0.0.1:{port}/ and log in as demo, password demo. Ctrl-C ends.", flush=True)
+        print(
+            f"Logs of {url}\nOpen http://127.0.0.1:{port}/ and log in as demo, password demo. Ctrl-C ends.",
+            flush=True,
+        )
         config = uvicorn.Config("livelogs.asgi:application", host="127.0.0.1", port=port, log_level="warning")
         await uvicorn.Server(config).serve()
 
@@ -84,7 +96,5 @@ async def main() -> None:
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "livelogs.settings")
     prepare()
-    try:
+    with suppress(KeyboardInterrupt):
         asyncio.run(main())
-    except KeyboardInterrupt:
-        pass

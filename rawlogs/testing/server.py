@@ -226,16 +226,22 @@ class FakeServer:
 
     async def drop_all(self, *, reset: bool = False) -> None:
         """Cut every WebSocket without a close frame, as a killed server or a broken network does."""
-        for peer in list(self._peers):
+        peers = self._talking()
+        for peer in peers:
             if peer.conversation is not None:
                 peer.conversation.cut(reset=reset)
-        await self.until(lambda: all(peer.conversation is None for peer in self._peers))
+        await self.until(lambda: all(peer.conversation is None for peer in peers))
 
     async def close_all(self, code: int, reason: str = "") -> None:
-        """Close every WebSocket with that close frame, and wait until they have gone."""
-        talks = [peer.conversation for peer in self._peers if peer.conversation is not None]
+        """Close every WebSocket with that close frame, and wait until those have gone."""
+        peers = self._talking()
+        talks = [peer.conversation for peer in peers if peer.conversation is not None]
         await asyncio.gather(*(talk.leave(code, reason) for talk in talks))
-        await self.until(lambda: all(peer.conversation is None for peer in self._peers))
+        await self.until(lambda: all(peer.conversation is None for peer in peers))
+
+    def _talking(self) -> list[Peer]:
+        """The peers that are in a conversation now; others may come while these are waited for."""
+        return [peer for peer in self._peers if peer.conversation is not None]
 
     async def restart(self, downtime: float = 0.0, *, abrupt: bool = False) -> None:
         """Go down and come back on the same port, remembering what is stored.

@@ -11,7 +11,7 @@ POLICY = (
 )
 
 
-class content_security_policy:  # noqa: N801  (Django names middleware by function)
+class content_security_policy:
     """Adds the header to every answer, under sync and async servers."""
 
     sync_capable = True

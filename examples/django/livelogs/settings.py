@@ -1,5 +1,6 @@
 """Django's settings: the least that login, static files and Channels need. Not for production as they stand."""
 
+import os
 from pathlib import Path
 
 from django.core.management.utils import get_random_secret_key
@@ -32,7 +33,8 @@ TEMPLATES = [
                                            "django.template.context_processors.request"]},
     }
 ]  # fmt: skip
-DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": HERE.parent / "example.sqlite3"}}
+DATABASE = os.environ.get("EXAMPLE_DATABASE", str(HERE.parent / "example.sqlite3"))
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": DATABASE}}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 STATIC_URL = "static/"
 LOGIN_URL = "login"

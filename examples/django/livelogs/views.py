@@ -20,6 +20,7 @@ from rawlogs.settings import resolve
 
 T = TypeVar("T")
 
+
 @async_to_sync
 async def ask(question: Callable[[RestClient], Awaitable[T]]) -> T:
     """One question to the API that Django's settings, or Prefect's own sources, name."""
