@@ -11,7 +11,7 @@ from rawlogs.delivery.budget import Budget
 from rawlogs.delivery.core import Core
 from rawlogs.delivery.intake import Intake
 from rawlogs.delivery.lister import Lister
-from rawlogs.delivery.retry import delay, is_transient, unreachable
+from rawlogs.delivery.retry import delay, is_transient
 from rawlogs.delivery.schedule import Schedule
 from rawlogs.delivery.window import Range
 from rawlogs.errors import (

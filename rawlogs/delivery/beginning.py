@@ -11,7 +11,10 @@ from rawlogs.models import BEGINNING, Log
 from rawlogs.rest.history import History
 
 LEAD = timedelta(seconds=2)
-"""How far before its start a stream without ``since`` looks: a Prefect run sends its logs every 2 s."""
+"""How far before its start a stream without ``since`` looks at once: a Prefect run sends its logs every 2 s.
+
+Up to ``overlap`` before, it looks once that has passed.
+"""
 PAST_ROWS = 1000
 
 
@@ -78,7 +81,7 @@ async def _look_back(core: Core, history: History, after: datetime) -> None:
         if len(kept) < wanted:
             del rows[PAST_ROWS:]
     began = began or core.now().replace(microsecond=0)
-    window.fresh = window.late = began - LEAD
+    window.begin(began - LEAD, began - max(window.overlap, LEAD))
     window.set_past(frozenset(log.id_text for log in rows), began, began)
     tail = kept[:wanted][::-1]
     window.seen.admit(tail, began.timestamp())

@@ -135,8 +135,7 @@ class Intake:
         if not new:
             return
         oldest = min([log.timestamp for log in new])
-        if oldest < core.window.late and core.rest is not None:
-            core.window.stray(oldest)
+        if core.rest is not None and core.window.stray(oldest):
             seconds = (core.now() - oldest).total_seconds()
             core.say_once("late", "late", f"a log came {seconds:.0f} s after its timestamp", stamp=oldest)
             self.suspect()

@@ -23,6 +23,10 @@ from rawlogs.delivery.seen import SeenIds
 from rawlogs.models import BEGINNING, END, Log
 
 
+STRAY_AFTER = timedelta(seconds=5)
+"""A sender batches for about 2 s, so a live log is normally not much older than what was listed last."""
+
+
 @dataclass(frozen=True, slots=True)
 class Range:
     """Timestamps from ``after`` up to, not including, ``before``."""
@@ -98,18 +102,28 @@ class Window:
         created = log.created
         return created is None or created < self._began
 
-    def stray(self, stamp: datetime) -> None:
-        """A live log came stamped before what was vouched for: others of its kind may have been lost."""
-        if stamp < self.late and (self._strays is None or stamp < self._strays):
+    def begin(self, fresh: datetime, late: datetime) -> None:
+        """Nothing before ``late`` is this stream's; between the two a later look is owed, the first is not."""
+        self.fresh, self.late = fresh, late
+        if late < fresh:
+            self._segments.append(_Segment(Range(late, fresh), None))
+
+    def stray(self, stamp: datetime) -> bool:
+        """A live log came stamped well before what was listed: others of its kind may have been lost.
+
+        True where that range is now to be looked at.
+        """
+        if stamp >= self.fresh - STRAY_AFTER:
+            return False
+        if self._strays is None or stamp < self._strays:
             self._strays = stamp
+        return True
 
     def reopen(self, stamp: datetime) -> None:
         """Logs stamped from ``stamp`` on were dropped here: they have to be listed (again)."""
         if stamp < self.fresh:
             self._forget_segments(stamp)
             self.fresh = stamp
-        if stamp < self.late:
-            self.stray(stamp)
 
     def distrust_counts(self) -> None:
         """The filter has changed: what was counted before cannot be compared any more."""
@@ -152,7 +166,7 @@ class Window:
         """The range in which stray logs were seen; taken once. Rows are then judged by ``vouched``."""
         if self._strays is None:
             return None
-        look = Look("list", Range(self._strays, self.late))
+        look = Look("list", Range(self._strays, self.fresh))
         self._strays = None
         return None if look.range.empty else look
 

@@ -1,0 +1,97 @@
+"""Who may see the page: which Host, which token, which cookie. Pure; ``guard`` applies it to requests."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from rawlogs.errors import ConfigError
+
+SHORTEST_TOKEN = 16
+TOKEN_VARIABLE = "RAWLOGS_SERVE_TOKEN"
+_MAKE_ONE = """python3 -c "import secrets; print(secrets.token_urlsafe())" makes one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What a request must show. Made by ``open_gate``, which refuses what would let everybody in."""
+
+    host: str
+    port: int
+    token: str | None = field(default=None, repr=False)
+    behind_proxy: bool = False
+
+    @property
+    def cookie_name(self) -> str:
+        """Cookies know no ports: two of these servers on one host must not take each other's."""
+        return f"rawlogs_{self.port}"
+
+    @property
+    def cookie_value(self) -> str:
+        """What the browser keeps: proof of the token, not the token."""
+        return hmac.new((self.token or "").encode(), b"rawlogs serve cookie", sha256).hexdigest()
+
+    def knows_host(self, header: str | None) -> bool:
+        """Whether a request with this Host header was meant for this server.
+
+        On loopback any website can point a name of its own here (DNS rebinding) and would then read the logs as
+        its own pages; so only names of loopback count. Elsewhere the token, or the proxy, keeps others out.
+        """
+        return self.behind_proxy or not is_loopback(self.host) or is_loopback(host_name(header or ""))
+
+    def takes_token(self, given: str | None) -> bool:
+        """Whether this is the token; it takes as long for a nearly right one as for any other."""
+        if self.token is None or given is None:
+            return self.token is None
+        return hmac.compare_digest(given.encode("utf-8", "replace"), self.token.encode())
+
+    def takes_cookies(self, cookies: Mapping[str, str]) -> bool:
+        """Whether these cookies say that the token was given before; always, where there is no token."""
+        if self.token is None:
+            return True
+        given = cookies.get(self.cookie_name, "")
+        return hmac.compare_digest(given.encode("utf-8", "replace"), self.cookie_value.encode())
+
+
+def open_gate(host: str, port: int, *, token: str | None = None, behind_proxy: bool = False) -> Gate:
+    """The gate of a server on that address. ConfigError where anybody on the network could read the logs."""
+    if token is not None and behind_proxy:
+        raise ConfigError("--token and --behind-proxy exclude each other", setting="--token")
+    if token is not None and len(token) < SHORTEST_TOKEN:
+        raise ConfigError(
+            f"the token has {len(token)} characters; it must have {SHORTEST_TOKEN} or more",
+            setting="--token",
+            hint=_MAKE_ONE,
+        )
+    if token is not None and not (token.isascii() and token.isprintable() and " " not in token):
+        raise ConfigError(
+            "the token must be printable ASCII without spaces", setting="--token", hint=_MAKE_ONE
+        )
+    if token is None and not behind_proxy and not is_loopback(host):
+        raise ConfigError(
+            f"on {host} everybody who reaches this machine could read the logs",
+            setting="--host",
+            hint=f"Set {TOKEN_VARIABLE} (or --token) to a secret that the page asks for, or give --behind-proxy "
+            f"where a reverse proxy asks users who they are. {_MAKE_ONE}",
+        )
+    return Gate(host, port, token, behind_proxy)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether that name or address can only mean this machine. No name is looked up."""
+    name = host.strip("[]").rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def host_name(header: str) -> str:
+    """A Host header without its port."""
+    name, colon, port = header.rpartition(":")
+    return name if colon and port.isdigit() and not (":" in name and not name.endswith("]")) else header

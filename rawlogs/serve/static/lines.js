@@ -1,0 +1,278 @@
+// The list of lines: as many elements as fit the window, however many lines there are. All text is textContent.
+
+import { escapeLine, insert, localTime, writtenOut } from "./logstream.js";
+
+const ROW = 22; // pixels; --row in page.css
+const SPARE = 8; // rows drawn above and below the window
+const LONGEST = 1_000; // characters of a message in the list; the details show the rest
+const SPLIT = /([\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{1bca0}-\u{1bca3}\u{1d173}-\u{1d17a}\u{e0000}-\u{e007f}\ud800-\udfff])/u;
+
+export class LineView {
+  /** listeners: { select(log), follow(on) }; `who(log)` names a log's run or task. */
+  constructor(list, space, who, listeners) {
+    this.rows = [];
+    this.following = true;
+    this.selected = null;
+    this.needle = "";
+    this._list = list;
+    this._space = space;
+    this._who = who;
+    this._listeners = listeners;
+    this._slots = [];
+    this._drawn = 0;
+    this._lastTop = 0;
+    this._version = 0;
+    list.addEventListener("scroll", () => this._onScroll(), { passive: true });
+    list.addEventListener("click", (event) => {
+      const index = Number(event.target.closest(".line")?.dataset.index ?? -1);
+      if (index >= 0) this.select(index, { open: true });
+    });
+    new ResizeObserver(() => this.draw()).observe(list);
+  }
+
+  /** Other rows, as after a new filter: the chosen line, or else the topmost one, stays where it is. */
+  setRows(rows, needle = "") {
+    const anchor = this.selected ?? this.rows[this._top()];
+    const offset = anchor ? this.indexOf(anchor) * ROW - this._list.scrollTop : 0;
+    this.rows = rows;
+    this.needle = needle;
+    this._version += 1;
+    this._size();
+    if (!this.following && anchor) this._list.scrollTop = place(rows, anchor.key) * ROW - offset;
+    this.draw();
+  }
+
+  /** Lines that came (in any order), after the `dropped` oldest have gone. */
+  take(added, dropped) {
+    let shift = 0;
+    if (dropped.length) {
+      const left = new Set(dropped);
+      let gone = 0;
+      while (gone < this.rows.length && left.has(this.rows[gone])) gone += 1;
+      this.rows.splice(0, gone);
+      if (left.has(this.selected)) this._choose(null);
+      shift -= gone;
+    }
+    const topKey = this.rows[Math.max(0, this._top() + shift)]?.key;
+    for (const log of added) if (insert(this.rows, log) && log.key < topKey) shift += 1;
+    this._size();
+    if (shift && !this.following) this._list.scrollTop += shift * ROW;
+    this.draw();
+  }
+
+  /** Draw again, in the next frame; `anew`: names have come, or the day has changed. */
+  draw({ anew = false } = {}) {
+    if (anew) this._version += 1;
+    this._drawn ||= requestAnimationFrame(() => this._draw());
+  }
+
+  follow(on) {
+    if (on !== this.following) {
+      this.following = on;
+      this._listeners.follow?.(on);
+    }
+    if (on) this.draw();
+  }
+
+  /** Choose a row by its number; it scrolls into sight. */
+  select(index, { open = false } = {}) {
+    if (!this.rows.length) return;
+    const at = Math.min(Math.max(index, 0), this.rows.length - 1);
+    if (at < this.rows.length - 1) this.follow(false);
+    const { scrollTop, clientHeight } = this._list;
+    if (at * ROW < scrollTop) this._list.scrollTop = at * ROW;
+    else if ((at + 1) * ROW > scrollTop + clientHeight) this._list.scrollTop = (at + 1) * ROW - clientHeight;
+    this._choose(this.rows[at], open);
+    this.draw();
+  }
+
+  unselect() {
+    this._choose(null);
+    this.draw();
+  }
+
+  /** Choose another line relative to the chosen one, or to what is in sight. */
+  move(by) {
+    const index = this.selected ? this.indexOf(this.selected) : -1;
+    if (index >= 0) return this.select(index + by);
+    this.select(by > 0 ? this._top() : Math.min(this._top() + this.page, this.rows.length) - 1);
+  }
+
+  /** The next line at or above a level, in that direction; whether there is one. */
+  moveTo(level, step) {
+    const from = this.selected ? this.indexOf(this.selected) + step : step > 0 ? 0 : this.rows.length - 1;
+    for (let i = from; i >= 0 && i < this.rows.length; i += step) {
+      if (this.rows[i].level >= level) {
+        this.select(i);
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /** How many whole rows fit the window. */
+  get page() {
+    return Math.max(1, Math.floor(this._list.clientHeight / ROW));
+  }
+
+  indexOf(log) {
+    let index = place(this.rows, log.key);
+    while (index < this.rows.length && this.rows[index] !== log && this.rows[index].key === log.key) index += 1;
+    return this.rows[index] === log ? index : -1;
+  }
+
+  _top() {
+    return Math.floor(this._list.scrollTop / ROW);
+  }
+
+  _size() {
+    this._space.style.height = `${this.rows.length * ROW}px`;
+  }
+
+  _choose(log, open = false) {
+    if (log === this.selected && !open) return;
+    this.selected = log;
+    this._listeners.select?.(log, open);
+  }
+
+  _onScroll() {
+    const { scrollTop, clientHeight, scrollHeight } = this._list;
+    const atEnd = scrollTop + clientHeight >= scrollHeight - 2;
+    if (this.following ? !atEnd && scrollTop < this._lastTop - 1 : atEnd && scrollTop > this._lastTop) this.follow(atEnd);
+    this._lastTop = scrollTop;
+    this.draw();
+  }
+
+  _draw() {
+    this._drawn = 0;
+    const list = this._list;
+    if (this.following) {
+      list.scrollTop = list.scrollHeight;
+      this._lastTop = list.scrollTop;
+    }
+    const first = Math.max(0, this._top() - SPARE);
+    const wanted = Math.min(this.rows.length, first + this.page + 2 * SPARE) - first;
+    while (this._slots.length < wanted) this._slots.push(makeSlot(this._slots.length, this._space));
+    let active = "";
+    // Row i always takes slot i modulo their number: scrolling by one row writes one row.
+    const count = this._slots.length;
+    const used = new Set();
+    for (let index = first; index < first + wanted; index += 1) {
+      const slot = this._slots[index % count];
+      used.add(slot);
+      this._fill(slot, index);
+      if (slot.log === this.selected) active = slot.element.id;
+    }
+    for (const slot of this._slots) if (!used.has(slot)) hide(slot);
+    if (active) list.setAttribute("aria-activedescendant", active);
+    else list.removeAttribute("aria-activedescendant");
+  }
+
+  _fill(slot, index) {
+    const log = this.rows[index];
+    const { element } = slot;
+    if (slot.index !== index) {
+      slot.index = index;
+      element.dataset.index = index;
+      element.style.transform = `translateY(${index * ROW}px)`;
+      element.setAttribute("aria-posinset", index + 1);
+    }
+    element.hidden = false;
+    element.setAttribute("aria-setsize", this.rows.length);
+    element.setAttribute("aria-selected", log === this.selected);
+    if (slot.log === log && slot.version === this._version) return;
+    slot.log = log;
+    slot.version = this._version;
+    element.dataset.level = levelWord(log.level);
+    element.dataset.id = log.id;
+    slot.time.textContent = localTime(log.timestamp);
+    slot.time.dateTime = log.timestamp;
+    slot.level.textContent = log.level_name;
+    slot.who.textContent = escapeLine(this._who(log));
+    slot.who.title = slot.who.textContent;
+    fillMessage(slot.text, log.message, this.needle);
+  }
+}
+
+/** The first place whose key is not smaller. */
+function place(rows, key) {
+  let low = 0;
+  let high = rows.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (rows[middle].key < key) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+function makeSlot(number, space) {
+  const element = document.createElement("div");
+  element.className = "line";
+  element.id = `line-${number}`;
+  element.setAttribute("role", "option");
+  const parts = { time: "time", level: "span", who: "span", text: "span" };
+  const slot = { element, index: -1, log: null, version: -1 };
+  for (const [name, tag] of Object.entries(parts)) {
+    slot[name] = document.createElement(tag);
+    slot[name].className = name;
+    element.append(slot[name], name === "text" ? "" : " ");
+  }
+  space.append(element);
+  return slot;
+}
+
+function hide(slot) {
+  slot.element.hidden = true;
+  slot.log = null;
+}
+
+export function levelWord(level) {
+  if (level >= 50) return "critical";
+  if (level >= 40) return "error";
+  if (level >= 30) return "warning";
+  return level >= 20 ? "info" : "debug";
+}
+
+/** The first line of a message, the needle marked, and how much more there is. */
+function fillMessage(element, message, needle) {
+  const end = message.search(/[\r\n]/);
+  const first = end < 0 ? message : message.slice(0, end);
+  fillText(element, first.length > LONGEST ? `${first.slice(0, LONGEST)}…` : first, needle);
+  const more = end < 0 ? 0 : message.trimEnd().split("\n").length - 1;
+  if (more > 0) element.append(" ", piece("span", "more", `+${more} ${more === 1 ? "line" : "lines"}`));
+}
+
+/** Text with its hidden characters written out and dimmed, and the needle marked; newlines stay where `lines`. */
+export function fillText(element, text, needle = "", { lines = false } = {}) {
+  element.replaceChildren();
+  for (const part of text.split(SPLIT)) {
+    if (!part) continue;
+    if (lines && (part === "\n" || part === "\t")) element.append(part);
+    else if (SPLIT.test(part)) element.append(piece("span", "esc", writtenOut(part)));
+    else appendMarked(element, part, needle);
+  }
+}
+
+function appendMarked(element, text, needle) {
+  const pattern = needle && needlePattern(needle);
+  if (!pattern) return element.append(text);
+  let from = 0;
+  for (const match of text.matchAll(new RegExp(pattern, "giu"))) {
+    element.append(text.slice(from, match.index), piece("mark", "", match[0]));
+    from = match.index + match[0].length;
+  }
+  element.append(text.slice(from));
+}
+
+/** A text to look for, literally, as the source of a regular expression. */
+export function needlePattern(needle) {
+  return needle.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
+}
+
+function piece(tag, className, text) {
+  const element = document.createElement(tag);
+  if (className) element.className = className;
+  element.textContent = text;
+  return element;
+}
