@@ -127,7 +127,7 @@ class LogFilter(_Part):
         With ``or_``, the server takes the groups of a text query (included, required, excluded) for conditions of
         their own, one of which is enough; here a query is one condition.
         """
-        return _predicate(self)(log)
+        return all(test(log) for test in _predicates(self))
 
 
 def _explain(error: ValidationError) -> str:
@@ -166,73 +166,60 @@ def _level_range(level: LogFilterLevel) -> dict[str, int]:
     return ({"ge_": max(low)} if low else {}) | ({"le_": min(high)} if high else {})
 
 
-def _predicate(chosen: LogFilter) -> Predicate:
-    """The whole filter, made ready to be asked about many logs."""
-    parts = [
-        list(tests)
-        for part, tests in (
-            (chosen.level, _level_tests(chosen)),
-            (chosen.timestamp, _timestamp_tests(chosen)),
-            (chosen.flow_run_id, _flow_run_tests(chosen)),
-            (chosen.task_run_id, _task_run_tests(chosen)),
-            (chosen.text and chosen.text.query.strip(), _text_tests(chosen)),
-        )
-        if part
-    ]
+def _predicates(chosen: LogFilter) -> list[Predicate]:
+    """The filter made ready to be asked about many logs: all of these must agree."""
+    parts = [list(tests(part)) for part, tests in _tests(chosen) if part is not None]
     if chosen.operator == "or_" and parts:
-        return lambda log: any(all(test(log) for test in tests) for tests in parts)
-    every = [test for tests in parts for test in tests]
-    return lambda log: all(test(log) for test in every)
+        return [lambda log: any(all(test(log) for test in tests) for tests in parts)]
+    return [test for tests in parts for test in tests]
 
 
-def _level_tests(chosen: LogFilter) -> Iterable[Predicate]:
-    if (part := chosen.level) is None:
-        return
+def _tests(chosen: LogFilter) -> Iterable[tuple[Any, Callable[[Any], Iterable[Predicate]]]]:
+    yield chosen.level, _level_tests
+    yield chosen.timestamp, _timestamp_tests
+    yield chosen.flow_run_id, _flow_run_tests
+    yield chosen.task_run_id, _task_run_tests
+    if chosen.text is not None and chosen.text.query.strip():  # the server takes a blank query for none
+        yield chosen.text, _text_tests
+
+
+def _level_tests(part: LogFilterLevel) -> Iterable[Predicate]:
     low, high = part.ge_, part.le_
     if low is not None or high is not None:
         yield lambda log: (low is None or log.level >= low) and (high is None or log.level <= high)
-    yield from _exact_level_tests(chosen)
-
-
-def _exact_level_tests(chosen: LogFilter) -> Iterable[Predicate]:
-    if chosen.level is not None and chosen.level.any_ is not None:
-        levels = frozenset(chosen.level.any_)
+    if part.any_ is not None:
+        levels = frozenset(part.any_)
         yield lambda log: log.level in levels
 
 
-def _timestamp_tests(chosen: LogFilter) -> Iterable[Predicate]:
-    if (part := chosen.timestamp) is None:
-        return
+def _timestamp_tests(part: LogFilterTimestamp) -> Iterable[Predicate]:
     after, before = part.after_, part.before_
-    if after is not None or before is not None:
-        yield (
-            lambda log: (
-                (after is None or log.timestamp >= after) and (before is None or log.timestamp <= before)
-            )
-        )
+    if after is not None:
+        yield lambda log: log.timestamp >= after
+    if before is not None:
+        yield lambda log: log.timestamp <= before
 
 
-def _flow_run_tests(chosen: LogFilter) -> Iterable[Predicate]:
-    if (part := chosen.flow_run_id) is not None and part.any_ is not None:
-        ids = frozenset(str(run) for run in part.any_)
-        yield lambda log: log.data.get("flow_run_id") in ids
-
-
-def _task_run_tests(chosen: LogFilter) -> Iterable[Predicate]:
-    if (part := chosen.task_run_id) is None:
-        return
+def _flow_run_tests(part: LogFilterFlowRunId) -> Iterable[Predicate]:
     if part.any_ is not None:
-        ids = frozenset(str(run) for run in part.any_)
-        yield lambda log: log.data.get("task_run_id") in ids
-    if part.is_null_ is not None:
-        null = part.is_null_
+        yield _one_of("flow_run_id", part.any_)
+
+
+def _task_run_tests(part: LogFilterTaskRunId) -> Iterable[Predicate]:
+    if part.any_ is not None:
+        yield _one_of("task_run_id", part.any_)
+    if (null := part.is_null_) is not None:
         yield lambda log: (log.data.get("task_run_id") is None) is null
 
 
-def _text_tests(chosen: LogFilter) -> Iterable[Predicate]:
-    if chosen.text is not None:
-        query = TextQuery.parse(chosen.text.query)
-        yield lambda log: query.matches(log.message, log.name)
+def _one_of(field: str, runs: Iterable[UUID]) -> Predicate:
+    ids = frozenset(str(run) for run in runs)
+    return lambda log: log.data.get(field) in ids
+
+
+def _text_tests(part: LogFilterTextSearch) -> Iterable[Predicate]:
+    query = TextQuery.parse(part.query)
+    yield lambda log: query.matches(log.message, log.name)
 
 
 class Selection:
@@ -260,18 +247,14 @@ class Selection:
         self.wire: dict[str, Any] = {
             part: value for part, value in asked.items() if value and part not in here
         }
-        strict_time = chosen.timestamp if chosen.operator == "and_" else None
-        self.after = strict_time.after_ if strict_time else None
-        self.before = strict_time.before_ if strict_time else None
-        tests: list[Predicate] = []
-        if chosen.operator == "or_":
-            tests.append(_predicate(chosen))
-        else:
-            tests.extend(_exact_level_tests(chosen))
-            tests.extend(_timestamp_tests(chosen))
-            tests.extend(_text_tests(chosen))
-        tests.extend(_local_tests(include, exclude, loggers))
-        self._tests = tuple(tests)
+        left = chosen
+        if chosen.operator == "and_":
+            exact = chosen.level and LogFilterLevel(any_=chosen.level.any_)
+            left = chosen.model_copy(update={"level": exact, "flow_run_id": None, "task_run_id": None})
+        range_ = chosen.timestamp if chosen.operator == "and_" else None
+        self.after = range_.after_ if range_ else None
+        self.before = range_.before_ if range_ else None
+        self._tests = (*_predicates(left), *_local_tests(include, exclude, loggers))
         self.notes = tuple(_notes(chosen))
 
     @property

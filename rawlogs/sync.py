@@ -23,6 +23,7 @@ class SyncLogStream:
         self._logs = logs
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._current: Iterator[Log] = iter(())
 
     @property
     def stats(self) -> Stats:
@@ -47,9 +48,18 @@ class SyncLogStream:
         finally:
             self._stop()
 
-    def __iter__(self) -> Iterator[Log]:
-        for batch in self.batches():
-            yield from batch
+    def __iter__(self) -> SyncLogStream:
+        return self
+
+    def __next__(self) -> Log:
+        # No generator: who breaks out of a loop and comes back gets the next log, not the next batch.
+        while True:
+            for log in self._current:
+                return log
+            batch = self._run(self._logs.next_batch())
+            if batch is None:
+                raise StopIteration
+            self._current = iter(batch)
 
     def batches(self) -> Iterator[list[Log]]:
         """The logs as lists, one for each time something came; never empty."""

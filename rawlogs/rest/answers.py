@@ -23,18 +23,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import orjson
-
 from rawlogs.errors import AuthError, HistoryError, RawlogsError
+from rawlogs.foreign import loads, retry_after
 from rawlogs.rest.hints import CSRF, NOT_PREFECT, auth_hint, quote, said, status_hint
 from rawlogs.rest.request import Asked
-from rawlogs.rest.timing import retry_after
 
 REDIRECTS = frozenset({301, 302, 307, 308})
 TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 RETRIES_OF_500 = 3
 """A 500 that stays is a bug, not a mood (SQLite before 3.44 answers every search for text so)."""
 _LIMIT = re.compile(r"less than or equal to (\d+)")
+decode = loads
+"""A body as JSON, also with what others write that is almost JSON. Raises ValueError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,23 +146,6 @@ def _success(asked: Asked, reply: Reply) -> Result | Again:
     return Again(
         f"The answer to {asked} {what}", reply.status, body=quoted, hint=NOT_PREFECT if html else None
     )
-
-
-def decode(body: bytes) -> Any:
-    """JSON, also with what orjson refuses and others write: NaN (null), lone surrogates (replaced).
-
-    Raises ValueError.
-    """
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        import json
-
-        try:
-            data = json.loads(body.decode("utf-8"), parse_constant=lambda _: None)
-            return orjson.loads(json.dumps(data, ensure_ascii=False).encode("utf-8", "replace"))
-        except RecursionError:
-            raise ValueError("nested too deeply") from None
 
 
 def page_limit(error: HistoryError) -> int | None:

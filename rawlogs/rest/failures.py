@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from rawlogs.errors import CertificateError, ConfigError, HistoryError
+from rawlogs.foreign import place as place
 from rawlogs.rest.answers import Again, Failed
 from rawlogs.rest.hints import quote
 from rawlogs.rest.request import Asked
@@ -48,15 +49,6 @@ def failure(exc: Exception, asked: Asked, *, proxy: str | None, answered: bool) 
     if isinstance(exc, httpx.ConnectError):
         return _connect(exc, asked, host, proxy, answered)
     return Again(f"{asked}: the connection was cut{via}", at_once=True)
-
-
-def place(url: str | None) -> str:
-    """Scheme, host and port of a URL: what of it may be shown."""
-    try:
-        parts = urlsplit(url or "")
-        return f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
-    except ValueError:
-        return "(unreadable)"
 
 
 def _protocol(exc: Exception, asked: Asked, answered: bool) -> Again | Failed:

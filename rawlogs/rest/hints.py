@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from rawlogs.foreign import excerpt
 from rawlogs.rest.request import Asked, Credentials
 
 BASE_PATH = (
@@ -100,9 +101,4 @@ def _complaint(item: object) -> str:
 
 def quote(text: bytes | str, secrets: tuple[str, ...] = (), limit: int = 80) -> str:
     """The beginning of a foreign text, printable, on one line, without the secrets that servers echo."""
-    text = text[: 8 * LONGEST]
-    line = text.decode("utf-8", "backslashreplace") if isinstance(text, bytes) else text
-    for secret in secrets:
-        line = line.replace(secret, "***")
-    line = " ".join(line.split())[:limit]
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)[:limit]
+    return excerpt(text, limit, secrets)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import email.utils
 import random
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
+
+from rawlogs.foreign import http_date as http_date
+from rawlogs.foreign import retry_after as retry_after
 
 BASE = 0.5
 CAP = 30.0
-MAX_RETRY_AFTER = 300.0
 TOLERANCE = 2.0
 """The Date header has whole seconds and is a little old: a skew up to this many seconds is none."""
 
@@ -19,20 +20,6 @@ def delay(retry: int, floor: float | None, rng: random.Random) -> float:
     The jitter is at most 0.5 s, then 1 s, 2 s, and so on up to 30 s.
     """
     return (floor or 0.0) + rng.uniform(0.0, min(CAP, BASE * 2.0 ** min(retry, 16)))
-
-
-def retry_after(value: str | None, now: datetime) -> float | None:
-    """Seconds from a Retry-After header (seconds or an HTTP date), from 0 to 300; None for nothing usable."""
-    if not value:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        moment = http_date(value)
-        if moment is None:
-            return None
-        seconds = (moment - now).total_seconds()
-    return None if seconds != seconds else min(max(seconds, 0.0), MAX_RETRY_AFTER)
 
 
 def skew(date: str | None, now: datetime, elapsed: float) -> float | None:
@@ -47,12 +34,3 @@ def skew(date: str | None, now: datetime, elapsed: float) -> float | None:
     middle = now - timedelta(seconds=elapsed / 2)
     found = (moment - middle).total_seconds() + 0.5
     return found if abs(found) > TOLERANCE else 0.0
-
-
-def http_date(value: str) -> datetime | None:
-    """An aware datetime from an HTTP date; None where it is none."""
-    try:
-        moment = email.utils.parsedate_to_datetime(value)
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)

@@ -96,6 +96,7 @@ class Connection:
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Close with this code, or cut the line when the server does not take part within ``close_timeout``."""
         await self._socket.close(code, reason)
+        self._socket.transport.abort()  # a TLS transport of Python 3.10 counts as open until it is told
 
     def abort(self) -> None:
         """Cut the line at once."""

@@ -119,10 +119,6 @@ def open_error(exc: BaseException, url: str, proxy: str | None) -> RawlogsError:
     """What an exception of the library, of TLS or of the system means for whoever asked for this connection."""
     host = urlsplit(url).netloc
     via = f" through the proxy {place(proxy)}" if proxy else ""
-    if isinstance(exc, RawlogsError):
-        return exc
-    if isinstance(exc, ws.InvalidStatus):
-        return refused(exc, url)
     if isinstance(exc, ws.InvalidProxyStatus):
         status = exc.response.status_code
         return ConnectError(

@@ -35,6 +35,7 @@ class TappedConnection(LaneConnection):
         super().__init__(*args, **{**options, "fast": False})
         self._tap = tap
         self._number = number
+        self._accepted = False
         self._answers: list[tuple[Any, bool, bytes]] | None = None
         self._inflate = zlib.decompressobj(-zlib.MAX_WBITS)
         self.bytes_read = 0
@@ -64,7 +65,7 @@ class TappedConnection(LaneConnection):
         super().process_event(event)
 
     def _answered(self, response: Any) -> None:
-        accepted = response.status_code == 101 and self.protocol.handshake_exc is None
+        self._accepted = accepted = response.status_code == 101 and self.protocol.handshake_exc is None
         self._tell(
             "server",
             "upgrade_ok" if accepted else "refused",
@@ -78,7 +79,7 @@ class TappedConnection(LaneConnection):
     def connection_lost(self, exc: Exception | None) -> None:
         closed = self.protocol.close_rcvd is not None
         super().connection_lost(exc)
-        if self.response is not None and self.response.status_code == 101 and not closed:
+        if self._accepted and not closed:
             side = "client" if self._line.aborted else "server"
             self._tell(side, "drop", None, error=type(exc).__name__ if exc else "")
 

@@ -1,0 +1,226 @@
+"""Whether logs that are stored also come over the socket: by watching both, or by writing one log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from rawlogs.doctor.case import Case
+from rawlogs.doctor.findings import Advice, Finding, of_error
+from rawlogs.errors import RawlogsError
+from rawlogs.models import Log
+from rawlogs.waiting import within
+from rawlogs.wire.connection import Connection
+from rawlogs.wire.frames import decode_logs
+
+LATE = timedelta(minutes=2)
+"""How old a log may be when it is stored, to be found by the time that it bears."""
+MARGIN = timedelta(seconds=2)
+"""How well the server's clock is known: logs that were stored so early in the watch are not counted."""
+ROWS = 1000
+"""How many stored logs are compared at most, the newest."""
+TRIES = 20
+PAUSE = 0.25
+LOGGER = "rawlogs.doctor"
+
+_OTHERS = Advice(
+    "The server stores logs, but hands none to this client: its log streaming is off, or another server process "
+    "takes the logs in, and the processes share no message broker.",
+    "Switch on PREFECT_SERVER_LOGS_STREAM_OUT_ENABLED and PREFECT_SERVER_LOGS_STREAM_PUBLISHING_ENABLED in every "
+    "server process; several of them need a common broker (Redis). Meanwhile rawlogs finds these logs over REST.",
+)
+_SOME = Advice(
+    "The server dropped logs for this client: it does with bursts beyond 256, and several processes without a "
+    "common broker see each their own logs only.",
+    "None is lost: `rawlogs tail` lists afterwards what the socket left out. To get all of them live, ask for fewer "
+    "(a flow run, a level).",
+)
+
+
+async def arrival(case: Case) -> Finding:
+    """Watch the socket and the list, and compare."""
+    connection = case.connection
+    assert connection is not None
+    if case.write_test:
+        return await _write(case, connection)
+    if case.streaming is not None and not all(case.streaming):
+        return Finding("skip", "not watched: the server does not stream")
+    return await _watch(case, connection)
+
+
+# -- watching
+
+
+async def _watch(case: Case, connection: Connection) -> Finding:
+    seen: set[str] = set()
+    began = case.rest.server_now()
+    ears = asyncio.create_task(_hear(connection, seen))
+    pause = asyncio.ensure_future(case.clock.sleep(case.watch))
+    try:
+        await asyncio.wait([ears, pause], return_when=asyncio.FIRST_COMPLETED)
+        if ears.done():
+            return of_error(ears.result())
+        stored = await _stored(case, began - LATE)
+        # What the server sent before the list is here when it has answered a ping.
+        await within(case.patience, connection.ping())
+    except TimeoutError:
+        pass
+    finally:
+        for task in (ears, pause):
+            task.cancel()
+        await asyncio.gather(ears, pause, return_exceptions=True)
+    case.seen_live = bool(seen)
+    return compare(seen, stored, began + MARGIN, case.watch)
+
+
+async def _hear(connection: Connection, seen: set[str]) -> RawlogsError:
+    while True:
+        try:
+            logs, _ = decode_logs(await connection.batch())
+        except RawlogsError as ending:
+            return ending
+        seen.update(log.id_text for log in logs)
+
+
+async def _stored(case: Case, after: datetime) -> list[Log]:
+    from rawlogs.models import END
+    from rawlogs.rest.history import History
+
+    found: list[Log] = []
+    async for page in History(case.rest).pages({}, after, END, newest_first=True):
+        found += page
+        if len(found) >= ROWS:
+            break
+    return found
+
+
+def compare(seen: set[str], stored: Iterable[Log], since: datetime, watched: float) -> Finding:
+    """What it means: ids that came over the socket, rows that the list has; only those stored from ``since`` count."""
+    due = [log.id_text for log in stored if log.created is not None and log.created >= since]
+    missing = [each for each in due if each not in seen]
+    facts = {"watched_seconds": watched, "live": len(seen), "stored": len(due), "missing": len(missing)}
+    if not seen and not due:
+        advice = Advice(
+            "Nothing was logged meanwhile, so this says nothing.",
+            "Watch longer (--watch 60) while a flow runs, or write one log with --write-test.",
+        )
+        return Finding("skip", f"no log came by within {watched:g} s", advice, facts=facts)
+    if not missing:
+        return Finding(
+            "ok", f"{_logs(len(seen))} came over the socket; the list has none besides", facts=facts
+        )
+    if not seen:
+        text = f"{_logs(len(missing))} stored within {watched:g} s, none of them over the socket"
+        return Finding("fail", text, _OTHERS, facts=facts)
+    return Finding(
+        "warn", f"{len(missing)} of {_logs(len(due))} did not come over the socket", _SOME, facts=facts
+    )
+
+
+def _logs(count: int) -> str:
+    return "1 log" if count == 1 else f"{count} logs"
+
+
+# -- writing
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of the log that was written. ``live`` is how many seconds it took over the socket."""
+
+    live: float | None
+    stored: bool
+
+
+async def _write(case: Case, connection: Connection) -> Finding:
+    run = uuid4()
+    case.tell(
+        f"--write-test: writing one log now (logger {LOGGER!r}, level INFO, flow run {run}, which does not exist)"
+    )
+    arrived = asyncio.Event()
+    ears = asyncio.create_task(_hear_run(connection, run, arrived))
+    try:
+        began = case.clock.monotonic()
+        await case.rest.post("/logs/", _log(case, run))  # type: ignore[arg-type]
+        stored = await _list_run(case, run)
+        live = await _live(case, arrived, ears, began)
+    finally:
+        ears.cancel()
+        await asyncio.gather(ears, return_exceptions=True)
+    case.seen_live = live is not None
+    return judge(Written(live, stored), case.streaming)
+
+
+def _log(case: Case, run: UUID) -> list[Mapping[str, Any]]:
+    """One log as POST /logs/ takes it; it belongs to a run of its own, so that nobody's log page shows it."""
+    return [
+        {
+            "name": LOGGER,
+            "level": 20,
+            "message": "rawlogs doctor --write-test",
+            "timestamp": case.rest.server_now().isoformat(),
+            "flow_run_id": str(run),
+        }
+    ]
+
+
+async def _hear_run(connection: Connection, run: UUID, arrived: asyncio.Event) -> None:
+    try:
+        while True:
+            logs, _ = decode_logs(await connection.batch())
+            if any(log.flow_run_id == run for log in logs):
+                arrived.set()
+    except RawlogsError:
+        return
+
+
+async def _list_run(case: Case, run: UUID) -> bool:
+    body = {"logs": {"flow_run_id": {"any_": [str(run)]}}, "limit": 1}
+    for _ in range(TRIES):
+        if await case.rest.post("/logs/filter", body):
+            return True
+        await case.clock.sleep(PAUSE)
+    return False
+
+
+async def _live(case: Case, arrived: asyncio.Event, ears: asyncio.Task[None], began: float) -> float | None:
+    """A log is published before it is stored, so a short while is enough once it has been listed."""
+    waiting = asyncio.ensure_future(arrived.wait())
+    patience = asyncio.ensure_future(case.clock.sleep(case.watch))
+    try:
+        await asyncio.wait([waiting, patience, ears], return_when=asyncio.FIRST_COMPLETED)
+        return case.clock.monotonic() - began if arrived.is_set() else None
+    finally:
+        for task in (waiting, patience):
+            task.cancel()
+        await asyncio.gather(waiting, patience, return_exceptions=True)
+
+
+def judge(written: Written, streaming: tuple[bool, bool] | None) -> Finding:
+    """What became of the log, in words."""
+    facts = {"written": 1, "live": written.live is not None, "stored": written.stored}
+    if written.live is not None and written.stored:
+        return Finding("ok", "one log was written: it came over the socket, and it is stored", facts=facts)
+    if written.live is not None:
+        advice = Advice(
+            "The server streams logs before it stores them, and has not stored this one yet.", None
+        )
+        return Finding(
+            "warn",
+            "one log was written: it came over the socket, but is not in the list",
+            advice,
+            facts=facts,
+        )
+    if written.stored:
+        advice = _OTHERS
+        if streaming is not None and not all(streaming):
+            advice = Advice("Log streaming is off on the server.", _OTHERS.fix)
+        return Finding(
+            "fail", "one log was written: it is stored, but did not come over the socket", advice, facts=facts
+        )
+    advice = Advice("The server accepted a log, and shows it nowhere.", "Look at the server's log.")
+    return Finding("fail", "one log was written, and was not seen again", advice, facts=facts)

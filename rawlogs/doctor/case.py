@@ -1,0 +1,124 @@
+"""One examination: what was asked for, and what has come to light so far. The checks fill it, one after the other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from rawlogs.clock import Clock
+from rawlogs.doctor.known import AUTH_SETTING, KEY_SETTING, Known, release
+from rawlogs.doctor.network import Place, proxy_place
+from rawlogs.errors import RawlogsError
+from rawlogs.settings import Settings
+
+if TYPE_CHECKING:
+    from rawlogs.rest.client import RestClient
+    from rawlogs.wire.connection import Connection
+    from rawlogs.wire.events import WireEvent
+
+UNASKED: Any = object()
+"""The answer of a question that was not asked."""
+
+
+@dataclass(slots=True)
+class Case:
+    """``access`` is what ``settings.resolve`` takes. ``watch`` is how many seconds the socket is watched for logs.
+
+    ``write_test``: write one log, and look for it; ``tell`` is called with a sentence before that. ``patience`` is
+    how many seconds one answer may take.
+    """
+
+    access: Mapping[str, Any]
+    clock: Clock
+    watch: float = 5.0
+    write_test: bool = False
+    tell: Callable[[str], None] = lambda _: None
+    patience: float = 10.0
+
+    resolved: Settings | None = None
+    client: RestClient | None = None
+    health: Any = UNASKED
+    """What ``GET /health`` came to: its value, or the error."""
+    rest_works: bool = False
+    authenticated: bool | None = None
+    version: str | None = None
+    streaming: tuple[bool, bool] | None = None
+    tape: list[WireEvent] = field(default_factory=list)
+    refusal: RawlogsError | None = None
+    """Why the socket could not be opened or the handshake failed."""
+    connection: Connection | None = None
+    round_trip: float | None = None
+    seen_live: bool = False
+
+    @property
+    def settings(self) -> Settings:
+        assert self.resolved is not None, "a check that needs the settings comes after that of the settings"
+        return self.resolved
+
+    @property
+    def rest(self) -> RestClient:
+        """The client of all REST checks: no retries, for each answer is to be seen."""
+        if self.client is None:
+            self.client = self.rest_of(self.settings)
+        return self.client
+
+    def rest_of(self, settings: Settings) -> RestClient:
+        """A client with other settings, to be closed by who asks for it."""
+        from rawlogs.rest.client import RestClient
+
+        return RestClient(settings, clock=self.clock, timeout=self.patience, retries=0)
+
+    @property
+    def place(self) -> Place:
+        """Host and port of the API."""
+        _, host, port = self.settings.address.place
+        return Place(host.strip("[]"), port)
+
+    @property
+    def first_place(self) -> Place:
+        """Where a connection goes first: the proxy, or the API."""
+        return proxy_place(self.settings.proxy) if self.settings.proxy else self.place
+
+    @property
+    def token_setting(self) -> str | None:
+        """The setting that the socket's token comes from."""
+        token = self.settings.websocket_token
+        if not token:
+            return None
+        return AUTH_SETTING if token == self.settings.auth_string else KEY_SETTING
+
+    def known(self, **more: Any) -> Known:
+        """What the tables of causes need, and ``more``."""
+        from rawlogs.rest.request import credentials
+
+        known = Known(
+            cloud=self.settings.is_cloud,
+            rest=self.rest_works,
+            release=release(self.version),
+            version=self.version or "",
+            authenticated=self.authenticated,
+            sent=credentials(self.settings),
+            token=self.token_setting,
+            url=self.settings.api_url,
+        )
+        return replace(known, **more)
+
+    def secrets(self) -> set[str]:
+        """What no report may show; also where the settings could not be resolved."""
+        environ = self.access.get("environ")
+        environ = os.environ if environ is None else environ
+        raw = [environ.get(name) for name in (KEY_SETTING, AUTH_SETTING)]
+        raw += [self.access.get("api_key"), self.access.get("auth_string")]
+        # A short one would be found in every other text.
+        raw += [value for value in (self.access.get("headers") or {}).values() if len(value) >= 6]
+        found = {text.strip() for text in raw if text}
+        return found | set(self.resolved.secrets() if self.resolved is not None else ())
+
+    async def close(self) -> None:
+        """Close what was opened."""
+        if self.connection is not None:
+            await self.connection.close()
+        if self.client is not None:
+            await self.client.close()

@@ -1,0 +1,62 @@
+"""What a check found, as values. Whether a log can be had is decided in ``verdict``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from rawlogs.errors import AuthError, ConfigError, RawlogsError
+
+Status = Literal["ok", "warn", "fail", "skip"]
+"""``skip``: not reached, since an earlier check makes it impossible, or not to be found out."""
+
+Blame = Literal["config", "auth", "unreachable"]
+"""What kind of failure it is, for the exit code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """Why something fails, and what to do about it, in words."""
+
+    cause: str
+    fix: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found.
+
+    ``lines`` are more of it, for people; ``facts`` the same for programs. ``seconds`` is how long the thing itself
+    took, where that is not how long the check took (None).
+    """
+
+    status: Status
+    text: str
+    advice: Advice | None = None
+    blame: Blame = "unreachable"
+    lines: tuple[str, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A finding under the name of its check; ``seconds`` is None where the check was not reached."""
+
+    check: str
+    finding: Finding
+    seconds: float | None = None
+
+
+def of_error(error: RawlogsError, advice: Advice | None = None, **facts: Any) -> Finding:
+    """The failure that an error of this package is."""
+    advice = advice or Advice(error.text, error.hint)
+    return Finding("fail", error.text, advice, blame_of(error), facts=facts)
+
+
+def blame_of(error: RawlogsError) -> Blame:
+    """Whose fault an error is, as the exit codes see it."""
+    if isinstance(error, ConfigError):
+        return "config"
+    return "auth" if isinstance(error, AuthError) else "unreachable"

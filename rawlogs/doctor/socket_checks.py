@@ -1,0 +1,243 @@
+"""What the WebSocket says, step by step. One conversation is had; each check reads its own part of the tape."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rawlogs.doctor import causes, statuses
+from rawlogs.doctor.case import Case
+from rawlogs.doctor.findings import Advice, Blame, Finding, of_error
+from rawlogs.errors import AuthError, CertificateError, ConnectError, RawlogsError, RedirectRefused
+from rawlogs.urls import shown
+from rawlogs.waiting import within
+from rawlogs.wire.connection import Target, open_connection
+from rawlogs.wire.events import WireEvent
+from rawlogs.wire.frames import filter_message
+from rawlogs.wire.handshake import SUBPROTOCOL, meaning
+
+SLOW = 1.0
+"""Seconds for a ping's way there and back that are worth a warning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a tape says of a handshake. ``status`` None: no HTTP answer; ``subprotocol`` as the answer names it."""
+
+    status: int | None = None
+    gateway: str = ""
+    location: str = ""
+    body: str = ""
+    subprotocol: str | None = None
+    seconds_upgrade: float | None = None
+    asked_auth: bool = False
+    seconds_auth: float | None = None
+    close: tuple[int, str] | None = None
+
+    @property
+    def accepted(self) -> bool:
+        return self.status == 101
+
+
+def listen(tape: Sequence[WireEvent]) -> Heard:
+    """Take a tape of one handshake apart; of several (redirects) the last."""
+    found: dict[str, object] = {}
+    asked = 0.0
+    for event in tape:
+        if event.kind == "upgrade":
+            found, asked = {}, event.at
+        elif event.kind in ("upgrade_ok", "refused"):
+            headers = {name.lower(): value for name, value in event.facts["headers"]}
+            body = event.data if isinstance(event.data, bytes) else b""
+            found |= {
+                "status": event.facts["status"],
+                "gateway": headers.get("server", ""),
+                "location": shown(headers["location"]) if "location" in headers else "",
+                "body": body[:500].decode("utf-8", "backslashreplace"),
+                "subprotocol": headers.get("sec-websocket-protocol"),
+                "seconds_upgrade": event.at - asked,
+            }
+        elif event.kind == "text" and event.direction == "client" and "asked_auth" not in found:
+            found["asked_auth"], asked = True, event.at
+        elif event.direction == "server" and event.kind in ("text", "close"):
+            found.setdefault("seconds_auth", event.at - asked)
+            if event.kind == "close":
+                found["close"] = (event.facts["code"], str(event.data))
+    return Heard(**found)  # type: ignore[arg-type]
+
+
+def target(case: Case, *, legacy: bool = False) -> Target:
+    """The socket of the logs, with the patience of this examination."""
+    found = case.settings
+    return Target(
+        url=found.address.logs_url,
+        token=found.websocket_token,
+        headers=found.headers,
+        tls=found.ssl_context(),
+        proxy=found.proxy,
+        legacy=legacy,
+        open_timeout=case.patience,
+        auth_timeout=case.patience,
+    )
+
+
+async def upgrade(case: Case) -> Finding:
+    """Whether the WebSocket is accepted; the handshake that follows is read by the next checks."""
+    try:
+        case.connection = await open_connection(target(case), filter_message({}), tap=case.tape.append)
+    except RawlogsError as error:
+        case.refusal = error
+    heard = listen(case.tape)
+    url = case.settings.address.logs_url
+    facts = {"url": url, "status": heard.status, "server": heard.gateway}
+    by = f" by {heard.gateway}" if heard.gateway else ""
+    if heard.accepted:
+        if case.refusal is not None and not heard.asked_auth and heard.subprotocol == SUBPROTOCOL:
+            advice = Advice(
+                case.refusal.text, "A proxy in between changes the answer's headers: let it leave them."
+            )
+            return Finding("fail", case.refusal.text, advice, facts=facts)
+        return Finding("ok", f"{url} is accepted{by}", facts=facts, seconds=heard.seconds_upgrade)
+    refusal = case.refusal
+    assert refusal is not None
+    if heard.status is None:
+        return of_error(refusal, _unanswered(refusal, case), **facts)
+    location = shown(refusal.location) if isinstance(refusal, RedirectRefused) else heard.location
+    known = case.known(body=heard.body, location=location or "another address", url=url)
+    blame: Blame = "auth" if heard.status in (401, 407) else "unreachable"
+    return Finding(
+        "fail",
+        f"{url} was answered with HTTP {heard.status}{by}",
+        statuses.upgrade(heard.status, known),
+        blame,
+        lines=(f"it says: {heard.body[:200]}",) if heard.body else (),
+        facts={**facts, "body": heard.body[:200]},
+        seconds=heard.seconds_upgrade,
+    )
+
+
+def _unanswered(error: RawlogsError, case: Case) -> Advice | None:
+    """REST was answered, but this was not; None where the error itself says enough."""
+    if not isinstance(error, ConnectError) or isinstance(error, CertificateError):
+        return None
+    if case.settings.proxy and error.phase.startswith("proxy"):
+        return Advice(
+            "The proxy does not let WebSockets through: they always need a tunnel (CONNECT), plain http:// requests "
+            "do not.",
+            error.hint,
+        )
+    return Advice(
+        "REST is answered, but not the WebSocket upgrade: a proxy or firewall in between swallows it.",
+        f"Let it pass WebSockets on to {case.settings.address.logs_url}.",
+    )
+
+
+async def subprotocol(case: Case) -> Finding:
+    """Whether the subprotocol was agreed on: without it there is no authentication."""
+    heard = listen(case.tape)
+    facts = {"offered": SUBPROTOCOL, "chosen": heard.subprotocol}
+    if heard.subprotocol == SUBPROTOCOL:
+        return Finding("ok", f"{SUBPROTOCOL!r} was agreed on", facts=facts)
+    if heard.subprotocol is not None:
+        advice = Advice(
+            "Something in between answers the upgrade in Prefect's place, or this is no Prefect server.",
+            f"See who answers at {case.settings.address.logs_url}.",
+        )
+        return Finding(
+            "fail", f"{SUBPROTOCOL!r} was offered, {heard.subprotocol!r} chosen", advice, facts=facts
+        )
+    works = await _legacy_works(case)
+    fix = "Let the proxy pass Sec-WebSocket-Protocol on unchanged, in the request and in the answer."
+    if works:
+        fix += " Until then `rawlogs tail --legacy` works here."
+    advice = Advice("A proxy in between strips the header Sec-WebSocket-Protocol.", fix)
+    text = f"{SUBPROTOCOL!r} was offered, but the server did not hear of it, or its answer was lost"
+    return Finding("fail", text, advice, facts={**facts, "legacy_works": works})
+
+
+async def _legacy_works(case: Case) -> bool:
+    """Whether a conversation without subprotocol and auth message holds (open servers from 3.6.14)."""
+    try:
+        connection = await open_connection(target(case, legacy=True), filter_message({}))
+    except RawlogsError:
+        return False
+    try:
+        await within(case.patience, connection.ping())
+        return True
+    except (RawlogsError, TimeoutError):
+        return False
+    finally:
+        await connection.close()
+
+
+async def auth(case: Case) -> Finding:
+    """Whether the token is accepted."""
+    heard, refusal = listen(case.tape), case.refusal
+    setting = case.token_setting
+    facts: dict[str, Any] = {"token_from": setting, "close": heard.close[0] if heard.close else None}
+    if refusal is None:
+        sent = f"the token ({setting})" if setting else "no token"
+        return Finding("ok", f"auth_success, with {sent}", facts=facts, seconds=heard.seconds_auth)
+    if isinstance(refusal, AuthError):
+        said = refusal.reason or "no reason given"
+        text = f"the server refused the token: {said}"
+        if heard.close is not None:
+            text += f" (close {heard.close[0]})"
+        advice = causes.socket_auth(refusal.reason, case.known())
+        return Finding("fail", text, advice, "auth", facts=facts, seconds=heard.seconds_auth)
+    token = case.settings.websocket_token or ""
+    if not token.isascii():
+        advice = Advice(
+            "The token is not plain ASCII: servers from 3.6.22 on hang up on such a one, even on the right one.",
+            "Give the server an auth string of plain ASCII (PREFECT_SERVER_API_AUTH_STRING).",
+        )
+        return of_error(refusal, advice, **facts)
+    if isinstance(refusal, ConnectError):
+        advice = Advice(
+            "The WebSocket was accepted, but the auth message was not answered: the server failed, is stopping, or "
+            "a proxy in between holds messages back.",
+            "Try again; then look at the server's log.",
+        )
+        return of_error(refusal, advice, **facts)
+    return of_error(refusal, **facts)
+
+
+async def filter(case: Case) -> Finding:
+    """Whether the server stays after the filter, which nothing acknowledges."""
+    connection = case.connection
+    assert connection is not None
+    try:
+        case.round_trip = await within(case.patience, connection.ping())
+    except TimeoutError:
+        pass
+    except RawlogsError as error:
+        heard = listen(case.tape)
+        ended = f" (close {heard.close[0]}: {meaning(heard.close[0])})" if heard.close else ""
+        advice = Advice(
+            "The server (or a proxy in between) hung up right after the filter, the emptiest there is.",
+            "Try again; if it stays so, look at the server's log, and see `rawlogs trace`.",
+        )
+        return Finding(
+            "fail", f"the conversation ended after the filter{ended}", advice, facts={"said": error.text}
+        )
+    return Finding("ok", "sent, and not objected to (nothing acknowledges a filter)")
+
+
+async def ping(case: Case) -> Finding:
+    """How long a ping takes there and back; without pongs the line does not last."""
+    seconds = case.round_trip
+    if seconds is None:
+        advice = Advice(
+            "Pings are not answered: a proxy in between swallows them, or the server hangs. The connection will be "
+            "cut every 40 s, and logs come late, over REST.",
+            "Let the proxy pass WebSocket control frames on; look at the server's load.",
+        )
+        return Finding("fail", f"no pong within {case.patience:g} s", advice)
+    facts = {"round_trip_seconds": round(seconds, 4)}
+    if seconds > SLOW:
+        advice = Advice(
+            "The server, or the way there, is slow.", "Look at the server's load and at the network."
+        )
+        return Finding("warn", f"there and back in {seconds:.1f} s", advice, facts=facts, seconds=seconds)
+    return Finding("ok", "answered", facts=facts, seconds=seconds)
