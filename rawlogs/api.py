@@ -12,13 +12,14 @@ from rawlogs.clock import Clock, SystemClock
 from rawlogs.delivery.options import Options, Transport
 from rawlogs.delivery.stream import LogStream
 from rawlogs.errors import ConfigError, ConnectionLost, RawlogsError
-from rawlogs.filters import LogFilter, Selection
 from rawlogs.notices import OnNotice
+from rawlogs.selection import Selection
 from rawlogs.settings import Settings, resolve
 from rawlogs.wire.connection import Connection, Target, open_connection
 from rawlogs.wire.frames import Frame, decode, filter_message
 
 if TYPE_CHECKING:
+    from rawlogs.filters import LogFilter
     from rawlogs.wire.tap import Tap
 
 Run = UUID | str
@@ -132,7 +133,7 @@ def _filter(
     flow_run_id: Run | Iterable[Run] | None,
     task_run_id: Run | Iterable[Run] | None,
     text: str | None,
-) -> LogFilter:
+) -> LogFilter | None:
     parts: dict[str, Any] = {}
     if level is not None or max_level is not None:
         parts["level"] = {"ge_": level, "le_": max_level}
@@ -142,6 +143,10 @@ def _filter(
         parts["task_run_id"] = {"any_": _ids(task_run_id)}
     if text is not None:
         parts["text"] = {"query": text}
+    if given is None and not parts:
+        return None
+    from rawlogs.filters import LogFilter  # loads pydantic, which a stream of everything does not need
+
     if given is None:
         return LogFilter.coerce(parts)
     if parts:
@@ -213,6 +218,8 @@ def connect(
     The filter is sent as it stands, time range and text included, after the local check. ``tap`` is called with every
     ``WireEvent`` of both sides. Raises ConfigError here, and on entering what keeps the conversation from starting.
     """
+    from rawlogs.filters import LogFilter
+
     chosen = LogFilter.coerce(filter)
     settings = resolve(
         api_url=api_url,

@@ -7,9 +7,7 @@ the socket is asked for, what the REST list is asked for, and what is left to de
 
 from __future__ import annotations
 
-import fnmatch
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
 from enum import Enum
 from typing import Annotated, Any, Literal
@@ -20,8 +18,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from rawlogs.errors import ConfigError
 from rawlogs.models import Log, level_number
 from rawlogs.search import TextQuery
-
-Predicate = Callable[[Log], bool]
+from rawlogs.selection import Apart, Predicate
+from rawlogs.selection import Selection as Selection
 
 
 def _level(value: object) -> object:
@@ -120,6 +118,29 @@ class LogFilter(_Part):
         if self.level is not None:
             wire["level"] = _level_range(self.level)
         return wire
+
+    def with_runs(self, runs: list[UUID]) -> LogFilter:
+        """The same filter over these flow runs (``or_``: unchanged, the runs come in addition)."""
+        if self.operator == "or_":
+            return self
+        return self.model_copy(update={"flow_run_id": LogFilterFlowRunId(any_=runs)})
+
+    def apart(self) -> Apart:
+        """Taken apart by who applies what; see ``rawlogs.selection``."""
+        here = ("operator", "timestamp", "text")
+        asked = {} if self.operator == "or_" else self.to_wire()
+        left, range_ = self, None
+        if self.operator == "and_":
+            exact = self.level and LogFilterLevel(any_=self.level.any_)
+            left = self.model_copy(update={"level": exact, "flow_run_id": None, "task_run_id": None})
+            range_ = self.timestamp
+        return Apart(
+            wire={part: value for part, value in asked.items() if value and part not in here},
+            tests=tuple(_predicates(left)),
+            after=range_.after_ if range_ else None,
+            before=range_.before_ if range_ else None,
+            notes=tuple(_notes(self)),
+        )
 
     def matches(self, log: Log) -> bool:
         """Whether this filter, as the REST list applies it, chooses that log.
@@ -220,84 +241,6 @@ def _one_of(field: str, runs: Iterable[UUID]) -> Predicate:
 def _text_tests(part: LogFilterTextSearch) -> Iterable[Predicate]:
     query = TextQuery.parse(part.query)
     yield lambda log: query.matches(log.message, log.name)
-
-
-class Selection:
-    """A filter and the local conditions, taken apart by who applies what.
-
-    ``wire`` is what the server is asked for, the same over the socket and over REST: level, flow runs and task
-    runs. Never a time range (clocks differ, and late logs would be thrown away), never text (the socket accepts and
-    ignores it, REST answers it with 500 on SQLite before 3.44); with ``or_`` nothing at all (the socket reads it as
-    ``and_``, and REST would or the range of a page, too). ``accepts(log)`` decides the rest here.
-    """
-
-    __slots__ = ("_tests", "after", "before", "filter", "notes", "wire")
-
-    def __init__(
-        self,
-        chosen: LogFilter,
-        *,
-        include: Sequence[str] = (),
-        exclude: Sequence[str] = (),
-        loggers: Sequence[str] = (),
-    ) -> None:
-        self.filter = chosen
-        here = ("operator", "timestamp", "text")
-        asked = {} if chosen.operator == "or_" else chosen.to_wire()
-        self.wire: dict[str, Any] = {
-            part: value for part, value in asked.items() if value and part not in here
-        }
-        left = chosen
-        if chosen.operator == "and_":
-            exact = chosen.level and LogFilterLevel(any_=chosen.level.any_)
-            left = chosen.model_copy(update={"level": exact, "flow_run_id": None, "task_run_id": None})
-        range_ = chosen.timestamp if chosen.operator == "and_" else None
-        self.after = range_.after_ if range_ else None
-        self.before = range_.before_ if range_ else None
-        self._tests = (*_predicates(left), *_local_tests(include, exclude, loggers))
-        self.notes = tuple(_notes(chosen))
-
-    @property
-    def local(self) -> bool:
-        """Whether anything is decided here at all."""
-        return bool(self._tests)
-
-    def accepts(self, log: Log) -> bool:
-        return all(test(log) for test in self._tests)
-
-    def with_runs(self, runs: Iterable[UUID]) -> Selection:
-        """The same selection over these flow runs, in place of those that it asked for (``or_``: in addition)."""
-        copy = object.__new__(Selection)
-        chosen = list(runs)
-        copy.filter = self.filter
-        if self.filter.operator == "and_":
-            copy.filter = self.filter.model_copy(update={"flow_run_id": LogFilterFlowRunId(any_=chosen)})
-        copy.wire = {**self.wire, "flow_run_id": {"any_": [str(run) for run in chosen]}}
-        copy.after, copy.before, copy.notes, copy._tests = self.after, self.before, self.notes, self._tests
-        return copy
-
-
-def _local_tests(
-    include: Sequence[str], exclude: Sequence[str], loggers: Sequence[str]
-) -> Iterable[Predicate]:
-    for option, patterns, wanted in (("--include", include, True), ("--exclude", exclude, False)):
-        if patterns:
-            compiled = [_regex(pattern, option) for pattern in patterns]
-            yield lambda log, found=compiled, wanted=wanted: (  # type: ignore[misc]
-                any(regex.search(log.message) for regex in found) is wanted
-            )
-    if loggers:
-        globs = [re.compile(fnmatch.translate(pattern)) for pattern in loggers]
-        yield lambda log: any(regex.match(log.name) for regex in globs)
-
-
-def _regex(pattern: str, option: str) -> re.Pattern[str]:
-    try:
-        return re.compile(pattern)
-    except re.error as error:
-        raise ConfigError(
-            f"{option}: {pattern!r} is not a regular expression: {error}", setting=option
-        ) from None
 
 
 def _notes(chosen: LogFilter) -> Iterable[str]:

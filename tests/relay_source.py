@@ -8,10 +8,10 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID, uuid4
 
-from rawlogs.filters import Selection
 from rawlogs.models import Log
 from rawlogs.relay import Batch, Reader, Tell
 from rawlogs.relay.events import Event
+from rawlogs.selection import Selection
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
 

@@ -105,7 +105,8 @@ async def test_a_recording_made_here_plays_back_the_same_logs(tmp_path: Path) ->
     async with FakeServer() as server:
         recording = asyncio.create_subprocess_exec(
             sys.executable, "-m", "rawlogs", "record", str(path), "--api-url", server.api_url, "--max-frames", "4",
-            "--auth-string", "user:marked-secret", stderr=subprocess.PIPE, env={**os.environ, "PREFECT_HOME": str(tmp_path)},
+            "--auth-string", "user:marked-secret", stderr=subprocess.PIPE,
+            env={**os.environ, "PREFECT_HOME": str(tmp_path)},
         )  # fmt: skip
         process = await recording
         await server.until_subscribed()

@@ -82,9 +82,10 @@ async def test_a_recorded_refusal_is_an_auth_error(version: str) -> None:
 async def test_a_recorded_bad_filter_is_a_drop(version: str) -> None:
     """No close frame came."""
     async with FakeServer(recording=recorded(version, "bad-filter"), speed=None) as server:
-        async with await open_connection(target(server), filter_message({})) as connection:
-            with pytest.raises(ConnectionLost) as lost:
-                await connection.batch()
+        connection = await open_connection(target(server), filter_message({}))
+        with pytest.raises(ConnectionLost) as lost:
+            await connection.batch()
+        await connection.close()
     assert lost.value.code == 1006
 
 

@@ -21,6 +21,10 @@ COMMANDS = {
     "fake": ("rawlogs.cli.fake", "Run a fake Prefect server that produces logs and faults."),
     "check": ("rawlogs.cli.check", "Compare sent with received logs."),
     "serve": ("rawlogs.cli.serve", "Show logs on a page in the browser (needs rawlogs[web])."),
+    "relay": (
+        "rawlogs.cli.relay",
+        "Write all logs to a Redis stream, for many readers (needs rawlogs[redis]).",
+    ),
     "url": ("rawlogs.cli.url", "Print the API URL, the socket URL and the run that a URL names."),
     "demo": ("rawlogs.cli.demo", "Show the main job on an embedded server, without a network."),
 }

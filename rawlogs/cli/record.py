@@ -44,7 +44,8 @@ def command(file: str, **given: Any) -> int:
 
 
 async def _record(file: str, settings: Settings, given: dict[str, Any]) -> int:
-    from rawlogs.filters import LogFilter, Selection
+    from rawlogs.filters import LogFilter
+    from rawlogs.selection import Selection
     from rawlogs.testing.recording import Recorder
 
     parts: dict[str, Any] = {}

@@ -220,7 +220,8 @@ class _Tailing:
         from rawlogs.delivery.cursor import CursorFile, filter_digest
 
         job = self._job
-        digest = filter_digest(logs.selection.filter.to_wire(), job.include, job.exclude, job.logger)
+        chosen = logs.selection.filter
+        digest = filter_digest(chosen.to_wire() if chosen else {}, job.include, job.exclude, job.logger)
         self._cursor = CursorFile(path, api=logs.settings.api_url, digest=digest)
         resume = self._cursor.open(reset=job.reset_cursor)
         logs.resume(resume)

@@ -17,8 +17,8 @@ from rawlogs.models import Log
 from rawlogs.notices import Kind, Notice, OnNotice
 
 if TYPE_CHECKING:
-    from rawlogs.filters import Selection
     from rawlogs.rest.client import RestClient
+    from rawlogs.selection import Selection
     from rawlogs.settings import Settings
 
 

@@ -58,6 +58,7 @@ class LiveLoop:
         self._attempts = 0
         self._since = clock.monotonic()
         self._warned_short = False
+        self._filter_works = False
         self._reopening = False
         self.connection: Connection | None = None
 
@@ -121,12 +122,15 @@ class LiveLoop:
 
     def _prove(self) -> None:
         self._record.proved()
+        self._filter_works = True
         self._attempts = 0
         self._refreshed = False
         self._since = self._clock.monotonic()
 
     def _note_short(self, error: RawlogsError, age: float) -> None:
-        silent = isinstance(error, ConnectionLost) and error.code == 1006 and age < 1.0
+        silent = (
+            isinstance(error, ConnectionLost) and error.code == 1006 and age < 1.0 and not self._filter_works
+        )
         self._record.silent_ends = self._record.silent_ends + 1 if silent else 0
         if age < 1.0 and not self._warned_short:
             self._warned_short = True

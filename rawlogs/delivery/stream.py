@@ -37,7 +37,7 @@ from rawlogs.wire.connection import Target
 
 if TYPE_CHECKING:
     from rawlogs.delivery.cursor import Resume
-    from rawlogs.filters import Selection
+    from rawlogs.selection import Selection
     from rawlogs.settings import Settings
 
 LIVE_ONLY_IDS = 16_384

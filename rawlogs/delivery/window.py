@@ -22,7 +22,6 @@ from typing import Literal
 from rawlogs.delivery.seen import SeenIds
 from rawlogs.models import BEGINNING, END, Log
 
-
 STRAY_AFTER = timedelta(seconds=5)
 """A sender batches for about 2 s, so a live log is normally not much older than what was listed last."""
 

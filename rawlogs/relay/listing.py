@@ -13,8 +13,8 @@ from rawlogs.errors import RawlogsError
 from rawlogs.models import END, Log
 
 if TYPE_CHECKING:
-    from rawlogs.filters import Selection
     from rawlogs.relay.source import Source
+    from rawlogs.selection import Selection
 
 Why = Literal["backlog", "gap", "runs", "sweep"]
 MOST_LISTED_RUNS = 500

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rawlogs.models import Log
 
 if TYPE_CHECKING:
-    from rawlogs.filters import Selection
+    from rawlogs.selection import Selection
 
 Predicate = Callable[[Log], bool]
 

@@ -19,9 +19,9 @@ from rawlogs.rest.runs import Runs
 
 if TYPE_CHECKING:
     from rawlogs.delivery.stream import LogStream
-    from rawlogs.filters import Selection
     from rawlogs.models import Log
     from rawlogs.notices import Notice, OnNotice
+    from rawlogs.selection import Selection
     from rawlogs.wire.connection import Target
 
 LISTS = 4

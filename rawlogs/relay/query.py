@@ -14,9 +14,10 @@ from typing import Any
 from uuid import UUID
 
 from rawlogs.errors import ConfigError
-from rawlogs.filters import LogFilter, Selection
+from rawlogs.filters import LogFilter
 from rawlogs.models import BEGINNING, level_number, parse_timestamp
 from rawlogs.relay.cursor import Cursor
+from rawlogs.selection import Selection
 
 MOST_RUNS = 200
 MOST_TAIL = 10_000

@@ -27,11 +27,11 @@ from rawlogs.relay.match import matcher
 from rawlogs.waiting import wait_until_set
 
 if TYPE_CHECKING:
-    from rawlogs.filters import Selection
     from rawlogs.relay.hub import Hub
     from rawlogs.relay.query import Query
     from rawlogs.relay.source import Trouble
     from rawlogs.rest.runs import FlowRun
+    from rawlogs.selection import Selection
 
 COMMIT = 10.0
 """A log may be streamed before it can be listed (Prefect publishes first, then stores): for so many seconds."""

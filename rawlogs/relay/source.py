@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from rawlogs.models import Log
 
 if TYPE_CHECKING:
-    from rawlogs.filters import Selection
     from rawlogs.rest.runs import Runs
+    from rawlogs.selection import Selection
     from rawlogs.wire.connection import Target
 
 Trouble = Literal["unreachable", "denied", "failed"]

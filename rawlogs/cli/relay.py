@@ -1,0 +1,94 @@
+"""``rawlogs relay``: the stream into Redis. What needs the extra package is imported only here."""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import timedelta
+from typing import Any
+
+import click
+
+from rawlogs.cli import codes
+from rawlogs.cli.access import access_arguments, access_options
+from rawlogs.cli.moments import parse_duration
+from rawlogs.cli.serving import run_until_signal
+from rawlogs.errors import ConfigError
+
+URL = "RAWLOGS_REDIS_URL"
+NAME = "RAWLOGS_REDIS_NAME"
+
+
+class Duration(click.ParamType[timedelta]):
+    """``90s``, ``10m``, ``1h30m``, ``2d``; a bare number is seconds."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        if isinstance(value, timedelta):
+            return value
+        try:
+            return parse_duration(str(value))
+        except (ValueError, OverflowError):
+            self.fail(f"{value!r} is no duration (90s, 10m, 2h, 1d).", param, ctx)
+
+
+@click.command(context_settings={"show_default": False})
+@click.option(
+    "--to", metavar="URL", help=f"redis://HOST[:PORT][/NUMBER]; rather {URL}, which ps does not show."
+)
+@click.option(
+    "--name",
+    metavar="NAME",
+    help=f"What readers know the workspace by; else {NAME}, or derived from the API's URL.",
+)
+@click.option(
+    "--since", type=Duration(), default="60s", help="How far back the very first relay begins (default: 60s)."
+)
+@click.option(
+    "--max-age",
+    type=Duration(),
+    default="24h",
+    help="Keep no log longer than that (default: 24h; 0: any age).",
+)
+@click.option("--max-length", type=click.IntRange(min=0), default=0, metavar="N", help="Keep at most N logs.")
+@click.option(
+    "--lease",
+    type=float,
+    default=3.0,
+    metavar="S",
+    help="Another relay takes over S seconds after this one has died (default: 3).",
+)
+@click.option("-q", "--quiet", count=True, help="Say less; twice: only errors.")
+@click.option("-v", "--verbose", count=True, help="Say more.")
+@access_options
+def command(to: str | None, quiet: int, verbose: int, **given: Any) -> int:
+    """Write all logs to a Redis stream, each once, for web workers on any number of machines. Needs rawlogs[redis].
+
+    Start it twice, on two machines: one writes, the other takes over when that dies. See docs/redis.md.
+    """
+    from rawlogs.output.notices import NoticePrinter
+
+    url = to or os.environ.get(URL)
+    if not url:
+        raise ConfigError("no Redis is named", setting="--to", hint=f"Add --to redis://HOST, or set {URL}.")
+    notices = NoticePrinter(sys.stderr, quiet=quiet, verbose=verbose)
+    options = {name: given.pop(name) for name in ("name", "since", "max_age", "max_length", "lease")}
+    return run_until_signal(lambda: _relay(url, options, access_arguments(given), notices))
+
+
+async def _relay(url: str, options: dict[str, Any], access: dict[str, Any], notices: Any) -> int:
+    from rawlogs.relay.redis_relay import RedisRelay
+    from rawlogs.relay.redis_store import Keep
+
+    relay = RedisRelay(
+        url,
+        name=options["name"] or os.environ.get(NAME) or None,
+        lease=options["lease"],
+        keep=Keep(options["max_age"] or None, options["max_length"] or None),
+        since=options["since"],
+        on_notice=notices,
+        **access,
+    )
+    await relay.run()
+    return codes.DONE
