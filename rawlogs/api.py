@@ -11,7 +11,7 @@ from uuid import UUID
 from rawlogs.clock import Clock, SystemClock
 from rawlogs.delivery.options import Options, Transport
 from rawlogs.delivery.stream import LogStream
-from rawlogs.errors import ConfigError, ConnectionLost, RawlogsError
+from rawlogs.errors import ConfigError, ConnectionLost
 from rawlogs.notices import OnNotice
 from rawlogs.selection import Selection
 from rawlogs.settings import Settings, resolve
@@ -88,10 +88,12 @@ def stream(
     chosen = _filter(filter, level, max_level, flow_run_id, task_run_id, text)
     loggers = [logger] if isinstance(logger, str) else list(logger)
     selection = Selection(chosen, include=include, exclude=exclude, loggers=loggers)
+    ago = isinstance(since, timedelta)
     if isinstance(since, timedelta):
         since = clock.now() - since
     chosen_options = Options(
         since=since,
+        since_ago=ago,
         until=until,
         tail=tail,
         follow=follow,
@@ -191,8 +193,6 @@ class FrameStream:
         except ConnectionLost as lost:
             if not lost.clean:
                 raise
-        except RawlogsError:
-            raise
 
 
 def connect(

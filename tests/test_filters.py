@@ -21,9 +21,9 @@ from rawlogs.filters import (
     LogFilterTaskRunId,
     LogFilterTextSearch,
     LogFilterTimestamp,
-    Selection,
 )
 from rawlogs.models import Log
+from rawlogs.selection import Selection
 
 UTC = timezone.utc
 RUN = "60802438-10f0-48d7-b87a-390fcef3654e"
@@ -289,6 +289,17 @@ def test_prefects_own_object_with_an_unknown_field_is_rejected() -> None:
 
 def test_none_is_every_log() -> None:
     assert LogFilter.coerce(None) == LogFilter()
+    everything = Selection()
+    assert (everything.wire, everything.local, everything.accepts(log())) == ({}, False, True)
+
+
+def test_no_filter_at_all_is_moved_to_runs() -> None:
+    moved = Selection(exclude=["x"]).with_runs([UUID(RUN)])
+    assert (moved.wire, moved.filter, moved.accepts(log("x"))) == (
+        {"flow_run_id": {"any_": [RUN]}},
+        None,
+        False,
+    )
 
 
 def test_the_callers_objects_stay_as_they_are() -> None:
@@ -580,6 +591,7 @@ def test_the_filter_of_a_moved_selection_is_what_it_selects(
     chosen: LogFilter, one: Log, runs: list[str]
 ) -> None:
     moved = Selection(chosen).with_runs([UUID(run) for run in runs])
+    assert moved.filter is not None
     assert (served(moved.wire, one) and moved.accepts(one)) is moved.filter.matches(one)
 
 

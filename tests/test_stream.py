@@ -16,8 +16,8 @@ from streaming import no_settings as no_settings
 import rawlogs
 from rawlogs.testing import Behaviour, FakeServer
 from rawlogs.testing.faults import Blackhole, Close, Drop, Http, Serve
-from rawlogs.wire.frames import AuthSuccess, LogFrame, UnknownFrame
 from rawlogs.wire.events import WireEvent
+from rawlogs.wire.frames import AuthSuccess, LogFrame, UnknownFrame
 
 RUN_1 = UUID("0d88f0a1-0000-4000-8000-000000000001")
 RUN_2 = UUID("0d88f0a1-0000-4000-8000-000000000002")

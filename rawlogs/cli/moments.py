@@ -25,20 +25,19 @@ def parse_duration(text: str) -> timedelta:
     )
 
 
-class Moment(click.ParamType[datetime]):
-    """A duration ago, or an RFC 3339 time; a time without a zone is local."""
+class Moment(click.ParamType[datetime | timedelta]):
+    """A duration (how long ago), or an RFC 3339 time; a time without a zone is local."""
 
     name = "moment"
 
-    def __init__(self, now: datetime | None = None) -> None:
-        self._now = now
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        if isinstance(value, datetime):
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime | timedelta:
+        if isinstance(value, (datetime, timedelta)):
             return value
         text = str(value).strip()
         try:
-            return (self._now or datetime.now().astimezone()) - parse_duration(text)
+            return parse_duration(text)
         except (ValueError, OverflowError):
             pass
         try:

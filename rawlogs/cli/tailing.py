@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
@@ -54,8 +54,8 @@ class Job:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     logger: tuple[str, ...] = ()
-    since: datetime | None = None
-    until: datetime | None = None
+    since: datetime | timedelta | None = None
+    until: datetime | timedelta | None = None
     tail: int | None = None
     follow: bool = True
     limit: int | None = None
@@ -159,7 +159,7 @@ class _Tailing:
             "keep_raw": job.output == "raw",
             "track": job.cursor_file is not None,
         }
-        since: datetime | None = job.since
+        since = job.since
         flow_runs: list[UUID] = list(job.flow_run)
         if job.follows_runs:
             flow_runs = await self._find_runs()
@@ -174,7 +174,7 @@ class _Tailing:
             exclude=job.exclude,
             logger=job.logger,
             since=since if since is not None or not job.follows_runs else _beginning(),
-            until=job.until,
+            until=_moment(job.until),
             tail=job.tail,
             follow=job.follow,
             transport=job.transport,
@@ -198,7 +198,7 @@ class _Tailing:
         self._access = _access_for(job)
         self._rest = RestClient(resolve(**self._access), retries=2)
         runs = Runs(self._rest)
-        since = job.since or datetime.now(timezone.utc)
+        since = _moment(job.since) or datetime.now(timezone.utc)
         if job.flow is not None:
             flow = job.flow
             roots: Any = BelongingRuns(lambda runs: runs.by_flow(flow, since=since))
@@ -221,14 +221,14 @@ class _Tailing:
 
         job = self._job
         chosen = logs.selection.filter
-        digest = filter_digest(chosen.to_wire() if chosen else {}, job.include, job.exclude, job.logger)
+        digest = filter_digest(chosen.model_dump(mode="json", exclude_none=True) if chosen else {}, job.include, job.exclude, job.logger)
         self._cursor = CursorFile(path, api=logs.settings.api_url, digest=digest)
         resume = self._cursor.open(reset=job.reset_cursor)
         logs.resume(resume)
         where = (
             f"going on from {resume.low.isoformat()}"
             if resume
-            else "no cursor yet: starting " + (f"at {job.since.isoformat()}" if job.since else "now")
+            else "no cursor yet: starting " + (f"at {_moment(job.since)}" if job.since else "now")
         )
         logs.notify("cursor", f"{path}: {where}")
 
@@ -408,6 +408,11 @@ def _wants_color(job: Job, stream: Any) -> bool:
         return want_color(job.color, stream is not None and stream.isatty(), os.environ)
     except ValueError:
         return False
+
+
+def _moment(given: datetime | timedelta | None) -> datetime | None:
+    """A duration is counted back from now."""
+    return datetime.now(timezone.utc) - given if isinstance(given, timedelta) else given
 
 
 def _beginning() -> datetime:

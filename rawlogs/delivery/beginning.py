@@ -30,7 +30,11 @@ async def begin(core: Core, history: History, resume: Resume | None, flushed: Se
     elif options.tail is not None or (options.since is None and options.follow):
         await _look_back(core, history, options.since or after)
     elif options.since is not None:
-        window.fresh = window.late = max(options.since, after)
+        since = options.since
+        if options.since_ago:
+            await history.newest(core.selection.wire, core.now())  # its answer tells the server's clock
+            since += core.now() - core.clock.now()
+        window.fresh = window.late = min(max(since, after), core.now())
         window.set_past(frozenset(), core.now(), window.fresh)
     else:
         window.fresh = window.late = after

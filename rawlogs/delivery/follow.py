@@ -66,6 +66,7 @@ class _Followed:
     ended_at: float | None = None
     swept: bool = False
     rows: int | None = None
+    gone: bool = False
 
 
 class Follower:
@@ -99,11 +100,11 @@ class Follower:
 
     @property
     def outcome(self) -> Outcome:
-        """Of the runs that were asked for: all completed, one failed, or one still running."""
-        states = [item.run for item in self._followed.values() if item.root]
-        if not all(run.terminal for run in states):
+        """Of the runs that were asked for: all completed, one failed (or was deleted), or one still running."""
+        roots = [item for item in self._followed.values() if item.root]
+        if not all(item.run.terminal or item.gone for item in roots):
             return "running"
-        return "completed" if all(run.state_type == "COMPLETED" for run in states) else "failed"
+        return "completed" if all(item.run.state_type == "COMPLETED" for item in roots) else "failed"
 
     async def begin(self) -> list[UUID]:
         """Find the runs that there are now; the ids that the stream starts with."""
@@ -151,8 +152,13 @@ class Follower:
         open_runs = [
             run_id for run_id, item in self._followed.items() if not item.run.terminal or not item.swept
         ]
-        for run in await self._runs.by_ids(open_runs) if open_runs else []:
-            self._update(run)
+        if open_runs:
+            found = {run.id: run for run in await self._runs.by_ids(open_runs)}
+            for run_id in open_runs:
+                if run_id in found:
+                    self._update(found[run_id])
+                else:
+                    self._lose(run_id)
         if self._roots.endless:
             for run in await self._roots.find(self._runs):
                 self._add(run, root=True)
@@ -218,7 +224,16 @@ class Follower:
             item.ended_at = self._clock.monotonic()
         elif not run.terminal:
             item.ended_at, item.swept, item.rows = None, False, None  # a retry brings a run back
-        item.run = run
+        item.run, item.gone = run, False
+
+    def _lose(self, run_id: UUID) -> None:
+        """The server does not know the run any more: nobody will ever tell of its end."""
+        item = self._followed[run_id]
+        if not item.gone:
+            item.gone = True
+            self._notify("state", f"{item.run.name} was deleted", run=str(run_id), state=None)
+        if item.ended_at is None:
+            item.ended_at = self._clock.monotonic()
 
     def _on_event(self, run: UUID, state: str | None, child: bool) -> None:
         known = run in self._followed

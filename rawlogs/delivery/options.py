@@ -19,6 +19,7 @@ class Options:
     the list only fills gaps), ``poll`` (the list alone).
     live_only: the socket alone, best effort, no REST request at all.
     since, until: the range of timestamps; None: from now on, without an end.
+    since_ago: ``since`` was counted back from this machine's clock, and is moved to the server's.
     tail: so many of the newest stored logs first; None: none (or all since ``since``).
     follow: go on with what comes; False ends after what is stored.
     overlap: a log counts as vouched for when it was readable no later than this after its own timestamp.
@@ -36,6 +37,7 @@ class Options:
     live_only: bool = False
     since: datetime | None = None
     until: datetime | None = None
+    since_ago: bool = False
     tail: int | None = None
     follow: bool = True
     overlap: float = 60.0

@@ -19,6 +19,7 @@ from rawlogs.models import BEGINNING, END, MICROSECOND, Log
 DEFAULT_PAGE = 200
 """Prefect's default and maximum (PREFECT_SERVER_API_DEFAULT_LIMIT); a server with a lower one says so with 422."""
 PASSES = 50
+LEAST_PASSES = 3
 _LIMIT_TEXT = re.compile(r"less than or equal to (\d+)")
 
 
@@ -54,7 +55,9 @@ class History:
         anchor: str | None = None  # the last of them, which must come again
         while after <= stamp <= before:
             low, high = (after, stamp) if newest_first else (stamp, before)
-            rows = await self._read(wire, low, high, max(len(known) - 1, 0), newest_first)
+            if self.page == 1:
+                anchor = None  # a page of one row has no room for one that was read
+            rows = await self._read(wire, low, high, len(known) - (anchor is not None), newest_first)
             full = len(rows) == self.page
             moved = anchor is not None and (not rows or rows[0].id_text != anchor)
             rows = rows if anchor is None else rows[1:]
@@ -76,22 +79,37 @@ class History:
         self, wire: Mapping[str, Any], stamp: datetime, known: dict[str, None]
     ) -> AsyncIterator[list[Log]]:
         """The rows of one timestamp that are not among ``known``, whatever order each request shows them in."""
-        for _ in range(PASSES):
-            total = 0
-            while True:
-                rows = await self._read(wire, stamp, stamp, total, False)
+        total = 0
+        for attempt in range(PASSES):
+            total, last, steady = 0, None, self.page > 1
+            passed: set[str] = set()
+            full = True
+            while full:
+                overlap = last is not None and self.page > 1
+                rows = await self._read(wire, stamp, stamp, total - overlap, False)
+                full = len(rows) == self.page
+                if overlap:
+                    steady = steady and bool(rows) and rows[0].id_text == last
+                    rows = rows[1:]
+                steady = steady and not any(row.id_text in passed for row in rows)
+                passed.update(row.id_text for row in rows)
                 total += len(rows)
+                last = rows[-1].id_text if rows else last
                 if new := [row for row in rows if row.id_text not in known]:
                     known.update((row.id_text, None) for row in new)
                     yield new
-                if len(rows) < self.page:
-                    break
-            if len(known) >= total:
+            # A pass in which every page went on where the last one ended has seen all. Where no pass does, the
+            # order changes with each request: then as many rows must be known as a pass shows.
+            if steady or (attempt >= LEAST_PASSES and len(known) >= total):
                 return
         raise HistoryError(
             f"The {total} logs stamped {stamp.isoformat()} come in another order with every request",
             transient=True,
         )
+
+    async def newest(self, wire: Mapping[str, Any], before: datetime) -> list[Log]:
+        """One page of the newest rows stamped at or before ``before``, newest first."""
+        return await self._read(wire, BEGINNING, before, 0, True)
 
     async def beyond(self, wire: Mapping[str, Any], after: datetime, before: datetime, rows: int) -> int:
         """How many more than ``rows`` rows there are in that range: -1 for fewer, and at most a page."""

@@ -1,0 +1,240 @@
+"""The opening of a conversation, row by row of the table in ``rawlogs.wire.handshake``."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+
+import pytest
+
+from rawlogs.errors import (
+    AuthError,
+    ConnectError,
+    ConnectionLost,
+    FilterRejected,
+    ProtocolError,
+    RawlogsError,
+)
+from rawlogs.wire.handshake import CLOSE_MEANINGS, Handshake, State, meaning
+
+URL = "ws://127.0.0.1:4200/api/logs/out"
+TOKEN = 'admin:p"ss'
+FILTER = '{"type":"filter","filter":{}}'
+LOG = (
+    b'{"type":"log","log":{"id":"01a20537-c002-7db3-8e59-6c5b0fa42bcb","name":"a","level":20,"message":"early",'
+    b'"timestamp":"2026-11-22T21:44:27Z","flow_run_id":null,"task_run_id":null}}'
+)
+SET = "Set PREFECT_API_AUTH_STRING (a server with a password) or PREFECT_API_KEY (Prefect Cloud)."
+CHECK = "Check PREFECT_API_AUTH_STRING (a server with a password) or PREFECT_API_KEY (Prefect Cloud)."
+
+
+def opened(token: str | None = TOKEN, *, legacy: bool = False) -> Handshake:
+    return Handshake(token, FILTER, url=URL, legacy=legacy)
+
+
+def authenticating(token: str | None = TOKEN) -> Handshake:
+    handshake = opened(token)
+    handshake.opened("prefect")
+    return handshake
+
+
+def streaming(token: str | None = TOKEN) -> Handshake:
+    handshake = authenticating(token)
+    handshake.received(b'{"type":"auth_success"}')
+    return handshake
+
+
+# OPENED
+
+
+def test_after_the_upgrade_the_token_is_sent() -> None:
+    handshake = opened()
+    assert handshake.opened("prefect") == '{"type":"auth","token":"admin:p\\"ss"}'
+    assert handshake.state is State.AUTHENTICATING
+
+
+def test_without_a_token_null_is_sent() -> None:
+    assert opened(None).opened("prefect") == '{"type":"auth","token":null}'
+
+
+@pytest.mark.parametrize(
+    ("subprotocol", "legacy"),
+    [(None, False), ("other", False), ("other", True)],
+    ids=["none", "other", "legacy"],
+)
+def test_an_upgrade_without_the_subprotocol_is_a_protocol_error(
+    subprotocol: str | None, legacy: bool
+) -> None:
+    with pytest.raises(ProtocolError) as caught:
+        opened(legacy=legacy).opened(subprotocol)
+    assert str(caught.value) == (
+        f"{URL} accepted the WebSocket without the subprotocol 'prefect'\n"
+        "Something in between strips Sec-WebSocket-Protocol (a proxy?), or this is no Prefect server."
+    )
+
+
+def test_in_legacy_mode_the_filter_comes_first() -> None:
+    handshake = opened(legacy=True)
+    assert handshake.opened(None) == FILTER
+    assert handshake.state is State.STREAMING
+
+
+# AUTHENTICATING
+
+
+def test_after_auth_success_the_filter_is_sent() -> None:
+    handshake = authenticating()
+    assert handshake.received(b'{"type":"auth_success"}') == FILTER
+    assert handshake.state is State.STREAMING
+
+
+@pytest.mark.parametrize(
+    ("token", "reason", "text", "hint"),
+    [
+        ("secret", "nope", "Unable to authenticate: nope", CHECK),
+        ("secret", "", "Unable to authenticate: the server gave no reason", CHECK),
+        (None, "Auth required but no token provided", None, SET),
+        ("", "Auth required but no token provided", None, SET),
+    ],
+)
+def test_soft_and_hard_denial_are_the_same_error(
+    token: str | None, reason: str, text: str | None, hint: str
+) -> None:
+    with pytest.raises(AuthError) as soft:
+        authenticating(token).received(f'{{"type":"auth_failure","reason":"{reason}"}}'.encode())
+    hard = authenticating(token).closed(1008, reason)
+    expected = (text or f"Unable to authenticate: {reason}", reason, hint)
+    assert isinstance(hard, AuthError)
+    assert (soft.value.text, soft.value.reason, soft.value.hint) == expected
+    assert (hard.text, hard.reason, hard.hint) == expected
+    assert (soft.value.code, hard.code) == (None, 1008)
+
+
+@pytest.mark.parametrize(
+    ("payload", "shown"),
+    [
+        pytest.param(b"<html>", "<html>", id="not JSON"),
+        pytest.param(b"", "an empty frame", id="empty"),
+        pytest.param(b"[]", "[]", id="not an object"),
+        pytest.param(b'{"type":"hello"}', '{"type":"hello"}', id="another type"),
+        pytest.param(LOG, LOG[:120].decode(), id="a log before auth_success is not delivered"),
+    ],
+)
+def test_any_other_answer_to_auth_is_a_protocol_error_that_shows_it(payload: bytes, shown: str) -> None:
+    with pytest.raises(ProtocolError) as caught:
+        authenticating().received(payload)
+    assert caught.value.text == f"{URL} answered the auth message with something else: {shown}"
+    assert (
+        caught.value.hint == "Is this a Prefect API? The URL should end in /api (or name a Cloud workspace)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "said"),
+    [
+        (1000, "", "1000: the server ended the conversation"),
+        (
+            1002,
+            "Expected 'filter' message",
+            "1002 'Expected 'filter' message': the server rejected what it was sent",
+        ),
+        (1006, "", "1006: no close frame: a crash, the network, or a rejected filter"),
+        (1011, "", "1011: keepalive: a ping was not answered in time, or an internal error"),
+        (1012, "", "1012: the server is restarting"),
+        (4711, "x", "4711 'x': an unusual close code"),
+    ],
+)
+def test_any_other_ending_while_authenticating_is_no_refusal(code: int, reason: str, said: str) -> None:
+    error = authenticating().closed(code, reason)
+    assert isinstance(error, ConnectError)
+    assert (error.text, error.phase, error.url) == (
+        f"{URL} hung up while authenticating ({said})",
+        "auth",
+        URL,
+    )
+
+
+# STREAMING
+
+
+def test_1002_is_a_rejected_filter() -> None:
+    error = streaming().closed(1002, "Invalid filter: 'filter'")
+    assert isinstance(error, FilterRejected)
+    assert (error.text, error.reason) == (
+        "The server rejected the filter: Invalid filter: 'filter'",
+        "Invalid filter: 'filter'",
+    )
+
+
+def test_1008_while_streaming_is_a_revoked_key() -> None:
+    error = streaming("secret").closed(1008, "Token revoked")
+    assert isinstance(error, AuthError)
+    assert (error.text, error.code) == ("Unable to authenticate: Token revoked", 1008)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "text", "clean"),
+    [
+        (1000, "", "The connection ended: 1000 (the server ended the conversation)", True),
+        (1001, "bye", "The connection ended: 1001 'bye' (the server is going away)", True),
+        (1006, "", f"The connection ended: 1006 ({CLOSE_MEANINGS[1006]})", False),
+        (1011, "keepalive ping timeout", None, False),
+        (1012, "", "The connection ended: 1012 (the server is restarting)", False),
+    ],
+)
+def test_any_other_ending_is_a_lost_connection(code: int, reason: str, text: str | None, clean: bool) -> None:
+    error = streaming().closed(code, reason)
+    assert isinstance(error, ConnectionLost)
+    assert (error.code, error.reason, error.clean) == (code, reason, clean)
+    assert text is None or error.text == text
+
+
+@pytest.mark.parametrize("code", [999, 1003, 2000, 4999])
+def test_every_close_code_has_words(code: int) -> None:
+    assert meaning(code) == "an unusual close code"
+
+
+# What a server says is shown harmlessly
+
+
+@pytest.mark.parametrize("state", [authenticating, streaming])
+@pytest.mark.parametrize("code", [1002, 1006, 1008])
+def test_control_characters_of_a_reason_are_written_out(state: Callable[[], Handshake], code: int) -> None:
+    error = state().closed(code, "\x1b[2J\x07")
+    assert "\x1b" not in str(error)
+    assert "\\x1b[2J\\x07" in str(error)
+
+
+def errors_of_an_echo(token: str) -> list[RawlogsError]:
+    """All errors of a server that repeats what it was told, in each way it can say something."""
+    told = opened(token).opened("prefect")
+    errors = [
+        state(token).closed(code, f"Bad token {token}")
+        for state in (authenticating, streaming)
+        for code in (1000, 1002, 1006, 1008)
+    ]
+    for answer in (
+        told,
+        f"You said: {told}",
+        f"x{token}",
+        f'{{"type":"auth_failure","reason":"No: {token}"}}',
+    ):
+        with pytest.raises(RawlogsError) as caught:
+            authenticating(token).received(answer.encode())
+        errors.append(caught.value)
+    with pytest.raises(ProtocolError) as stripped:
+        opened(token).opened(None)
+    return [*errors, stripped.value]
+
+
+@pytest.mark.parametrize("token", ["admin:pass", "pnu_0123456789abcdef", "k\u00e4se:br\u00f6tchen"])
+def test_the_token_is_in_no_text_whatever_the_server_echoes(token: str) -> None:
+    for error in errors_of_an_echo(token):
+        facts = [str(value) for value in vars(error).values()]
+        shown = "\n".join([str(error), repr(error), *facts, *traceback.format_exception(error)])
+        assert token not in shown
+        assert token.encode().decode("latin-1") not in shown
+
+
+def test_the_token_is_not_in_the_repr_of_a_handshake() -> None:
+    assert "admin" not in repr(authenticating())

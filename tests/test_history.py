@@ -1,0 +1,136 @@
+"""Pages by time over a table that moves while it is read."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from datetime import datetime, timedelta, timezone
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rawlogs.errors import HistoryError
+from rawlogs.models import BEGINNING, END, parse_timestamp
+from rawlogs.rest.history import History
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
+
+
+class Table:
+    """Rows as ``POST /logs/filter`` answers them; ``between`` is called before each request."""
+
+    def __init__(self, stamps: list[int], *, limit: int, shuffle: random.Random | None = None) -> None:
+        self.rows = [self.row(number, stamp) for number, stamp in enumerate(stamps)]
+        self.limit = limit
+        self.shuffle = shuffle
+        self.requests = 0
+        self.between: Any = lambda: None
+
+    @staticmethod
+    def row(number: int, stamp: int) -> dict[str, Any]:
+        moment = (NOON + timedelta(seconds=stamp)).isoformat()
+        return {"id": str(UUID(int=number)), "level": 20, "message": "m", "timestamp": moment}
+
+    async def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        assert path == "/logs/filter"
+        self.between()
+        self.requests += 1
+        if body["limit"] > self.limit:
+            text = f"Invalid limit: must be less than or equal to {self.limit}."
+            raise HistoryError(text, status=422, body=text)
+        stamps = body["logs"]["timestamp"]
+        low = parse_timestamp(stamps["after_"]) if "after_" in stamps else BEGINNING
+        high = parse_timestamp(stamps["before_"]) if "before_" in stamps else END
+        rows = list(self.rows)
+        if self.shuffle is not None:
+            self.shuffle.shuffle(rows)
+        found = [row for row in rows if low <= parse_timestamp(row["timestamp"]) <= high]
+        found.sort(key=lambda row: row["timestamp"], reverse=body["sort"] == "TIMESTAMP_DESC")
+        return [dict(row) for row in found[body["offset"] : body["offset"] + body["limit"]]]
+
+
+async def read(history: History, **options: Any) -> list[int]:
+    return [log.id.int async for page in history.pages({}, BEGINNING, END, **options) for log in page]
+
+
+stamps = st.lists(st.integers(0, 12), max_size=60)
+limits = st.integers(1, 9)
+
+
+@given(stamps, limits, st.booleans(), st.booleans())
+async def test_every_row_comes_once_in_order(
+    stamps: list[int], limit: int, newest_first: bool, confirm: bool
+) -> None:
+    """Also where more rows than a page share one timestamp; the limit is learned from the 422."""
+    table = Table(stamps, limit=limit)
+    history = History(table)
+    found = await read(history, newest_first=newest_first, confirm=confirm)
+    assert sorted(found) == list(range(len(stamps)))
+    order = [stamps[number] for number in found]
+    assert order == sorted(order, reverse=newest_first)
+
+
+@given(stamps, st.integers(2, 9), st.integers(0, 1 << 30))
+async def test_an_unstable_order_of_ties_hides_no_row(stamps: list[int], limit: int, seed: int) -> None:
+    """Postgres promises no order among equal timestamps, not even the same one twice."""
+    table = Table(stamps, limit=limit, shuffle=random.Random(seed))
+    try:
+        found = await read(History(table, page=limit))
+    except HistoryError as error:
+        assert error.transient  # said, not hidden: it never settled
+        return
+    assert sorted(found) == list(range(len(stamps)))
+
+
+@given(stamps, st.integers(2, 9), st.integers(0, 1 << 30))
+async def test_rows_that_stay_come_once_while_others_come_and_go(
+    stamps: list[int], limit: int, seed: int
+) -> None:
+    """Whatever is inserted or deleted between two requests."""
+    table = Table(stamps, limit=limit)
+    rng = random.Random(seed)
+    gone: set[str] = set()
+
+    def move() -> None:
+        if table.rows and rng.random() < 0.3:
+            row = table.rows.pop(rng.randrange(len(table.rows)))
+            gone.add(row["id"])
+        if rng.random() < 0.3:
+            table.rows.insert(
+                rng.randint(0, len(table.rows)), Table.row(1000 + table.requests, rng.randint(0, 12))
+            )
+
+    table.between = move
+    found = await read(History(table, page=limit))
+    assert len(found) == len(set(found))
+    stayed = {number for number in range(len(stamps)) if str(UUID(int=number)) not in gone}
+    assert stayed <= set(found)
+
+
+@pytest.mark.parametrize("ties", [1, 50, 1000], ids=["distinct", "batches of 50", "one timestamp"])
+async def test_a_page_costs_little_more_than_its_rows(ties: int) -> None:
+    """One row of each page is read again, whatever the timestamps."""
+    table = Table([number // ties for number in range(1000)], limit=200)
+    assert len(await read(History(table))) == 1000
+    assert table.requests <= 1000 / 199 + 2
+
+
+@given(stamps, st.integers(0, 70), st.integers(2, 9))
+async def test_beyond_tells_more_fewer_and_equal(stamps: list[int], expected: int, limit: int) -> None:
+    """One request, whatever the number of rows."""
+    table = Table(stamps, limit=limit)
+    more = await History(table, page=limit).beyond({}, BEGINNING, END, expected)
+    assert (more > 0, more < 0) == (len(stamps) > expected, len(stamps) < expected)
+    assert table.requests == 1
+
+
+async def test_a_row_that_cannot_be_read_spoils_its_page() -> None:
+    """Never half a page: HistoryError, to be tried again."""
+    table = Table([1, 2], limit=9)
+    del table.rows[1]["message"]
+    with pytest.raises(HistoryError, match="no message") as error:
+        await read(History(table, page=9))
+    assert error.value.transient
