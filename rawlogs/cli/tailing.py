@@ -221,7 +221,8 @@ class _Tailing:
 
         job = self._job
         chosen = logs.selection.filter
-        digest = filter_digest(chosen.model_dump(mode="json", exclude_none=True) if chosen else {}, job.include, job.exclude, job.logger)
+        asked = chosen.model_dump(mode="json", exclude_none=True) if chosen else {}
+        digest = filter_digest(asked, job.include, job.exclude, job.logger)
         self._cursor = CursorFile(path, api=logs.settings.api_url, digest=digest)
         resume = self._cursor.open(reset=job.reset_cursor)
         logs.resume(resume)

@@ -85,7 +85,10 @@ async def _look_back(core: Core, history: History, after: datetime) -> None:
         if len(kept) < wanted:
             del rows[PAST_ROWS:]
     began = began or core.now().replace(microsecond=0)
-    window.begin(began - LEAD, began - max(window.overlap, LEAD))
+    reach = began - max(window.overlap, LEAD)
+    # On a quiet server the first list reaches back at once: it fits into one page.
+    quiet = len(rows) < history.page or rows[-1].timestamp < reach
+    window.begin(reach if quiet else began - LEAD, reach)
     window.set_past(frozenset(log.id_text for log in rows), began, began)
     tail = kept[:wanted][::-1]
     window.seen.admit(tail, began.timestamp())
