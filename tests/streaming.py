@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import threading
 import time
@@ -219,10 +218,11 @@ def threaded(behaviour: Behaviour | None = None, **options: Any) -> Iterator[Thr
     thread.start()
     try:
         threaded_server.wait(threaded_server.server.__aenter__())
-        yield threaded_server
-        threaded_server.wait(threaded_server.server.__aexit__(None))
+        try:
+            yield threaded_server
+        finally:
+            threaded_server.wait(threaded_server.server.__aexit__(None))
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join(DEADLINE)
-        with contextlib.suppress(RuntimeError):
-            loop.close()
+        loop.close()

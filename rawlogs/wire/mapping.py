@@ -140,7 +140,8 @@ def open_error(exc: BaseException, url: str, proxy: str | None) -> RawlogsError:
             "PREFECT_API_TLS_INSECURE_SKIP_VERIFY=true (-k).",
         )
     if isinstance(exc, (ssl.SSLEOFError, ConnectionResetError, ConnectionAbortedError)):
-        return ConnectError(f"{host} hung up during the TLS handshake{via}", url=url, phase="upgrade")
+        during = "the TLS handshake" if url.startswith("wss:") else "the WebSocket upgrade"
+        return ConnectError(f"{host} hung up during {during}{via}", url=url, phase="upgrade")
     if isinstance(exc, ssl.SSLError):
         plain = exc.reason in _PLAIN_HTTP
         return ConnectError(
