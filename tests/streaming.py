@@ -19,7 +19,7 @@ from rawlogs.testing import Behaviour, FakeServer
 
 DEADLINE = 5.0
 """Seconds, by the machine's clock, after which a test gives up waiting."""
-SPEED = 10.0
+SPEED = 20.0
 T = TypeVar("T")
 
 

@@ -11,8 +11,9 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from streaming import QuickClock, Reader, serving, within
+from streaming import QuickClock, Reader, within
 from streaming import no_settings as no_settings
+from streaming import serving as serving_slowly
 
 import rawlogs
 from rawlogs.delivery.follow import BelongingRuns, Follower, NamedRuns, named
@@ -23,6 +24,11 @@ from rawlogs.testing import Behaviour, FakeServer
 from rawlogs.testing.faults import Blackhole, Drop, Http, Step
 
 Find = Callable[[Runs], Any]
+
+
+def serving(behaviour: Behaviour | None = None, **options: Any) -> Any:
+    """A fake server on a clock that is quicker still: there are many seconds to wait for after a run's end."""
+    return serving_slowly(behaviour, **{"clock": QuickClock(20.0), **options})
 
 
 class Following(Reader):
@@ -175,7 +181,7 @@ async def test_a_run_that_only_rests_is_not_over(state: str) -> None:
             await connected(server)
             server.set_state(run, state)
             await reader.until_noted("state")
-            await asyncio.sleep(0.6)
+            await asyncio.sleep(0.3)
             assert not reader.task.done()
             server.set_state(run, "RUNNING")
             post(server, run, "again")
@@ -194,7 +200,7 @@ async def test_a_retried_run_is_followed_to_its_last_attempt() -> None:
             await reader.until_noted("state")
             server.set_state(run, "SCHEDULED", name="AwaitingRetry")
             server.set_state(run, "RUNNING", name="Retrying")
-            await asyncio.sleep(0.6)
+            await asyncio.sleep(0.3)
             post(server, run, "second attempt")
             assert await reader.take(2) == ["first attempt", "second attempt"]
             server.set_state(run, "COMPLETED")
@@ -208,7 +214,7 @@ async def test_the_end_of_another_run_is_not_the_end() -> None:
         async with following(server, run) as reader:
             await connected(server)
             server.set_state(other, "COMPLETED")
-            await asyncio.sleep(0.6)
+            await asyncio.sleep(0.3)
             assert not reader.task.done()
             server.set_state(run, "COMPLETED")
             await reader.end()
@@ -365,7 +371,7 @@ async def test_a_flow_s_runs_are_followed_and_those_that_start_later() -> None:
             assert await reader.take() == ["second"]
             for one in (run, later):
                 server.set_state(one, "COMPLETED")
-            await asyncio.sleep(0.8)
+            await asyncio.sleep(0.4)
             assert not reader.task.done()  # another run may come
             third = server.add_run("third", flow="etl")
             post(server, third, "third")
@@ -520,7 +526,7 @@ async def test_a_run_is_given_by_id_name_or_url() -> None:
     ("text", "error", "said"),
     [
         pytest.param("nobody", rawlogs.ConfigError, "no flow run", id="unknown name"),
-        pytest.param(str(uuid4()), rawlogs.HistoryError, "no flow run", id="unknown id"),
+        pytest.param(str(uuid4()), rawlogs.ConfigError, "no flow run", id="unknown id"),
         pytest.param("twin", rawlogs.ConfigError, "2 flow runs are named", id="ambiguous name"),
         pytest.param("http://localhost:4200/dashboard", rawlogs.ConfigError, "names no run", id="other page"),
     ],

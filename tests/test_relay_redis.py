@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -20,7 +21,7 @@ from streaming import no_settings  # noqa: F401
 from rawlogs.errors import AuthError, ConfigError, ConnectError
 from rawlogs.filters import LogFilter, Selection
 from rawlogs.models import END, Log
-from rawlogs.relay import Cursor, Hub, PrefectSource, Query
+from rawlogs.relay import Cursor, Hub, PrefectSource, Query, redis_source
 from rawlogs.relay.redis_history import NotKept
 from rawlogs.relay.redis_source import RedisSource, source_from_environment
 from rawlogs.relay.redis_store import Keep, Store, chunks, row
@@ -29,6 +30,13 @@ from rawlogs.testing import FakeServer
 NAME = "tests"
 EVERYTHING = Selection(LogFilter())
 NOW = datetime.now(timezone.utc)
+
+
+@pytest.fixture(autouse=True)
+def now() -> None:
+    """Let NOW be the beginning of each test."""
+    global NOW
+    NOW = datetime.now(timezone.utc)
 
 
 @pytest.fixture
@@ -141,7 +149,7 @@ class TestRelay:
     ) -> None:
         first = relays.start()
         await relays.begun(first)
-        second = relays.start()
+        second = relays.start("--since", "0s")
         await relays.until_said(second, "standing by")
         writing = asyncio.create_task(burst(prefect, 2000, 20))
         await prefect.until(lambda: len(prefect.logs) > 400)
@@ -159,6 +167,24 @@ class TestRelay:
         await once(store, prefect)
         assert len(prefect.connections) == 1
         assert sorted("standing by" in relay.said for relay in both) == [False, True]
+
+    async def test_one_that_was_suspended_writes_nothing_any_more(
+        self, store: Store, prefect: FakeServer, relays: Relays
+    ) -> None:
+        first = relays.start()
+        await relays.begun(first)
+        second = relays.start()
+        await relays.until_said(second, "standing by")
+        writing = asyncio.create_task(burst(prefect, 600, 10))
+        await prefect.until(lambda: len(prefect.logs) > 200)
+        first.process.send_signal(signal.SIGSTOP)
+        await relays.until_said(second, "writing to Redis")
+        await writing
+        await has_all(store, prefect)
+        first.process.send_signal(signal.SIGCONT)
+        await relays.until_said(first, "stopped writing: another relay writes now")
+        prefect.post("behind")
+        await once(store, prefect)
 
     async def test_one_that_is_stopped_hands_over_at_once(
         self, store: Store, prefect: FakeServer, relays: Relays
@@ -211,13 +237,13 @@ class TestRelay:
         shutil.rmtree(redis.kept)
         (tmp_path / "copy").rename(redis.kept)
         redis.start()
-        await relays.until_said(relay, "Redis has lost what was written")
+        await relays.until_said(relay, "stopped writing")
         await once(store, prefect)
 
     async def test_fills_a_redis_that_was_emptied(
         self, store: Store, prefect: FakeServer, relays: Relays
     ) -> None:
-        await relays.begun(relays.start())
+        await relays.begun(relays.start("--since", "0s"))
         prefect.post("before")
         await has_all(store, prefect)
         await store.client.call("FLUSHALL")
@@ -275,7 +301,7 @@ class Pen:
         self.mark = standing.mark if standing else ""
         return standing is not None
 
-    async def write(self, *logs: Log, low: float = -60.0, mark: str | None = None) -> str:
+    async def write(self, *logs: Log, low: float = -60.0, mark: str | None = None, trouble: str = "") -> str:
         mark = mark or f"{self.token}{next(self._marks)}"
         outcome = await self.store.write(
             [row(log) for log in logs],
@@ -285,7 +311,7 @@ class Pen:
             lease=60.0,
             low=NOW + timedelta(seconds=low),
             begin=NOW - timedelta(hours=1),
-            trouble="",
+            trouble=trouble,
             keep=self.keep,
         )
         if outcome == "written":
@@ -373,6 +399,19 @@ class TestWriting:
         assert [len(part) for part in chunks([row(make("small"))] * 1200)] == [500, 500, 200]
         assert chunks([]) == [[]]
 
+    async def test_a_cancelled_command_is_cancelled(self, store: Store) -> None:
+        async def ask_on() -> None:
+            while True:
+                await store.now()
+
+        for turns in range(20):
+            asking = asyncio.create_task(ask_on())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            asking.cancel()
+            await asyncio.wait({asking}, timeout=DEADLINE)
+            assert asking.cancelled()
+
     async def test_a_key_of_somebody_else_is_told(self, store: Store, pen: Pen) -> None:
         await store.client.call("SET", store.stream_key, "not a stream")
         with pytest.raises(ConfigError, match="cannot do this"):
@@ -398,11 +437,9 @@ async def history(source: RedisSource, after: float, before: float = 1e6, **opti
 
 class TestSource:
     async def test_hands_on_what_comes(self, redis: RedisServer, pen: Pen) -> None:
-        await pen.write(make("before", -30.0))
+        await pen.write()
         async with reading(RedisSource(redis.url, name=NAME)) as taken:
-            await until(lambda: taken.reader._hub.source.low() is not None)
-            late = make("late", -50.0)
-            await pen.write(make("live", 60.0), late)
+            await pen.write(make("live", 60.0), make("late", -20.0))
             await taken.until(lambda t: t.messages == ["live", "late"])
 
     async def test_reads_a_backlog_without_prefect(self, redis: RedisServer, pen: Pen) -> None:
@@ -488,8 +525,29 @@ class TestSource:
             redis.kill()
             await taken.until(lambda t: ("upstream", True) in t.gaps())
             redis.start()
+            await pen.store.client.close()
             await pen.write(make("two", 2.0))
             await taken.until(lambda t: ("upstream", False) in t.gaps() and t.messages == ["one", "two"])
+
+    async def test_readers_hear_that_the_relay_cannot_reach_prefect(
+        self, redis: RedisServer, pen: Pen
+    ) -> None:
+        await pen.write(trouble="unreachable")
+        async with reading(RedisSource(redis.url, name=NAME)) as taken:
+            await taken.until(lambda t: t.gaps() == [("upstream", True)])
+            await pen.write()
+            await taken.until(lambda t: t.gaps() == [("upstream", True), ("upstream", False)])
+
+    async def test_readers_hear_that_there_is_no_relay(
+        self, redis: RedisServer, store: Store, pen: Pen, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(redis_source, "ABANDONED", 0.5)
+        await pen.write()
+        await store.give_up("one")
+        async with reading(RedisSource(redis.url, name=NAME)) as taken:
+            await taken.until(lambda t: t.gaps() == [("upstream", True)])
+            assert await pen.take()
+            await taken.until(lambda t: t.gaps() == [("upstream", True), ("upstream", False)])
 
     async def test_a_reader_reads_again_from_a_redis_that_lost_its_end(
         self, redis: RedisServer, store: Store, pen: Pen
@@ -505,7 +563,7 @@ class TestSource:
     async def test_one_connection_serves_all_readers_of_a_worker(
         self, redis: RedisServer, store: Store, pen: Pen
     ) -> None:
-        await pen.write(make("begin", -30.0))
+        await pen.write()
         async with Hub(RedisSource(redis.url, name=NAME)) as hub:
             readers = [Taken(await hub.join()) for _ in range(20)]
             await pen.write(make("live", 5.0))

@@ -250,10 +250,12 @@ async def test_ways_of_connecting(option: str) -> None:
         assert (connection.auth is None) == (option == "legacy")
 
 
-async def test_poll_reads_the_list_alone() -> None:
-    async with serving() as server, reading(server, transport="poll") as reader:
-        server.post(["one", "two"])
-        assert await reader.take(2) == ["one", "two"]
+async def test_poll_reads_the_list_alone_and_often() -> None:
+    async with serving() as server, reading(server, transport="poll", options={"audit": 1000.0}) as reader:
+        for message in ("one", "two"):
+            await server.until(lambda: len(lists(server)) >= 2)
+            server.post(message)
+            assert await reader.take() == [message]
         assert server.connections == []
         assert reader.logs.stats.live == 0
 
@@ -272,15 +274,15 @@ async def test_live_only_sends_no_rest_request_and_dedupes_across_connections() 
 
 
 async def test_live_only_says_how_many_logs_a_slow_reader_lost() -> None:
-    async with serving(Behaviour(queue=10_000)) as server:
-        async with reading(server, live_only=True, options={"buffer": 100}) as reader:
-            for part in range(10):
-                server.post([f"{part}.{n}" for n in range(100)])
-                await server.until(lambda part=part: len(server.sent[0]) == 100 * (part + 1))  # type: ignore[misc]
-            await reader.until_noted("behind")
-            lost = sum(notice.facts["lost"] for notice in reader.notices if notice.kind == "behind")
-            assert len(await reader.finish()) + lost <= 1000
-            assert reader.logs.stats.overflows > 0
+    wide, options = Behaviour(queue=10_000), {"buffer": 100}
+    async with serving(wide) as server, reading(server, live_only=True, options=options) as reader:
+        server.post([f"{n}" for n in range(1000)])
+        await server.until(lambda: len(server.sent[0]) == 1000)
+        server.post("the last")
+        await reader.until_noted("behind")
+        lost = sum(notice.facts["lost"] for notice in reader.notices if notice.kind == "behind")
+        assert 0 < lost <= 1001 - len(await reader.finish())
+        assert reader.logs.stats.overflows > 0
 
 
 @pytest.mark.parametrize(
@@ -638,6 +640,29 @@ async def test_a_position_covers_what_was_committed_and_no_more() -> None:
         ids = {log_id for _, log_id in entries}
         assert reader.got[0].id.hex in ids
         assert reader.got[1].id.hex not in ids
+
+
+async def test_a_position_stays_before_what_was_fetched_and_not_read_yet() -> None:
+    async with serving() as server:
+        server.store([{"message": f"{n}"} for n in range(3)])
+        options = {"track": True, "overlap": 1.0, "settle": 0.1, "audit": 0.5}
+        async with reading(server, since=HOUR, options=options) as reader:
+            await reader.take()
+            reader.logs.commit()
+            await server.until(lambda: reader.logs._core.window.late > reader.got[0].timestamp + HOUR / 600)
+            low, _ = reader.logs.position()
+            assert await reader.take(2) == ["1", "2"]
+            assert low <= reader.got[1].timestamp
+
+
+async def test_batches_begin_with_what_was_fetched_and_not_read_yet() -> None:
+    async with serving() as server:
+        server.store(["one", "two", "three"])
+        async with reading(server, follow=False) as reader:
+            await reader.take()
+            assert [[log.message for log in batch] async for batch in reader.logs.batches()] == [
+                ["two", "three"]
+            ]
 
 
 async def test_a_position_needs_track() -> None:

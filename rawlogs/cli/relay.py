@@ -19,18 +19,11 @@ URL = "RAWLOGS_REDIS_URL"
 NAME = "RAWLOGS_REDIS_NAME"
 
 
-class Duration(click.ParamType[timedelta]):
-    """``90s``, ``10m``, ``1h30m``, ``2d``; a bare number is seconds."""
-
-    name = "duration"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        if isinstance(value, timedelta):
-            return value
-        try:
-            return parse_duration(str(value))
-        except (ValueError, OverflowError):
-            self.fail(f"{value!r} is no duration (90s, 10m, 2h, 1d).", param, ctx)
+def _duration(ctx: click.Context, param: click.Parameter, text: str) -> timedelta:
+    try:
+        return parse_duration(text)
+    except (ValueError, OverflowError):
+        raise click.BadParameter(f"{text!r} is no duration (90s, 10m, 2h, 1d).") from None
 
 
 @click.command(context_settings={"show_default": False})
@@ -43,12 +36,17 @@ class Duration(click.ParamType[timedelta]):
     help=f"What readers know the workspace by; else {NAME}, or derived from the API's URL.",
 )
 @click.option(
-    "--since", type=Duration(), default="60s", help="How far back the very first relay begins (default: 60s)."
+    "--since",
+    callback=_duration,
+    default="60s",
+    metavar="DURATION",
+    help="How far back the very first relay begins (default: 60s).",
 )
 @click.option(
     "--max-age",
-    type=Duration(),
+    callback=_duration,
     default="24h",
+    metavar="DURATION",
     help="Keep no log longer than that (default: 24h; 0: any age).",
 )
 @click.option("--max-length", type=click.IntRange(min=0), default=0, metavar="N", help="Keep at most N logs.")

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
 from rawlogs.cli import codes
-from rawlogs.cli.group import complain
-from rawlogs.errors import ConfigError, CursorError, RawlogsError
+from rawlogs.errors import ConfigError, CursorError, RawlogsError, SinkError
 from rawlogs.notices import Notice
 from rawlogs.output.color import want_color
 from rawlogs.output.formats import Format, encode_batch
@@ -243,11 +242,7 @@ class _Tailing:
             try:
                 if self._follower is not None:
                     self._spawn(self._follow(self._follower, logs))
-                async for batch in logs.batches():
-                    if not await self._write(batch):
-                        break
-                if self._cursor is not None:
-                    await self._save_cursor(final=True)
+                await self._pump(logs)
             finally:
                 for task in self._background:
                     task.cancel()
@@ -257,19 +252,31 @@ class _Tailing:
     async def _follow(self, follower: Follower, logs: LogStream) -> None:
         try:
             await follower.run(logs)
-        except RawlogsError as error:
+        except Exception as error:
             logs.fail(error)
+
+    async def _pump(self, logs: LogStream) -> None:
+        """From the stream to the output; the cursor is saved also where an error of the stream is its end."""
+        try:
+            async for batch in logs.batches():
+                if not await self._write(batch):
+                    break
+        except SinkError:
+            raise
+        except RawlogsError:
+            await self._save_cursor(final=True)
+            raise
+        await self._save_cursor(final=True)
 
     async def _write(self, batch: list[Log]) -> bool:
         """Write a batch; False when the limit has been reached."""
         left = None if self._job.limit is None else self._job.limit - self._written
-        batch = batch if left is None else batch[:left]
-        await self._out.write(encode_batch(self._current_format(self._stream), batch))
-        self._written += len(batch)
-        self._stream.commit()
-        if self._cursor is not None:
-            await self._save_cursor()
-        return left is None or len(batch) < left
+        written = batch if left is None else batch[:left]
+        await self._out.write(encode_batch(self._current_format(self._stream), written))
+        self._written += len(written)
+        self._stream.commit(but=len(batch) - len(written))
+        await self._save_cursor()
+        return left is None or len(written) < left
 
     def _current_format(self, logs: LogStream) -> Format:
         """The format, with run names as prefixes once there is more than one run."""
@@ -282,9 +289,9 @@ class _Tailing:
 
     async def _save_cursor(self, final: bool = False) -> None:
         """Save at most once a second, and not more than a small part of the time; after the output is flushed."""
-        assert self._cursor is not None
         now = time.monotonic()
-        if not final and now - self._saved_at < max(SAVE_EVERY, 20 * self._save_cost):
+        soon = not final and now - self._saved_at < max(SAVE_EVERY, 20 * self._save_cost)
+        if self._cursor is None or soon:
             return
         await self._out.flush()
         try:
@@ -349,7 +356,7 @@ class _Tailing:
         if self._cursor_problem is not None:
             return codes.OUTPUT
         if logs.stats.open_gaps and self._job.limit is None:
-            complain("some logs could not be vouched for: see the notices above")
+            self._notices.error("some logs could not be vouched for: see the notices above")
             return codes.LOSS
         if self._follower is None:
             return codes.DONE

@@ -11,7 +11,7 @@ from rawlogs.delivery.budget import Budget
 from rawlogs.delivery.core import Core
 from rawlogs.delivery.intake import Intake
 from rawlogs.delivery.lister import Lister
-from rawlogs.delivery.retry import delay, is_transient
+from rawlogs.delivery.retry import delay, is_transient, unreachable
 from rawlogs.delivery.schedule import Schedule
 from rawlogs.delivery.window import Range
 from rawlogs.errors import (
@@ -105,10 +105,8 @@ class Auditor:
             await self.lister.read(span, self._core.selection.wire, confirm=True)
 
         while not await self._occasion(read):
-            if self._failures > 5:
-                raise GaveUp(
-                    "The REST list does not answer", attempts=self._failures, elapsed=self._elapsed()
-                )
+            if self._error is not None and not self._core.history_ok and not self._core.options.wait:
+                raise unreachable(self._error, self._core.settings.api_url)
             await self._schedule.wait()
 
     async def catch_up(self) -> None:
@@ -271,7 +269,9 @@ class Auditor:
     def _looked(self, began: float) -> None:
         """A look that began then answers a suspicion if what was stored at that time had settled."""
         suspected = self._intake.suspected_at
-        if suspected is not None and began >= suspected + self._core.options.settle:
+        if self.lister.unsettled:
+            self._intake.suspected_at = self._core.clock.monotonic()
+        elif suspected is not None and began >= suspected + self._core.options.settle:
             self._intake.suspected_at = None
 
     def _note_quiet(self, brought: int) -> None:

@@ -263,7 +263,12 @@ async def named(runs: Runs, given: Iterable[str]) -> list[FlowRun]:
     found: list[FlowRun] = []
     for text in given:
         wanted = await _pasted(runs, text) if "://" in text else text
-        matches = await runs.find([wanted])
+        try:
+            matches = await runs.find([wanted])
+        except HistoryError as error:
+            if error.status != 404:
+                raise
+            raise ConfigError(error.text, setting="RUN", hint=error.hint) from error
         if len(matches) > 1:
             ids = ", ".join(str(run.id) for run in matches[:3])
             raise ConfigError(

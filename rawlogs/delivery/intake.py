@@ -32,6 +32,7 @@ class Intake:
         self._held: list[Log] | None = None
         self._second = 0.0
         self._in_second = 0
+        self._oldest = core.now()
         self._bad_in_a_row = 0
         self.dropped = False
         """Logs were dropped here since this was last set to False."""
@@ -90,7 +91,7 @@ class Intake:
             return False
         self._bad_in_a_row = 0
         self.since_audit += len(logs)
-        self._watch_burst(len(logs))
+        self._watch_burst(logs)
         if self._held is None:
             self._ingest(logs)
         elif len(self._held) + len(logs) <= self._core.options.buffer:
@@ -160,12 +161,18 @@ class Intake:
         )
         self._schedule.catch_up_now()
 
-    def _watch_burst(self, count: int) -> None:
+    def _watch_burst(self, logs: list[Log]) -> None:
+        """Many logs at once: others of theirs may be lost, from the oldest timestamp among them on."""
         now = self._core.clock.monotonic()
+        oldest = min([log.timestamp for log in logs])
         if now - self._second > 1.0:
-            self._second, self._in_second = now, 0
-        self._in_second += count
+            self._second, self._in_second, self._oldest = now, 0, oldest
+        self._in_second += len(logs)
+        self._oldest = min(self._oldest, oldest)
         if self._in_second >= BURST and self._core.rest is not None:
+            # A POST of thousands is streamed seconds after its timestamps, which a list may have passed by then.
+            if self._oldest < self._core.window.fresh and not self._core.window.stray(self._oldest):
+                self._core.window.reopen(self._oldest)
             self.suspect()
 
     def suspect(self) -> None:

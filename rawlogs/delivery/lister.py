@@ -49,6 +49,8 @@ class Lister:
         self._deliver = deliver
         self._progress = progress
         self.window = window
+        self.unsettled = False
+        """The last list did not show yet what had come live."""
         self.history = History(_Metered(rest, budget, clock))
 
     async def take(self, look: Look, wire: Mapping[str, Any]) -> int:
@@ -73,15 +75,18 @@ class Lister:
         """Read all rows of a range; how many logs that brought."""
         began = self._rest.server_now()
         edge = self.window.edge(span, began)
-        settled = brought = total = 0
+        settled = brought = total = shown = 0
         async for page in self.history.pages(
             wire, span.after, min(span.before - MICROSECOND, END), confirm=confirm
         ):
             total += len(page)
             settled += sum(log.timestamp < edge for log in page)
             brought += await self._hand_on(page)
+            shown += sum(log.timestamp < edge and log in self.window.seen for log in page)
             self._progress(total, page[-1].timestamp)
-        self.window.listed(span, settled, began)
+        after = max(span.after, self.window.fresh)
+        missing = self.window.seen.count(span.after, edge) - shown if after < edge else 0
+        self.unsettled = not self.window.listed(span, settled, began, missing=max(missing, 0))
         return brought
 
     async def read_runs(self, wire: Mapping[str, Any], since: datetime) -> tuple[int, int]:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -68,7 +69,7 @@ class LogStream:
         self._resume: Resume | None = None
         self._flushed = SeenIds() if options.track else None
         self._handed: list[Log] = []
-        self._current: Iterator[Log] = iter(())
+        self._current: deque[Log] = deque()
         self._iterating: object = None
         self._live: LiveLoop | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -139,14 +140,15 @@ class LogStream:
 
     async def _open(self) -> None:
         options, core = self._core.options, self._core
+        core.polling = options.transport == "poll"
         if not options.live_only:
             await self._open_history()
-        if options.follow and options.transport != "poll" and not core.polling:
+        if options.follow and not core.polling:
             self._start_live()
             await self._started.wait()
             if self._error is not None:
                 raise self._error
-        if core.rest is not None:
+        if core.rest is not None and self._finishing is None:
             self._spawn(self._list())
         if not options.follow and options.tail is None:
             await self._started.wait()
@@ -173,7 +175,9 @@ class LogStream:
             except BaseException as error:
                 self.fail(error)
 
-        self._tasks.append(asyncio.create_task(guarded()))
+        task = asyncio.create_task(guarded())
+        task.add_done_callback(lambda _: work.close())  # for a task that was cancelled before it began
+        self._tasks.append(task)
 
     async def _cancel_tasks(self) -> None:
         tasks, self._tasks = self._tasks, []
@@ -214,7 +218,7 @@ class LogStream:
                 await begin(core, history, self._resume, self._flushed)
                 if self._resume is not None:
                     await note_old_cursor(core, history, self._resume)
-                core.history_ok = True
+                core.history_ok = core.stats.requests > 0
                 return
             except RawlogsError as error:
                 if not (options.transport == "poll" or not options.follow or core.polling):
@@ -318,19 +322,20 @@ class LogStream:
         return self
 
     async def __anext__(self) -> Log:
-        while True:
-            for log in self._current:
-                if self._flushed is not None:
-                    self._handed.append(log)
-                return log
+        while not self._current:
             batch = await self.next_batch()
             if batch is None:
                 raise StopAsyncIteration
-            self._current = iter(batch)
+            self._current.extend(batch)
+        log = self._current.popleft()
+        if self._flushed is not None:
+            self._handed.append(log)
+        return log
 
     async def batches(self) -> AsyncIterator[list[Log]]:
         """The logs as lists, one for each time something came; never empty."""
-        while (batch := await self.next_batch()) is not None:
+        while (batch := list(self._current) or await self.next_batch()) is not None:
+            self._current.clear()
             if self._flushed is not None:
                 self._handed.extend(batch)
             yield batch
@@ -391,17 +396,21 @@ class LogStream:
         """Before entering: go on where a cursor says."""
         self._resume = resume
 
-    def commit(self) -> None:
-        """Everything handed out so far has been flushed by the reader; only then the cursor moves over it."""
+    def commit(self, *, but: int = 0) -> None:
+        """Everything handed out so far, but the last so many logs, has been flushed by the reader.
+
+        Only then the cursor moves over it.
+        """
         if self._flushed is not None and self._handed:
-            self._flushed.admit(self._handed, self._core.now().timestamp())
-            self._handed = []
+            done = len(self._handed) - but
+            self._flushed.admit(self._handed[:done], self._core.now().timestamp())
+            self._handed = self._handed[done:]
 
     def position(self) -> tuple[datetime, list[tuple[float, str]]]:
         """For a cursor: (low-water timestamp, what was flushed at or after it); see ``rawlogs.delivery.cursor``."""
         if self._flushed is None:
             raise RuntimeError("the stream was not asked to keep a position (options track=True)")
-        waiting = [log.timestamp for log in self._handed]
+        waiting = [log.timestamp for log in (*self._handed, *self._current)]
         if (oldest := self._core.outbox.oldest()) is not None:
             waiting.append(oldest)
         low = min([self._core.window.late, *waiting])

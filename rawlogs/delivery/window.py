@@ -173,14 +173,23 @@ class Window:
         """Up to where a list of ``span`` that began then is final: younger rows may still be on their way."""
         return min(span.before, began - self.settle)
 
-    def listed(self, span: Range, rows: int | None, began: datetime) -> None:
-        """All rows of ``span`` have been read; ``rows`` of them were stamped before ``edge(span, began)``."""
+    def listed(self, span: Range, rows: int | None, began: datetime, *, missing: int = 0) -> bool:
+        """All rows of ``span`` have been read; ``rows`` of them were stamped before ``edge(span, began)``.
+
+        ``missing``: so many logs came live in that range and the list does not show them yet: their POST is still
+        being stored (5,000 logs take seconds on SQLite), and others of it may be lost. Such a range is not final
+        until its overlap has passed; False then.
+        """
         edge = self.edge(span, began)
+        if missing and self.fresh < edge:
+            edge = min(edge, max(self.fresh, began - self.overlap))
+            rows = None
         if span.after <= self.fresh < edge:
             self._forget_segments(span.after)
             self._segments.append(_Segment(Range(span.after, edge), rows))
             self.fresh = edge
         self._advance(span, began)
+        return not missing
 
     def counted(self, span: Range, now: datetime) -> None:
         """A count over ``span`` showed nothing new."""

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from rawlogs.relay.query import BadQuery as BadQuery
     from rawlogs.relay.query import Query as Query
     from rawlogs.relay.reader import Reader as Reader
+    from rawlogs.relay.redis_source import RedisSource as RedisSource
+    from rawlogs.relay.redis_source import source_from_environment as source_from_environment
     from rawlogs.relay.source import Batch as Batch
     from rawlogs.relay.source import Source as Source
     from rawlogs.relay.source import Tell as Tell
@@ -45,10 +47,12 @@ _HOMES = {
     "PrefectSource": "prefect",
     "Query": "query",
     "Reader": "reader",
+    "RedisSource": "redis_source",
     "Source": "source",
     "StateEvent": "events",
     "Tell": "source",
     "Trouble": "source",
+    "source_from_environment": "redis_source",
 }
 
 __all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]

@@ -8,6 +8,7 @@ and not once for each log.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from collections.abc import Iterable
 from contextlib import aclosing
@@ -42,7 +43,8 @@ SHORTEST_PULSE = 0.005
 class Hub:
     """One for each workspace and process; it belongs to the event loop in which it is first joined.
 
-    source: where the logs come from; None: ``PrefectSource(**access)``, by Prefect's own settings.
+    source: where the logs come from; None: the Redis of RAWLOGS_REDIS_URL where that is set, else
+        ``PrefectSource(**access)``, by Prefect's own settings.
     linger: seconds that the upstream outlives its last reader.
     queue: events that wait for a slow reader before they are dropped and listed instead.
     ring: how many of the youngest logs are kept for readers that come back.
@@ -66,7 +68,7 @@ class Hub:
                 raise ConfigError(f"{name} must be at least 1", setting=name)
         self.clock: Clock = clock or SystemClock()
         self.rng = rng or random.Random()
-        self.source: Source = source or PrefectSource(clock=clock, **access)
+        self.source: Source = source or _own_source(clock, access)
         self.queue = queue
         self.ring = Ring(ring)
         self._linger = linger
@@ -317,3 +319,11 @@ def _trouble(error: RawlogsError) -> Trouble:
     if isinstance(cause, AuthError):
         return "denied"
     return "failed" if isinstance(cause, ConfigError) else "unreachable"
+
+
+def _own_source(clock: Clock | None, access: dict[str, Any]) -> Source:
+    if not os.environ.get("RAWLOGS_REDIS_URL"):
+        return PrefectSource(clock=clock, **access)
+    from rawlogs.relay.redis_source import source_from_environment
+
+    return source_from_environment(clock=clock, **access)

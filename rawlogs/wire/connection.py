@@ -38,6 +38,12 @@ class Target:
     ping_timeout: float | None = 20.0
     close_timeout: float = 2.0
 
+    def secrets(self) -> tuple[str, ...]:
+        """What no text may show, were a server to echo it."""
+        token = self.token or ""
+        found = (token, token.partition(":")[2], *self.headers.values())
+        return tuple(secret for secret in found if len(secret) >= 4)
+
 
 class Connection:
     """One authenticated conversation that has sent its filter.
@@ -206,12 +212,13 @@ async def _open_socket(target: Target, tap: Tap | None, number: int) -> tuple[La
             create_connection=factory,
             **options,
         )
+        attempt.secrets = target.secrets()
         socket = await attempt
     except RawlogsError:
         raise
     except FOREIGN as exc:
         secret = isinstance(exc, InvalidProxy)  # its text quotes the password
-        raise open_error(exc, target.url, target.proxy) from (None if secret else exc)
+        raise open_error(exc, target.url, target.proxy, target.secrets()) from (None if secret else exc)
     assert isinstance(socket, LaneConnection)
     return socket, attempt.uri
 
@@ -229,12 +236,13 @@ def user_agent() -> str:
 
 class _SameOriginConnect(connect):
     _followed = 0
+    secrets: tuple[str, ...] = ()
 
     def process_redirect(self, exc: Exception) -> Exception | str:
         if not isinstance(exc, InvalidStatus):
             return exc
         if exc.response.status_code not in REDIRECTS or "Location" not in exc.response.headers:
-            return refused(exc, self.uri)
+            return refused(exc, self.uri, secrets=self.secrets)
         answer = redirect(exc.response, self.uri, self._followed)
         self._followed += 1
         return answer

@@ -7,7 +7,9 @@ import os
 import re
 import socket
 import ssl
+from collections.abc import Iterable
 from datetime import datetime, timezone
+from functools import partial
 from urllib.parse import urljoin, urlsplit
 
 from websockets import exceptions as ws
@@ -79,11 +81,16 @@ def redirect(response: Response, asked: str, followed: int) -> str | RawlogsErro
     return answer._replace(scheme=scheme, netloc=host, fragment="").geturl()
 
 
-def refused(exc: ws.InvalidStatus, url: str, now: datetime | None = None) -> UpgradeRefused | AuthError:
-    """An HTTP answer instead of 101. ``now`` is the time where the answer has no Date of its own."""
+def refused(
+    exc: ws.InvalidStatus, url: str, now: datetime | None = None, secrets: Iterable[str] = ()
+) -> UpgradeRefused | AuthError:
+    """An HTTP answer instead of 101. ``now`` is the time where the answer has no Date of its own.
+
+    ``secrets`` are hidden where the answer echoes them.
+    """
     response = exc.response
     status = response.status_code
-    body = excerpt(response.body)
+    body = excerpt(response.body, secrets=secrets)
     said = f": {body}" if body else ""
     if status == 401:
         return AuthError(
@@ -115,8 +122,9 @@ def _header(response: Response, name: str) -> str | None:
     return next(iter(response.headers.get_all(name)), None)
 
 
-def open_error(exc: BaseException, url: str, proxy: str | None) -> RawlogsError:
+def open_error(exc: BaseException, url: str, proxy: str | None, secrets: Iterable[str] = ()) -> RawlogsError:
     """What an exception of the library, of TLS or of the system means for whoever asked for this connection."""
+    show = partial(excerpt, secrets=tuple(secrets))
     host = urlsplit(url).netloc
     via = f" through the proxy {place(proxy)}" if proxy else ""
     if isinstance(exc, ws.InvalidProxyStatus):
@@ -129,7 +137,7 @@ def open_error(exc: BaseException, url: str, proxy: str | None) -> RawlogsError:
         )
     if isinstance(exc, ws.ProxyError):
         return ConnectError(
-            f"The proxy {place(proxy)} cannot be used: {excerpt(str(exc))}", url=url, phase="proxy"
+            f"The proxy {place(proxy)} cannot be used: {show(str(exc))}", url=url, phase="proxy"
         )
     if isinstance(exc, ssl.SSLCertVerificationError):
         return CertificateError(
@@ -145,7 +153,7 @@ def open_error(exc: BaseException, url: str, proxy: str | None) -> RawlogsError:
     if isinstance(exc, ssl.SSLError):
         plain = exc.reason in _PLAIN_HTTP
         return ConnectError(
-            f"No TLS with {host}: {exc.reason or excerpt(str(exc))}",
+            f"No TLS with {host}: {exc.reason or show(str(exc))}",
             url=url,
             phase="tls-mismatch" if plain else "tls",
             hint="Does this port speak plain HTTP? Try http:// instead of https:// in PREFECT_API_URL."
@@ -162,8 +170,8 @@ def open_error(exc: BaseException, url: str, proxy: str | None) -> RawlogsError:
                 hint=_NOT_TLS if url.startswith("ws:") else None,
             )
         return ProtocolError(
-            f"{host} does not answer like an HTTP server: {excerpt(str(cause or exc), 80)}",
-            frame=excerpt(str(cause or exc), 80),
+            f"{host} does not answer like an HTTP server: {show(str(cause or exc), 80)}",
+            frame=show(str(cause or exc), 80),
             hint="Does this port speak TLS (then use https:// in PREFECT_API_URL), or another protocol?",
         )
     if isinstance(exc, ws.SecurityError):
@@ -175,10 +183,10 @@ def open_error(exc: BaseException, url: str, proxy: str | None) -> RawlogsError:
             hint="Write HTTPS_PROXY or HTTP_PROXY as http://[user:password@]host:port.",
         )
     if isinstance(exc, ws.InvalidURI):
-        return ConfigError(f"{excerpt(exc.uri)} is not a WebSocket URL", setting="PREFECT_API_URL")
+        return ConfigError(f"{show(exc.uri)} is not a WebSocket URL", setting="PREFECT_API_URL")
     if isinstance(exc, ws.InvalidHandshake):
         return ProtocolError(
-            f"{host} accepted the upgrade wrongly: {excerpt(str(exc))}",
+            f"{host} accepted the upgrade wrongly: {show(str(exc))}",
             hint="Is a proxy in between changing headers?",
         )
     if isinstance(exc, socket.gaierror):
@@ -204,8 +212,8 @@ def open_error(exc: BaseException, url: str, proxy: str | None) -> RawlogsError:
             hint=None if proxy else "Is the Prefect server running there? Check PREFECT_API_URL.",
         )
     if isinstance(exc, UnicodeError):
-        return ConfigError(f"{excerpt(host)} is not a host name", setting="PREFECT_API_URL")
-    return ProtocolError(f"{host}: {excerpt(str(exc)) or type(exc).__name__}")
+        return ConfigError(f"{show(host)} is not a host name", setting="PREFECT_API_URL")
+    return ProtocolError(f"{host}: {show(str(exc)) or type(exc).__name__}")
 
 
 def _system_reason(exc: OSError) -> str:

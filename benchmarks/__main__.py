@@ -1,0 +1,9 @@
+"""Both benchmarks, one after the other: `python -m benchmarks`."""
+
+from __future__ import annotations
+
+from benchmarks import delivery, speed
+
+if __name__ == "__main__":
+    speed.main([])
+    delivery.main([])

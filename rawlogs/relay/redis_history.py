@@ -1,0 +1,129 @@
+"""Stored logs: from Redis what it vouches for, from Prefect's list what is older, younger, or too much."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from rawlogs.errors import ConnectError, HistoryError
+from rawlogs.models import END, MICROSECOND, Log
+from rawlogs.output.json import rfc3339
+from rawlogs.relay.redis_store import Place, State, Store
+
+if TYPE_CHECKING:
+    from rawlogs.filters import Selection
+    from rawlogs.relay.prefect import PrefectSource
+
+MOST_ROWS = 5000
+"""So many rows are read from Redis; more than that Prefect finds faster, as it can filter."""
+READS = 4
+TOLD = 1000
+
+
+class NotKept(HistoryError):
+    """Logs stamped before ``kept_from`` are not in Redis, and there is no access to Prefect. Raised once a list."""
+
+    def __init__(self, kept_from: datetime) -> None:
+        super().__init__(f"logs before {rfc3339(kept_from)} are not kept here", transient=True)
+        self.kept_from = kept_from
+
+
+class RedisHistory:
+    """The list behind the stream in Redis; ``prefect`` is None where there is no access to it."""
+
+    def __init__(self, store: Store, prefect: PrefectSource | None) -> None:
+        self._store = store
+        self._prefect = prefect
+        self._gate = asyncio.Semaphore(READS)
+        self._told: deque[Selection] = deque(maxlen=TOLD)
+
+    async def read(
+        self, selection: Selection, after: datetime, before: datetime, newest_first: bool
+    ) -> AsyncGenerator[list[Log], None]:
+        """See ``Source.history``. The stream in Redis is complete from ``covered`` up to the low-water mark."""
+        state = await self._state()
+        top = before
+        if self._prefect is not None:
+            inside = state is not None and await self._worth_it(state, after, before)
+            if state is None or not inside:
+                async for page in self._listed(selection, after, before, newest_first):
+                    yield page
+                return
+            top = min(before, state.low - MICROSECOND)
+        if newest_first and top < before:
+            async for page in self._listed(selection, top + MICROSECOND, before, True):
+                yield page
+        async for page in self._stored(selection, after, top, newest_first):
+            yield page
+        if not newest_first and top < before:
+            async for page in self._listed(selection, max(after, top + MICROSECOND), before, False):
+                yield page
+
+    async def _state(self) -> State | None:
+        try:
+            return await self._store.state()
+        except ConnectError:
+            if self._prefect is None:
+                raise
+            return None
+
+    async def _worth_it(self, state: State, after: datetime, before: datetime) -> bool:
+        low, high = max(after, state.covered), min(before, state.low - MICROSECOND)
+        return low <= high and 0 < await self._store.count(low, high) <= MOST_ROWS
+
+    async def _stored(
+        self, selection: Selection, after: datetime, before: datetime, newest_first: bool
+    ) -> AsyncGenerator[list[Log], None]:
+        """Rows from Redis, page by page; what it has trimmed meanwhile comes from elsewhere."""
+        at: dict[Place, None] = {}  # what was read of the timestamp at which the next page begins
+        while after <= before:
+            state = await self._state()
+            kept = state.covered if state is not None else END
+            if not newest_first and kept > after:
+                async for page in self._older(selection, after, min(kept - MICROSECOND, before), False):
+                    yield page
+                after, at = kept, {}
+                continue
+            async with self._gate:
+                entries = await self._store.page(
+                    max(after, kept), before, list(at), newest_first=newest_first
+                )
+            if not entries:
+                break
+            yield [entry.log for entry in entries]
+            last = entries[-1].log.timestamp
+            if last != (before if newest_first else after):
+                at = {}
+                after, before = (after, last) if newest_first else (last, before)
+            at |= {entry.place: None for entry in entries if entry.log.timestamp == last}
+        if newest_first and after < (kept := await self._covered()):
+            async for page in self._older(selection, after, min(kept - MICROSECOND, before), True):
+                yield page
+
+    async def _covered(self) -> datetime:
+        state = await self._state()
+        return state.covered if state is not None else END
+
+    async def _older(
+        self, selection: Selection, after: datetime, before: datetime, newest_first: bool
+    ) -> AsyncGenerator[list[Log], None]:
+        """What Redis has not (any more). A list that is asked for once more goes on without it."""
+        if self._prefect is not None:
+            async for page in self._listed(selection, after, before, newest_first):
+                yield page
+        elif not any(told is selection for told in self._told):
+            self._told.append(selection)
+            raise NotKept(before + MICROSECOND)
+
+    async def _listed(
+        self, selection: Selection, after: datetime, before: datetime, newest_first: bool
+    ) -> AsyncGenerator[list[Log], None]:
+        if self._prefect is not None and after <= before:
+            pages = self._prefect.history(selection, after, before, newest_first=newest_first)
+            async with aclosing(pages):
+                async for page in pages:
+                    yield page

@@ -1,0 +1,261 @@
+"""The logs of one workspace in Redis: what is read and written, as values. Each method is one step of Redis."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Any, Literal
+
+from rawlogs.errors import ConfigError
+from rawlogs.models import Log
+from rawlogs.output.json import encode_object
+from rawlogs.relay.redis_client import Client
+from rawlogs.relay.redis_scripts import ENTRIES, GIVE_UP, TAKE, WRITE
+
+NAME_SETTING = "RAWLOGS_REDIS_NAME"
+SLACK = timedelta(minutes=10)
+"""How far the low-water mark may go back, for a late log that waits to be written."""
+HOLD = timedelta(minutes=15)
+"""How long an id is kept at least, whatever the trim does: a stream lists again what is so young."""
+BATCH = 500
+BATCH_BYTES = 4_000_000
+PAGE = 200
+SHORTEST = 200
+"""A stream of fewer logs would be trimmed faster than readers can see it."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+Outcome = Literal["written", "lost", "changed"]
+Place = tuple[int, int]
+"""An entry's id as Redis orders them."""
+NOWHERE: Place = (0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """What stays in the stream: nothing older than ``max_age`` (None: any age), not more than ``max_length`` logs."""
+
+    max_age: timedelta | None = timedelta(hours=24)
+    max_length: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_age is not None and self.max_age <= timedelta(0):
+            raise ConfigError("the longest age must be greater than 0", setting="--max-age")
+        if self.max_length is not None and self.max_length < SHORTEST:
+            raise ConfigError(f"the largest length must be at least {SHORTEST}", setting="--max-length")
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where the writing stands, for the next relay: ``mark`` names the last write; ``low`` is None before the first."""
+
+    mark: str
+    low: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Where the writing stands, for readers.
+
+    Every log stamped from ``covered`` up to ``low`` is in the stream, the last of them at or before ``last``.
+    ``trimmed`` is the last entry that was taken away. ``relayed``: a relay holds the lease. ``trouble``: its own.
+    """
+
+    low: datetime
+    covered: datetime
+    last: Place
+    trimmed: Place
+    trouble: str
+    relayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One log of the stream; ``arrived`` by the clock of Redis."""
+
+    place: Place
+    log: Log
+
+    @property
+    def arrived(self) -> datetime:
+        return moment(self.place[0] * 1000)
+
+
+class Store:
+    """The keys of one workspace; ``name`` is what relays and readers agree on. Raises what ``Client`` raises."""
+
+    def __init__(self, url: str, name: str, *, timeout: float = 5.0) -> None:
+        if not _NAME.fullmatch(name):
+            raise ConfigError(
+                f"the name {name[:80]!r} cannot be used in Redis",
+                setting=NAME_SETTING,
+                hint="Up to 64 letters, digits, dots, underscores and hyphens.",
+            )
+        self.name = name
+        self.client = Client(url, timeout=timeout)
+        # One hash tag, so that a cluster keeps all of them in one place.
+        self._key = {
+            part: f"{{rawlogs:{name}}}:{part}" for part in ("logs", "seen", "index", "cursor", "lease")
+        }
+
+    @property
+    def stream_key(self) -> str:
+        return self._key["logs"]
+
+    async def close(self) -> None:
+        await self.client.close()
+
+    # For the relay
+
+    async def take(self, token: str, seconds: float) -> Standing | None:
+        """Take the lease; None while another relay has it."""
+        keys = [self._key["lease"], self._key["cursor"]]
+        found = await self.client.script(TAKE, keys, token, round(seconds * 1000))
+        if found is None:
+            return None
+        mark, low = found
+        return Standing(mark.decode() if mark else "", moment(int(low)) if low else None)
+
+    async def give_up(self, token: str) -> None:
+        await self.client.script(GIVE_UP, [self._key["lease"]], token)
+
+    async def write(
+        self,
+        logs: Sequence[Row],
+        *,
+        token: str,
+        before: str,
+        mark: str,
+        lease: float,
+        low: datetime | None,
+        begin: datetime,
+        trouble: str,
+        keep: Keep,
+    ) -> Outcome:
+        """Write rows that are not there yet, and where the writing stands then; see ``WRITE``."""
+        head: list[str | bytes | int] = [
+            token,
+            before,
+            mark,
+            round(lease * 1000),
+            "" if low is None else micros(low),
+            micros(begin),
+            trouble,
+            0 if keep.max_age is None else keep.max_age // timedelta(microseconds=1),
+            keep.max_length or 0,
+            SLACK // timedelta(microseconds=1),
+            HOLD // timedelta(microseconds=1),
+        ]
+        outcome = await self.client.script(
+            WRITE, list(self._key.values()), *head, *(word for row in logs for word in row)
+        )
+        if isinstance(outcome, int):
+            return "written"
+        return "lost" if outcome == b"lost" else "changed"
+
+    # For readers
+
+    async def state(self) -> State | None:
+        """Where the writing stands; None where no relay has ever written."""
+        fields = ("low", "covered", "last", "trimmed", "trouble")
+        low, covered, last, trimmed, trouble = await self.client.call("HMGET", self._key["cursor"], *fields)
+        if low is None or covered is None:
+            return None
+        relayed = await self.client.call("EXISTS", self._key["lease"])
+        return State(
+            moment(int(low)),
+            moment(int(covered)),
+            parse_place(last),
+            parse_place(trimmed),
+            (trouble or b"").decode(),
+            bool(relayed),
+        )
+
+    async def now(self) -> datetime:
+        """The clock of Redis."""
+        seconds, fraction = await self.client.call("TIME")
+        return moment(int(seconds) * 1_000_000 + int(fraction))
+
+    async def follow(self, place: Place, seconds: float) -> tuple[Place, list[Entry]]:
+        """What comes behind that place, after so many seconds at the latest; and the place behind that."""
+        reply = await self.client.call(
+            "XREAD",
+            *("COUNT", PAGE, "BLOCK", round(seconds * 1000)),
+            *("STREAMS", self._key["logs"], place_text(place)),
+        )
+        rows = reply[0][1] if reply else []
+        return parse_place(rows[-1][0]) if rows else place, _entries(rows)
+
+    async def count(self, after: datetime, before: datetime) -> int:
+        """How many logs of the stream are stamped from ``after`` to ``before``."""
+        found: int = await self.client.call("ZCOUNT", self._key["index"], micros(after), micros(before))
+        return found
+
+    async def page(
+        self, after: datetime, before: datetime, known: Sequence[Place], *, newest_first: bool = False
+    ) -> list[Entry]:
+        """The next logs stamped from ``after`` to ``before``, by timestamp, without those in ``known``."""
+        low, high = micros(after), micros(before)
+        bounds = ("ZREVRANGEBYSCORE", high, low) if newest_first else ("ZRANGEBYSCORE", low, high)
+        found = await self.client.call(
+            bounds[0], self._key["index"], bounds[1], bounds[2], "LIMIT", 0, PAGE + len(known)
+        )
+        places = [text for text in found if parse_place(text) not in known]
+        rows = await self.client.script(ENTRIES, [self._key["logs"]], *places) if places else []
+        return _entries(rows)
+
+
+Row = tuple[bytes, int, bytes]
+"""A log's id, its timestamp, itself: as a script takes them."""
+
+
+def row(log: Log) -> Row:
+    return bytes.fromhex(log.id_text.replace("-", "")), micros(log.timestamp), encode_object(dict(log.data))
+
+
+def chunks(rows: Sequence[Row]) -> list[Sequence[Row]]:
+    """Parts that keep Redis busy for some milliseconds only; one empty part where there are no rows."""
+    parts, first, size = [], 0, 0
+    for n, (_, _, text) in enumerate(rows):
+        if n > first and (n - first >= BATCH or size + len(text) > BATCH_BYTES):
+            parts.append(rows[first:n])
+            first, size = n, 0
+        size += len(text)
+    return [*parts, rows[first:]]
+
+
+def workspace_name(api_url: str) -> str:
+    """The name that goes with an API where none is given."""
+    return hashlib.sha256(api_url.encode()).hexdigest()[:12]
+
+
+def micros(when: datetime) -> int:
+    return (when - _EPOCH) // timedelta(microseconds=1)
+
+
+def moment(number: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=number)
+
+
+def place_text(place: Place) -> str:
+    return f"{place[0]}-{place[1]}"
+
+
+def parse_place(text: bytes | None) -> Place:
+    if not text:
+        return NOWHERE
+    ms, _, count = text.partition(b"-")
+    return int(ms), int(count)
+
+
+def _entries(rows: Sequence[Any]) -> list[Entry]:
+    entries = []
+    for text, fields in rows:
+        try:
+            entries.append(Entry(parse_place(text), Log.model_validate(fields[fields.index(b"d") + 1])))
+        except ValueError:
+            continue  # not an entry of ours
+    return entries
