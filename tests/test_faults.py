@@ -1092,7 +1092,8 @@ async def test_fault_101_a_slow_reader_loses_nothing_and_is_told() -> None:
         rows: list[dict[str, Any]] = []
         for part in range(10):
             rows += server.post([f"{part}.{n}" for n in range(50)])
-            await server.until(lambda sent=len(rows): len(server.sent[0]) == sent)
+            posted = 50 * (part + 1)
+            await server.until(lambda posted=posted: len(server.sent[0]) == posted)
         await reader.until_noted("behind")
         assert len(reader.logs._core.outbox) <= 100
         await reader.take(500)
