@@ -178,7 +178,8 @@ class ThreadedServer:
         async def work() -> T:
             return function(*arguments, **fields)
 
-        return self.wait(work())
+        result: T = self.wait(work())
+        return result
 
     def wait(self, work: Any) -> Any:
         """Await something there."""

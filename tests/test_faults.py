@@ -6,9 +6,11 @@ Every test breaks something, posts logs meanwhile, and asks for the same: all of
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -18,6 +20,7 @@ from streaming import QuickClock, Reader, lists, reading, serving, within
 from streaming import no_settings as no_settings
 
 import rawlogs
+from rawlogs.delivery.cursor import Resume
 from rawlogs.testing import Behaviour, FakeServer
 from rawlogs.testing.faults import (
     Abort,
@@ -33,6 +36,7 @@ from rawlogs.testing.faults import (
     Html,
     Http,
     Lose,
+    NoSubprotocol,
     Raw,
     Redirect,
     Reorder,
@@ -43,6 +47,7 @@ from rawlogs.testing.faults import (
     Stall,
     Step,
     Truncate,
+    WrongAccept,
 )
 
 MINUTE = timedelta(minutes=1)
@@ -86,6 +91,114 @@ def subscribed(server: FakeServer, number: int) -> bool:
     """Whether the client's connection of that number (from 0) is the one that is up."""
     connections = server.connections
     return len(connections) == number + 1 and connections[number].state == "subscribed"
+
+
+# B and C. What happens to a stream that had connected before; the first connection is in test_connection.py.
+
+
+async def test_fault_10_a_name_with_a_dead_address_first_is_reached_by_the_next_one() -> None:
+    # localhost may be ::1 first, where nobody listens.
+    async with serving() as server:
+        url = server.api_url.replace("127.0.0.1", "localhost")
+        async with reading(server, api_url=url) as reader:
+            server.post("x")
+            assert await reader.take() == ["x"]
+
+
+async def test_fault_11_a_refused_reconnect_is_tried_again() -> None:
+    async with serving() as server, reading(server, options=SILENT) as reader:
+        server.refuse()
+        await server.drop_all()
+        rows = server.store("meanwhile")
+        await server.until(lambda: reader.kinds.count("retrying") >= 3)
+        server.refuse(False)
+        await reader.take()
+        assert got(reader) == ids(rows)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+async def test_fault_22_23_24_after_a_success_a_refusal_is_forgiven_twice(status: int) -> None:
+    async with serving() as server, reading(server, options=SILENT) as reader:
+        server.fault("logs", Http(status), times=2)
+        await server.drop_all()
+        rows = server.store("meanwhile")
+        await server.until(lambda: subscribed(server, 3))
+        rows += server.post("after")
+        await reader.take(2)
+        assert got(reader) == ids(rows)
+
+
+async def test_fault_24_the_third_refusal_ends_the_socket_and_the_list_goes_on() -> None:
+    async with serving() as server, reading(server) as reader:
+        server.fault("logs", Http(404))
+        await server.drop_all()
+        rows = server.store("meanwhile")
+        await reader.until_noted("live_off")
+        rows += server.post("after")
+        await reader.take(2)
+        assert got(reader) == ids(rows)
+        assert len(server.connections) == 1 + 3
+
+
+async def test_fault_24_or_the_stream_where_only_the_socket_will_do() -> None:
+    async with serving() as server, reading(server, transport="ws") as reader:
+        server.fault("logs", Http(404))
+        await server.drop_all()
+        with pytest.raises(rawlogs.UpgradeRefused, match="404"):
+            await reader.rest()
+
+
+@pytest.mark.parametrize(
+    ("value", "least", "most"),
+    [
+        pytest.param("2", 2.0, 3.0, id="seconds"),
+        pytest.param("-5", 0.0, 1.0, id="negative"),
+        pytest.param("soon", 0.0, 1.0, id="garbage"),
+        pytest.param("1e9", 300.0, 301.0, id="huge"),
+    ],
+)
+async def test_fault_26_retry_after_of_a_refused_upgrade_is_a_floor(
+    value: str, least: float, most: float
+) -> None:
+    async with serving() as server, reading(server, options=SILENT) as reader:
+        server.fault("logs", Http(429, {"Retry-After": value}), times=1)
+        await server.drop_all()
+        await server.until(lambda: reader.kinds.count("retrying") == 2)
+        delay = [notice.facts["delay"] for notice in reader.notices if notice.kind == "retrying"][1]
+        assert least <= delay <= most
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
+async def test_fault_27_a_server_that_is_not_ready_is_tried_again_at_the_start_too(status: int) -> None:
+    async with serving() as server:
+        server.fault("logs", Http(status), times=1)
+        async with reading(server) as reader:
+            server.post("x")
+            assert await reader.take() == ["x"]
+            assert len(server.connections) == 2
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        pytest.param(WrongAccept(), id="28 wrong accept key"),
+        pytest.param(NoSubprotocol(), id="29 no subprotocol"),
+        pytest.param(Html(), id="18 a login page"),
+        pytest.param(Raw(b"SSH-2.0-x\r\n\r\n"), id="18 another protocol"),
+        pytest.param(Stall("upgrade"), id="31 no answer"),
+    ],
+)
+async def test_fault_18_28_29_31_a_bad_upgrade_later_is_no_end(step: Step) -> None:
+    options = {"open_timeout": 0.2, **SILENT}
+    async with serving() as server, reading(server, options=options) as reader:
+        server.fault("logs", step, times=1)
+        await server.drop_all()
+        rows = server.store("meanwhile")
+        await reader.take()
+        assert got(reader) == ids(rows)
+        rows += server.post("after")
+        await reader.take()
+        assert got(reader) == ids(rows)
 
 
 # D. The handshake of two messages.
@@ -248,9 +361,13 @@ async def test_fault_41_a_rotated_key_is_taken_from_the_settings_by_socket_and_l
             assert got(reader) == ids(rows)
 
 
-@pytest.mark.parametrize("setting", ["streaming", "publishing"])
-async def test_fault_42_a_server_that_does_not_stream_and_does_not_say_so_is_found_out(setting: str) -> None:
-    async with serving(replace(Behaviour(), **{setting: False})) as server:
+@pytest.mark.parametrize(
+    "behaviour", [Behaviour(streaming=False), Behaviour(publishing=False)], ids=["streaming", "publishing"]
+)
+async def test_fault_42_a_server_that_does_not_stream_and_does_not_say_so_is_found_out(
+    behaviour: Behaviour,
+) -> None:
+    async with serving(behaviour) as server:
         server.fault("rest", Http(404), path="/admin/settings")
         async with reading(server) as reader:
             rows = []
@@ -1194,8 +1311,71 @@ async def test_fault_113_what_the_consumer_did_not_commit_is_before_the_position
         assert low <= reader.got[0].timestamp
 
 
+# J. The position a stream goes on from; the file itself is in test_cursor.py.
+
+
+async def test_fault_121_a_cursor_older_than_what_the_server_keeps_is_told() -> None:
+    async with serving() as server:
+        now = server.world.now()
+        rows = server.store("oldest", timestamp=now - timedelta(days=1))
+        reader = Reader(server)
+        reader.logs.resume(Resume(now - timedelta(days=2), [], now - timedelta(days=2)))
+        async with reader.logs:
+            await reader.take()
+            assert got(reader) == ids(rows)
+            assert "what was between may have been deleted" in reader.texts
+
+
+async def test_fault_122_a_cursor_in_the_future_is_taken_as_a_little_before_now() -> None:
+    async with serving() as server:
+        now = server.world.now()
+        server.store("long ago", timestamp=now - timedelta(minutes=30))
+        rows = server.store("a little ago", timestamp=now - timedelta(seconds=30))
+        reader = Reader(server)
+        reader.logs.resume(Resume(now + timedelta(hours=1), [], now))
+        async with reader.logs:
+            await reader.take()
+            await reader.finish()
+            assert got(reader) == ids(rows)
+            assert "the cursor is in the future" in reader.texts
+
+
+async def test_going_on_from_a_position_leaves_out_what_was_flushed() -> None:
+    async with serving() as server:
+        rows = server.store([f"{n}" for n in range(50)])
+        async with reading(server, since=MINUTE, options={"track": True}) as reader:
+            await reader.take(20)
+            reader.logs.commit()
+            low, entries = reader.logs.position()
+        later = Reader(server, options={"track": True})
+        later.logs.resume(Resume(low, entries, server.world.now()))
+        async with later.logs:
+            await later.take(30)
+            await later.finish()
+        assert sorted(got(reader) + got(later)) == ids(rows)
+
+
 async def cancelled(task: asyncio.Future[Any]) -> None:
     """Cancel the task and see that it ends by that."""
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await within(task)
+
+
+# The table of all faults.
+
+
+def test_every_test_that_the_table_of_faults_names_exists() -> None:
+    table = (Path(__file__).parent.parent / "docs" / "faults.md").read_text()
+    rows = [line for line in table.splitlines() if re.match(r"\| \d", line)]
+    numbers = {int(number) for row in rows for number in re.findall(r"\d+", row.split("|")[1])}
+    assert set(range(1, 129)) <= numbers
+    for row in rows:
+        held_by = row.split("|")[3]
+        module = ""
+        for name, more in re.findall(r"\b(test_\w+)(…|\b)", held_by):
+            path = Path(__file__).with_name(f"{name}.py")
+            if path.exists():
+                module = path.read_text()
+            else:
+                assert re.search(rf"def {name}" + ("" if more == "…" else r"\("), module), name

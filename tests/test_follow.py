@@ -21,7 +21,7 @@ from rawlogs.models import BEGINNING
 from rawlogs.rest.client import RestClient
 from rawlogs.rest.runs import Runs
 from rawlogs.testing import Behaviour, FakeServer
-from rawlogs.testing.faults import Blackhole, Drop, Http, Step
+from rawlogs.testing.faults import Blackhole, Drop, Http, Sleep, Step
 
 Find = Callable[[Runs], Any]
 
@@ -313,6 +313,27 @@ async def test_nothing_of_the_root_is_lost_or_repeated_while_children_are_added(
                 server.set_state(child, "COMPLETED")
             server.set_state(root, "COMPLETED")
             assert sorted(await reader.end()) == sorted(sent)
+
+
+async def test_a_child_that_is_found_while_the_socket_is_being_opened_is_streamed_too() -> None:
+    async with serving() as server:
+        root = server.add_run("root")
+        async with following(server, root, options={"audit": 1000.0}) as reader:
+            await connected(server)
+            server.fault("logs", Sleep(0.1))
+            children = []
+            for n in range(3):
+                children.append(server.add_run(f"child {n}", parent=root))
+                post(server, children[-1], f"{n} at its start")
+                assert await reader.take() == [f"{n} at its start"]
+            wanted = {str(run) for run in (root, *children)}
+
+            def streamed() -> set[str]:
+                return set((server.connections[-1].filter or {}).get("flow_run_id", {}).get("any_", []))
+
+            await server.until(lambda: server.subscribed and streamed() == wanted)
+            assert reader.logs.stats.reconnects == 0
+            assert "lost" not in reader.kinds
 
 
 async def test_a_failed_child_is_not_the_outcome_of_the_root() -> None:

@@ -1,25 +1,33 @@
-"""The ids that were delivered, against a plain set."""
+"""The ids that were delivered, against a plain dictionary."""
 
 from __future__ import annotations
 
 import tracemalloc
 from datetime import datetime, timedelta, timezone
+from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rawlogs.delivery import seen as room
 from rawlogs.delivery.seen import SeenIds, seconds
-from rawlogs.models import Log
+from rawlogs.models import BEGINNING, END, Log
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
+MOMENTS = [NOON + timedelta(seconds=second) for second in range(12)]
+MOMENTS += [
+    NOON + timedelta(microseconds=1),
+    NOON + timedelta(seconds=3, microseconds=999_999),
+    BEGINNING,
+    END,
+]
 
 
-def log(number: int, second: float) -> Log:
-    stamp = (NOON + timedelta(seconds=second)).isoformat()
-    return Log.from_wire({"id": str(UUID(int=number)), "level": 20, "message": "m", "timestamp": stamp})
+def log(number: int, moment: datetime) -> Log:
+    data = {"id": str(UUID(int=number)), "level": 20, "message": "m"}
+    return Log.from_wire({**data, "timestamp": moment.isoformat()})
 
 
 @pytest.fixture(autouse=True)
@@ -27,73 +35,156 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "CHUNK", 4)
 
 
-stamped = st.tuples(st.integers(0, 60), st.integers(0, 20))
+class Both:
+    """The room and a plain dictionary of the same logs: number to (timestamp, when it was admitted)."""
+
+    def __init__(self) -> None:
+        self.seen = SeenIds()
+        self.known: dict[int, tuple[datetime, float]] = {}
+        self.stamps: dict[int, datetime] = {}  # a log keeps its timestamp for ever
+        self.now = 100.0
+
+    def logs(self, batch: list[tuple[int, datetime]]) -> list[Log]:
+        return [log(number, self.stamps.setdefault(number, moment)) for number, moment in batch]
+
+    def admit(self, batch: list[tuple[int, datetime]]) -> None:
+        self.now += 1.0
+        logs = self.logs(batch)
+        new = list(dict.fromkeys(entry.id.int for entry in logs if entry.id.int not in self.known))
+        assert [entry.id.int for entry in self.seen.admit(logs, self.now)] == new
+        self.known |= {number: (self.stamps[number], self.now) for number in new}
+
+    def withdraw(self, batch: list[tuple[int, datetime]]) -> None:
+        self.seen.withdraw(self.logs(batch))
+        for number, _ in batch:
+            self.known.pop(number, None)
+
+    def forget(self, mark: datetime, ago: int) -> None:
+        """What went has to have been stamped and admitted before these; nothing has to go."""
+        self.now += 1.0
+        arrived = self.now - ago
+        self.seen.forget(mark, seconds(arrived), self.now)
+        for number, (stamp, when) in list(self.known.items()):
+            if log(number, stamp) not in self.seen:
+                assert stamp < mark and when < arrived
+                del self.known[number]
+
+    def restart(self, mark: datetime) -> None:
+        """Saved from a mark on, and loaded into another one."""
+        self.now += 1.0
+        saved = self.seen.after(mark)
+        self.seen = SeenIds()
+        self.seen.load(saved, self.now)
+        self.known = {number: (kept[0], self.now) for number, kept in self.known.items() if kept[0] >= mark}
+
+    def expect_the_same(self) -> None:
+        assert len(self.seen) == len(self.known)
+        for number, stamp in self.stamps.items():
+            assert (log(number, stamp) in self.seen) is (number in self.known)
+        for low, high in [(NOON, MOMENTS[5]), (MOMENTS[3], MOMENTS[4]), (BEGINNING, END), (MOMENTS[6], NOON)]:
+            expected = sum(low <= stamp < high for stamp, _ in self.known.values())
+            assert self.seen.count(low, high) == expected
+        after = {
+            (stamp.timestamp(), UUID(int=n).hex) for n, (stamp, _) in self.known.items() if stamp >= NOON
+        }
+        assert set(self.seen.after(NOON)) == after
 
 
-@given(st.lists(st.lists(stamped, max_size=8), max_size=8))
-def test_each_id_is_admitted_once(batches: list[list[tuple[int, int]]]) -> None:
-    """Whatever the order, and however many share a timestamp; an id keeps its timestamp."""
-    seen, known = SeenIds(), dict[int, int]()
-    for batch in batches:
-        logs = [log(number, known.setdefault(number, second)) for number, second in batch]
-        for entry in seen.admit(logs, 0.0):
-            assert known.pop(entry.id.int + 1000, None) is None
-        for entry in logs:
-            assert entry in seen
-        assert seen.admit(logs, 0.0) == []
+moments = st.sampled_from(MOMENTS)
+batches = st.lists(st.tuples(st.integers(0, 40), moments), max_size=9)
+acts = st.lists(
+    st.one_of(
+        st.tuples(st.just("admit"), batches),
+        st.tuples(st.just("admit"), batches),
+        st.tuples(st.just("withdraw"), batches),
+        st.tuples(st.just("forget"), moments, st.integers(-1, 20)),
+        st.tuples(st.just("restart"), moments),
+    ),
+    max_size=12,
+)
 
 
-@given(st.dictionaries(st.integers(0, 100), st.integers(0, 20)), st.integers(0, 20), st.integers(0, 20))
-def test_a_range_is_counted_half_open(entries: dict[int, int], low: int, high: int) -> None:
-    """From the first moment up to, not including, the second."""
+@given(acts)
+def test_it_knows_what_a_dictionary_knows(acts: list[tuple[Any, ...]]) -> None:
+    """Whatever is admitted, withdrawn, forgotten, saved and loaded, in any order and with any timestamps."""
+    both = Both()
+    for name, *values in acts:
+        getattr(both, name)(*values)
+        both.expect_the_same()
+
+
+def test_one_log_twice_in_a_batch_is_one_log() -> None:
+    """The first of them."""
     seen = SeenIds()
-    seen.admit([log(number, second) for number, second in entries.items()], 0.0)
-    after, before = NOON + timedelta(seconds=low), NOON + timedelta(seconds=max(low, high))
-    assert seen.count(after, before) == sum(low <= second < max(low, high) for second in entries.values())
+    assert [entry.id.int for entry in seen.admit([log(1, NOON), log(2, NOON), log(1, NOON)], 0.0)] == [1, 2]
 
 
-@given(st.dictionaries(st.integers(0, 100), st.integers(0, 20)), st.integers(0, 20))
-def test_what_is_saved_can_be_loaded(entries: dict[int, int], low: int) -> None:
-    """Every log at or after the mark is known again."""
-    seen, again = SeenIds(), SeenIds()
-    logs = [log(number, second) for number, second in entries.items()]
-    seen.admit(logs, 0.0)
-    mark = NOON + timedelta(seconds=low)
-    again.load(seen.after(mark), 0.0)
-    assert [entry in again for entry in logs] == [entry.timestamp >= mark for entry in logs]
-
-
-@given(st.dictionaries(st.integers(0, 100), st.integers(0, 20)), st.integers(0, 20))
-def test_what_a_list_may_return_is_never_forgotten(entries: dict[int, int], low: int) -> None:
-    """Only what is stamped before the mark may go."""
+def test_thousands_of_one_timestamp_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where one id is found astride two others."""
+    monkeypatch.setattr(room, "CHUNK", 3)
     seen = SeenIds()
-    logs = [log(number, second) for number, second in entries.items()]
-    seen.admit(logs, 0.0)
-    mark = NOON + timedelta(seconds=low)
-    seen.forget(mark, seconds(10.0), 10.0)
-    assert all(entry in seen for entry in logs if entry.timestamp >= mark)
+    astride = [0x1_0000_0002 << 64, 3 << 64, 4]
+    seen.admit([log(number, NOON) for number in astride], 0.0)
+    assert log(0x2_0000_0000_0000_0000_0000_0000, NOON) not in seen
+    between = bytes.fromhex(UUID(int=astride[1]).hex + UUID(int=astride[2]).hex)[8:24]
+    assert log(int.from_bytes(between, "big"), NOON) not in seen
+    assert all(log(number, NOON) in seen for number in astride)
+
+
+def test_a_quiet_stream_forgets_too() -> None:
+    """Its ids would never fill a chunk."""
+    seen = SeenIds()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(room, "CHUNK", 8192)
+        for number in range(300):
+            seen.admit([log(number, NOON + timedelta(seconds=number))], float(number))
+        late = NOON + timedelta(seconds=400)
+        seen.forget(late, seconds(0.0), 400.0)
+        assert len(seen) == 300
+        seen.forget(late, seconds(401.0), 500.0)
+        assert len(seen) == 0
 
 
 def test_the_oldest_arrivals_go_beyond_the_limit() -> None:
-    """And it is known up to when."""
+    """And it is known up to when; the newest chunk stays, whatever the limit."""
     seen = SeenIds(limit=8)
+    assert seen.forgotten is None
     for number in range(20):
-        seen.admit([log(number, number)], float(number))
-    assert len(seen) <= 12
-    assert seen.forgotten is not None
-    assert log(19, 19) in seen
+        seen.admit([log(number, MOMENTS[-number % 12])], float(number))
+    assert len(seen) == 8
+    assert seen.forgotten == 11.0
+    assert [log(number, MOMENTS[-number % 12]) in seen for number in (11, 12)] == [False, True]
+    tiny = SeenIds(limit=1)
+    tiny.admit([log(number, NOON) for number in range(5)], 0.0)
+    assert len(tiny) == 5
 
 
-def test_a_delivered_log_costs_few_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """24 bytes each, once packed."""
+@settings(max_examples=20)
+@given(st.lists(st.integers(0, 2**128 - 1), min_size=1, max_size=12, unique=True))
+def test_ids_of_any_version_are_kept_whole(numbers: list[int]) -> None:
+    """128 bits, in and out."""
+    seen = SeenIds()
+    seen.admit([log(number, NOON) for number in numbers], 0.0)
+    assert sorted(text for _, text in seen.after(NOON)) == sorted(UUID(int=n).hex for n in numbers)
+
+
+def test_two_hundred_thousand_ids_cost_few_bytes_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """24 each, once packed."""
     monkeypatch.setattr(room, "CHUNK", 8192)
     seen = SeenIds()
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
-        for start in range(0, 12 * 8192, 8192):
-            seen.admit([log(start + n, start + n) for n in range(8192)], 0.0)
+        for start in range(0, 25 * 8192, 8192):
+            moment = NOON + timedelta(seconds=start)
+            seen.admit([log_of(start + n, moment) for n in range(8192)], 0.0)
         used = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()
+    assert len(seen) == 204_800
     assert used / len(seen) < 30
+
+
+def log_of(number: int, moment: datetime) -> Log:
+    """The same, made without much ado."""
+    return Log({"id": f"00000000-0000-0000-0000-{number:012x}", "level": 20, "message": "m"}, moment)

@@ -27,6 +27,7 @@ from rawlogs.models import END, MICROSECOND, Log
 
 if TYPE_CHECKING:
     from rawlogs.rest.client import RestClient
+    from rawlogs.settings import Settings
 
 HOLD = 2.0
 """How long live logs wait for a list that brings nothing; then they are delivered first."""
@@ -52,7 +53,7 @@ class Auditor:
         *,
         revive: Callable[[], None],
         ping: Callable[[], Awaitable[None]],
-        refresh: Callable[[], bool],
+        refresh: Callable[[], None],
         on_answer: Callable[[], None],
     ) -> None:
         self._core = core
@@ -195,11 +196,12 @@ class Auditor:
     async def _occasion(self, work: Callable[[], Awaitable[None]]) -> bool:
         """One occasion to list, and when the next one is; False when the list did not answer."""
         core = self._core
+        used = core.settings
         try:
             await work()
         except (HistoryError, ConnectError, AuthError, RedirectRefused) as error:
             self._intake.release()
-            self._refused(error)
+            self._refused(error, used)
             return False
         core.history_ok = True
         self._refreshed = False
@@ -212,13 +214,15 @@ class Auditor:
         self._schedule.next_in(self._interval())
         return True
 
-    def _refused(self, error: RawlogsError) -> None:
+    def _refused(self, error: RawlogsError, used: Settings) -> None:
         """The list said no, or nothing: raise it where nothing else is left, else try again later."""
         core = self._core
         if isinstance(error, AuthError) and core.history_ok and not self._refreshed:
             # A key may have been rotated while the stream ran: look once whether the settings have changed.
             self._refreshed = True
-            if self._refresh():
+            self._refresh()
+            # The socket may have been told of the new key, and looked, before.
+            if core.settings.authorization != used.authorization:
                 self._schedule.next_in(0.0)
                 return
         transient = is_transient(error)
@@ -270,6 +274,7 @@ class Auditor:
         """A look that began then answers a suspicion if what was stored at that time had settled."""
         suspected = self._intake.suspected_at
         if self.lister.unsettled:
+            self.lister.unsettled = False
             self._intake.suspected_at = self._core.clock.monotonic()
         elif suspected is not None and began >= suspected + self._core.options.settle:
             self._intake.suspected_at = None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+ROUNDING = 1e-6
+"""What a wait may leave missing of a whole request: sums of floats are not exact."""
+
 
 class Budget:
     """A bucket of ``per_minute`` requests that fills evenly; 0 means no limit."""
@@ -18,7 +21,8 @@ class Budget:
         if not self.limited:
             return 0.0
         self._fill(now)
-        return max(0.0, (1.0 - self._tokens) / self._rate)
+        missing = 1.0 - self._tokens
+        return missing / self._rate if missing > ROUNDING else 0.0
 
     def spend(self, now: float) -> None:
         """A request was made."""

@@ -8,8 +8,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -22,6 +25,9 @@ from rawlogs.errors import CursorError
 from rawlogs.models import parse_timestamp
 
 VERSION = 1
+_IDS = re.compile(r"[0-9a-f]*").fullmatch
+_IN_USE = frozenset({errno.EACCES, errno.EAGAIN, errno.EDEADLK})
+"""How systems say that another process holds a lock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +85,10 @@ def _resume(data: Mapping[str, Any]) -> Resume:
     try:
         low, saved = parse_timestamp(data["low"]), parse_timestamp(data["saved"])
         stamps, ids = data["stamps"], data["ids"]
-        bytes.fromhex(ids)
-        if len(ids) != 32 * len(stamps) or not all(type(stamp) in (float, int) for stamp in stamps):
+        whole = type(stamps) is list and _IDS(ids) and len(ids) == 32 * len(stamps)
+        if not whole or not all(type(stamp) in (float, int) for stamp in stamps):
             raise ValueError
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError):
         raise ValueError("it is damaged (fields are missing or wrong)") from None
     entries = [(float(stamp), ids[n * 32 : n * 32 + 32]) for n, stamp in enumerate(stamps)]
     return Resume(low, entries, saved)
@@ -98,7 +104,6 @@ class CursorFile:
         self._api = api
         self._digest = digest
         self._lock: int | None = None
-        self._last = b""
 
     def open(self, *, reset: bool = False) -> Resume | None:
         """Lock the file and read it; None where there is none yet. ``reset`` puts an unusable one aside as ``.bad``.
@@ -153,7 +158,10 @@ class CursorFile:
         if problem is not None and not found:
             if not reset:
                 raise self._error(problem, hint="--reset-cursor starts anew and keeps this file as .bad.")
-            self.path.replace(self.path.with_name(self.path.name + ".bad"))
+            try:
+                self.path.replace(self.path.with_name(self.path.name + ".bad"))
+            except OSError as error:
+                raise self._error(f"it cannot be put aside: {error.strerror or error}") from error
             return None
         if reset:
             return None
@@ -166,18 +174,18 @@ class CursorFile:
             raise self._error(f"its folder cannot be written: {error.strerror or error}") from error
         try:
             _lock(self._lock)
-        except OSError:
-            holder = (
-                os.pread(self._lock, 32, 0).decode("ascii", "replace").strip() if hasattr(os, "pread") else ""
-            )
-            os.close(self._lock)
-            self._lock = None
+        except OSError as error:
+            holder = _holder(self._lock)
+            self.close()
+            if error.errno not in _IN_USE:
+                raise self._error(f"it cannot be locked: {error.strerror or error}") from error
             raise self._error(
                 f"another run uses it (process {holder or 'unknown'})",
                 hint="One cursor file serves one run at a time.",
             ) from None
-        os.ftruncate(self._lock, 0)
-        os.write(self._lock, str(os.getpid()).encode())
+        with contextlib.suppress(OSError):  # a full disk; the lock holds without the number
+            os.ftruncate(self._lock, 0)
+            os.write(self._lock, str(os.getpid()).encode())
 
     def _sync_folder(self) -> None:
         if os.name == "posix":
@@ -194,6 +202,13 @@ class CursorFile:
             problem=problem,
             hint=hint,
         )
+
+
+def _holder(handle: int) -> str:
+    """The process that wrote its number into a lock file; empty where that cannot be told."""
+    if not hasattr(os, "pread"):  # Windows, where a locked file cannot be read anyway
+        return ""
+    return os.pread(handle, 32, 0).decode("ascii", "replace").strip()
 
 
 def _lock(handle: int) -> None:

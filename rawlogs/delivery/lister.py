@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -37,6 +38,16 @@ class _Metered:
         return await self._rest.post(path, body)
 
 
+@dataclass(slots=True)
+class _Read:
+    """What the rows of a range were: all; stamped before the edge; of those, known by now; not known before."""
+
+    rows: int = 0
+    settled: int = 0
+    shown: int = 0
+    brought: int = 0
+
+
 class Lister:
     """Reads ranges of the list, hands on what is new, and tells the window what it has seen."""
 
@@ -50,74 +61,129 @@ class Lister:
         self._progress = progress
         self.window = window
         self.unsettled = False
-        """The last list did not show yet what had come live."""
+        """A list since this was last set to False did not show yet what had come live."""
         self.history = History(_Metered(rest, budget, clock))
 
     async def take(self, look: Look, wire: Mapping[str, Any]) -> int:
         """One look; how many logs it brought. Raises HistoryError, AuthError, RedirectRefused."""
-        began = self._rest.server_now()
+        span = look.range
         if look.kind == "count":
-            span = look.range
-            more = await self.history.beyond(wire, span.after, span.before - MICROSECOND, look.expect)
-            if more == 0:
-                self.window.counted(span, began)
+            began = self._begin()
+            if await self._beyond(span, look.expect, wire) == 0:
+                self.window.counted(span, self._no_later(began))
                 return 0
-        elif self._may_count(look.range, began):
-            more = await self.history.beyond(
-                wire, look.range.after, look.range.before - MICROSECOND, self._known(look.range)
-            )
-            if more == 0:
-                self.window.listed(look.range, self._known(look.range), began)
-                return 0
-        return await self.read(look.range, wire)
+        if not self._may_count(span):
+            return await self.read(span, wire)
+        began = self._begin()
+        rows, brought = self._known(span), 0
+        if await self._beyond(span, rows, wire) != 0:
+            rows, brought = await self._search(span, wire)
+        self._listed(span, rows, began)
+        return brought
 
     async def read(self, span: Range, wire: Mapping[str, Any], *, confirm: bool = False) -> int:
         """Read all rows of a range; how many logs that brought."""
-        began = self._rest.server_now()
+        began = self._begin()
         edge = self.window.edge(span, began)
-        settled = brought = total = shown = 0
-        async for page in self.history.pages(
-            wire, span.after, min(span.before - MICROSECOND, END), confirm=confirm
-        ):
-            total += len(page)
-            settled += sum(log.timestamp < edge for log in page)
-            brought += await self._hand_on(page)
-            shown += sum(log.timestamp < edge and log in self.window.seen for log in page)
-            self._progress(total, page[-1].timestamp)
+        read = await self._read_rows(span, wire, edge, confirm=confirm)
         after = max(span.after, self.window.fresh)
-        missing = self.window.seen.count(span.after, edge) - shown if after < edge else 0
-        self.unsettled = not self.window.listed(span, settled, began, missing=max(missing, 0))
-        return brought
+        missing = self.window.seen.count(span.after, edge) - read.shown if after < edge else 0
+        self._listed(span, read.settled, began, missing=max(missing, 0))
+        return read.brought
 
     async def read_runs(self, wire: Mapping[str, Any], since: datetime) -> tuple[int, int]:
         """Read all that a filter shows, without moving the window: (rows, how many of them were new)."""
-        brought = total = 0
-        async for page in self.history.pages(wire, since, END):
-            total += len(page)
-            brought += await self._hand_on(page)
-            self._progress(total, page[-1].timestamp)
-        return total, brought
+        read = await self._read_rows(Range(since, END + MICROSECOND), wire, END)
+        return read.rows, read.brought
+
+    async def _read_rows(
+        self, span: Range, wire: Mapping[str, Any], edge: datetime, *, confirm: bool = False
+    ) -> _Read:
+        read = _Read()
+        before = min(span.before - MICROSECOND, END)
+        async for page in self.history.pages(wire, span.after, before, confirm=confirm):
+            read.brought += await self._hand_on(page)
+            read.rows += len(page)
+            settled = [log for log in page if log.timestamp < edge]
+            read.settled += len(settled)
+            read.shown += sum(log in self.window.seen for log in settled)
+            self._progress(read.rows, page[-1].timestamp)
+        return read
+
+    async def _search(self, span: Range, wire: Mapping[str, Any]) -> tuple[int, int]:
+        """Read only where other rows are stored than were delivered, found by halving: (rows, how many were new).
+
+        What is lost is mostly lost at one time. Where it is not, the rest is read without asking for its halves.
+        """
+        rows = brought = 0
+        asks = 8 + self._pages(self._known(span)) // 8
+        parts = [span]
+        while parts:
+            part = parts.pop()
+            middle = part.after + (part.before - part.after) / 2
+            if asks <= 0 or self._pages(self._known(part)) <= 2 or middle == part.after:
+                read = await self._read_rows(part, wire, part.before)
+                rows, brought = rows + read.rows, brought + read.brought
+                continue
+            younger, older = Range(middle, part.before), Range(part.after, middle)
+            asks -= 1
+            known = self._known(older)
+            if await self._beyond(older, known, wire) == 0:
+                rows += known
+                parts.append(younger)
+                continue
+            asks -= 1
+            known = self._known(younger)
+            if await self._beyond(younger, known, wire) == 0:
+                rows += known
+            else:
+                parts.append(younger)
+            parts.append(older)
+        return rows, brought
 
     async def _hand_on(self, page: list[Log]) -> int:
         window, now = self.window, self._rest.server_now()
-        own = [log for log in page if not window.is_past(log)]
-        unknown = [log for log in own if log in window.seen or not window.vouched(log, now)]
-        new = window.seen.admit(unknown, now.timestamp())
+        own = [log for log in page if not window.is_past(log) and not window.vouched(log, now)]
+        new = window.seen.admit(own, now.timestamp())
         if not new:
             return 0
         self._budget.refund()
-        return await self._deliver(new)
+        try:
+            return await self._deliver(new)
+        except BaseException:
+            window.seen.withdraw(new)  # a later list has to bring them
+            raise
+
+    def _begin(self) -> datetime:
+        """A list begins now, by the server's clock."""
+        self.window.reading()
+        return self._rest.server_now()
+
+    def _no_later(self, began: datetime) -> datetime:
+        """When a list began, told after its answer: where our clock was set on meanwhile, the answer has said so."""
+        return min(began, self._rest.server_now())
+
+    def _listed(self, span: Range, rows: int, began: datetime, *, missing: int = 0) -> None:
+        sure = self._no_later(began)
+        if not self.window.listed(span, rows if sure == began else None, sure, missing=missing):
+            self.unsettled = True
+
+    async def _beyond(self, span: Range, rows: int, wire: Mapping[str, Any]) -> int:
+        return await self.history.beyond(wire, span.after, span.before - MICROSECOND, rows)
 
     def _known(self, span: Range) -> int:
         return self.window.seen.count(span.after, span.before)
 
-    def _may_count(self, span: Range, now: datetime) -> bool:
+    def _pages(self, rows: int) -> int:
+        return rows // self.history.page + 1
+
+    def _may_count(self, span: Range) -> bool:
         """Whether to compare counts first, because reading all pages would cost more than the budget has.
 
         A count can be fooled where logs were streamed whose transaction was then rolled back and as many others were
         lost, so rows are read wherever the budget allows it (docs/delivery.md).
         """
-        if span.before > self.window.edge(span, now):
+        if span.before > self.window.edge(span, self._rest.server_now()):
             return False
-        pages = self._known(span) // self.history.page + 1
+        pages = self._pages(self._known(span))
         return pages > 2 and not self._budget.covers(pages, self._clock.monotonic())

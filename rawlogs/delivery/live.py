@@ -44,7 +44,7 @@ class LiveLoop:
         first_retries: int | None = None,
         wait: bool = False,
         end_on_clean_close: bool = False,
-        refresh: Callable[[], bool] = lambda: False,
+        refresh: Callable[[], None] = lambda: None,
     ) -> None:
         self._owner = owner
         self._clock = clock
@@ -53,6 +53,7 @@ class LiveLoop:
         self._first_retries = retries if first_retries is None else first_retries
         self._refresh = refresh
         self._refreshed = False
+        self._token: str | None = None
         self._end_on_clean_close = end_on_clean_close
         self._record = Record(wait=wait)
         self._attempts = 0
@@ -67,11 +68,16 @@ class LiveLoop:
         again = False
         while True:
             try:
-                connection = await open_connection(self._owner.target(), self._owner.filter_text())
+                target, filter_text = self._owner.target(), self._owner.filter_text()
+                self._token = target.token
+                connection = await open_connection(target, filter_text)
             except RawlogsError as refusal:
                 await self._pause(refusal)
                 continue
             self._record.succeeded = True
+            if self._owner.filter_text() != filter_text:  # changed meanwhile: a filter cannot be sent twice
+                connection.abort()
+                continue
             self.connection = connection
             try:
                 self._owner.live_connected(connection, again)
@@ -85,7 +91,7 @@ class LiveLoop:
             self.connection = None
             connection.abort()
             if self._reopening:
-                self._reopening = False
+                self._reopening = again = False  # nothing was lost
                 continue
             self._owner.live_lost(ending)
             if self._end_on_clean_close and isinstance(ending, ConnectionLost) and ending.clean:
@@ -143,7 +149,9 @@ class LiveLoop:
             if isinstance(error, AuthError) and self._record.succeeded and not self._refreshed:
                 # A key may have been rotated while the stream ran: look once whether the settings have changed.
                 self._refreshed = True
-                if self._refresh():
+                self._refresh()
+                # The list may have been told of the new key, and looked, before.
+                if self._owner.target().token != self._token:
                     return
             raise answer.error from (None if answer.error is error else error)
         allowed = self._retries if self._record.succeeded or self._record.wait else self._first_retries

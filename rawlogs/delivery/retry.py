@@ -94,7 +94,9 @@ def verdict(error: RawlogsError, record: Record) -> Retry | Fatal:
 def _connect_verdict(error: ConnectError, record: Record) -> Retry | Fatal:
     if error.phase == "proxy-auth":
         return Fatal(error)
-    if error.phase in ("timeout", "upgrade", "auth") or record.succeeded or record.wait:
+    if error.phase in ("timeout", "upgrade", "auth") or record.succeeded:
+        return Retry()
+    if record.wait and error.phase in ("dns", "tcp", "proxy"):
         return Retry()
     return Fatal(error)
 

@@ -36,6 +36,12 @@ class _Chunk(NamedTuple):
             position = block.find(packed, position + 1)
         return False
 
+    def without(self, packed: set[bytes]) -> _Chunk:
+        places = range(len(self.stamps))
+        kept = [n for n in places if self.ids[n * 16 : n * 16 + 16] not in packed]
+        ids = b"".join([self.ids[n * 16 : n * 16 + 16] for n in kept])
+        return _Chunk(array("d", [self.stamps[n] for n in kept]), ids, self.arrived)
+
 
 class SeenIds:
     """A set of delivered logs. ``limit`` bounds it: beyond it the oldest arrivals are forgotten."""
@@ -74,9 +80,22 @@ class SeenIds:
             self._pack(now)
         return new
 
+    def withdraw(self, logs: Iterable[Log]) -> None:
+        """These were admitted, and then not delivered after all."""
+        packed = [log for log in logs if self._young.pop(log.id_text, None) is None]
+        if not packed:
+            return
+        keys = [(log.timestamp.timestamp(), _packed_id(log.id_text)) for log in packed]
+        gone = {key for _, key in keys}
+        thinned = (
+            chunk.without(gone) if any(chunk.has(stamp, key) for stamp, key in keys) else chunk
+            for chunk in self._chunks
+        )
+        self._chunks = deque(chunk for chunk in thinned if chunk.stamps)
+
     def count(self, after: datetime, before: datetime) -> int:
         """How many delivered logs are stamped from ``after`` up to, not including, ``before``."""
-        low, high = after.timestamp(), before.timestamp()
+        low, high = after.timestamp(), max(after, before).timestamp()
         packed = sum(bisect_left(c.stamps, high) - bisect_left(c.stamps, low) for c in self._chunks)
         return packed + sum(low <= stamp < high for stamp in self._young.values())
 
@@ -113,7 +132,7 @@ class SeenIds:
                 self._pack(now)
 
     def _packed(self, log_id: str, stamp: float) -> bool:
-        packed = bytes.fromhex(log_id.replace("-", ""))
+        packed = _packed_id(log_id)
         return any(chunk.has(stamp, packed) for chunk in self._chunks)
 
     def _pack(self, now: float) -> None:
@@ -125,6 +144,10 @@ class SeenIds:
         self._young = {}
         while len(self) > self._limit and len(self._chunks) > 1:
             self.forgotten = self._chunks.popleft().arrived
+
+
+def _packed_id(log_id: str) -> bytes:
+    return bytes.fromhex(log_id.replace("-", ""))
 
 
 def _stamp(item: tuple[str, float]) -> float:

@@ -9,6 +9,7 @@ face.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
@@ -299,22 +300,14 @@ class LogStream:
         except (RawlogsError, TimeoutError):
             connection.abort()
 
-    def _refresh(self) -> bool:
-        """Whether the settings have changed since the stream began; then they are used from now on."""
+    def _refresh(self) -> None:
+        """Use the settings as they are now, from now on; as they were, where they cannot be read."""
         if self._reload is None:
-            return False
-        try:
-            settings = self._reload()
-        except ConfigError:
-            return False
-        before = self._core.settings
-        self._core.settings = settings
-        if self._core.rest is not None:
-            self._core.rest.use(settings)
-        return (settings.websocket_token, settings.authorization) != (
-            before.websocket_token,
-            before.authorization,
-        )
+            return
+        with contextlib.suppress(ConfigError):
+            self._core.settings = self._reload()
+            if self._core.rest is not None:
+                self._core.rest.use(self._core.settings)
 
     # The reader's side
 

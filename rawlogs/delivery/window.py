@@ -24,6 +24,8 @@ from rawlogs.models import BEGINNING, END, Log
 
 STRAY_AFTER = timedelta(seconds=5)
 """A sender batches for about 2 s, so a live log is normally not much older than what was listed last."""
+DOUBT = timedelta(seconds=30)
+"""Arrivals are dated by our clock and rows by the server's: an id is kept for longer than its row is doubted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,9 @@ class Range:
     @property
     def empty(self) -> bool:
         return self.after >= self.before
+
+    def covers(self, other: Range) -> bool:
+        return self.after <= other.after and other.before <= self.before
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,13 @@ class Window:
         self._began: datetime | None = None
         self._since = start
         self._strays: datetime | None = None
+        self._stray_range: Range | None = None  # asked for, not listed yet
+        self._dropped: datetime | None = None  # since the list began that is being read
+
+    @property
+    def low(self) -> datetime:
+        """Every stored log stamped before it has been delivered; ``fresh`` is older where logs were dropped here."""
+        return min(self.fresh, self.late)
 
     def set_past(self, ids: frozenset[str], began: datetime, since: datetime) -> None:
         """Logs that were stored before the stream began are not its own.
@@ -110,16 +122,18 @@ class Window:
     def stray(self, stamp: datetime) -> bool:
         """A live log came stamped well before what was listed: others of its kind may have been lost.
 
-        True where that range is now to be looked at.
+        True where that range is now to be looked at. One stamped within the retention counts more than one of a
+        producer whose clock is wrong by hours.
         """
         if stamp >= self.fresh - STRAY_AFTER:
             return False
-        if self._strays is None or stamp < self._strays:
-            self._strays = stamp
+        self._note_stray(stamp)
         return True
 
     def reopen(self, stamp: datetime) -> None:
         """Logs stamped from ``stamp`` on were dropped here: they have to be listed (again)."""
+        if self._dropped is None or stamp < self._dropped:
+            self._dropped = stamp
         if stamp < self.fresh:
             self._forget_segments(stamp)
             self.fresh = stamp
@@ -134,16 +148,20 @@ class Window:
         ``ahead`` also covers what is stamped up to ``overlap`` in the future (a producer's clock that is fast); else
         the range ends where the server's rows have settled.
         """
-        return Range(self.fresh, now + self.overlap if ahead else now - self.settle)
+        if not ahead:
+            return Range(self.fresh, now - self.settle)
+        # Where our clock was set back, only an answer tells the server's: there is always something to ask for.
+        return Range(self.fresh, max(now, self.fresh) + self.overlap)
 
     def audit(self, now: datetime, page: int) -> list[Look]:
         """The looks that a routine audit takes: at most one request while everything fits into one page."""
         settled = now - self.settle
         if settled <= self.fresh:
-            return []
+            set_back = now + self.overlap < self.fresh
+            return [Look("list", self.unread(now, ahead=True))] if set_back else []
         known = [segment.rows for segment in self._segments]
         if None not in known and sum(n or 0 for n in known) <= page // 2:
-            return [Look("list", Range(self.late, settled))]
+            return [Look("list", Range(self.low, settled))]
         return [*self.second_looks(now), Look("list", Range(self.fresh, settled))]
 
     def second_looks(self, now: datetime) -> list[Look]:
@@ -162,12 +180,22 @@ class Window:
         return [Look("count", span, sum(segment.rows or 0 for segment in due))]
 
     def stray_look(self) -> Look | None:
-        """The range in which stray logs were seen; taken once. Rows are then judged by ``vouched``."""
-        if self._strays is None:
+        """The range in which stray logs were seen, until it has been listed. Rows are then judged by ``vouched``.
+
+        It ends where the lists ended; for a log older than the retention, ``overlap`` after its timestamp.
+        """
+        if self._stray_range is not None:
+            self._note_stray(self._stray_range.after)  # it was asked for, and not answered
+        low, self._strays, self._stray_range = self._strays, None, None
+        if low is None:
             return None
-        look = Look("list", Range(self._strays, self.fresh))
-        self._strays = None
-        return None if look.range.empty else look
+        near = low >= self.fresh - self._retention
+        self._stray_range = Range(low, self.fresh if near else low + self.overlap)
+        return None if self._stray_range.empty else Look("list", self._stray_range)
+
+    def reading(self) -> None:
+        """A list begins: it can show what was dropped here before, but not all that is dropped from now on."""
+        self._dropped = None
 
     def edge(self, span: Range, began: datetime) -> datetime:
         """Up to where a list of ``span`` that began then is final: younger rows may still be on their way."""
@@ -184,6 +212,10 @@ class Window:
         if missing and self.fresh < edge:
             edge = min(edge, max(self.fresh, began - self.overlap))
             rows = None
+        if self._dropped is not None:
+            edge, rows = min(edge, self._dropped), rows if edge <= self._dropped else None
+        if self._stray_range is not None and span.covers(self._stray_range):
+            self._stray_range = None
         if span.after <= self.fresh < edge:
             self._forget_segments(span.after)
             self._segments.append(_Segment(Range(span.after, edge), rows))
@@ -198,17 +230,21 @@ class Window:
     def settle_up(self, now: datetime) -> None:
         """Forget what no list can return any more."""
         if not self._keep_all:
-            self.seen.forget(self.late, now - self._retention, now.timestamp())
+            self.seen.forget(self.late, now - self._retention - DOUBT, now.timestamp())
 
     def vouched(self, log: Log, now: datetime) -> bool:
         """Whether a row that is not among the seen ids was delivered so long ago that its id was forgotten."""
-        created = log.created
-        if created is None or log.timestamp >= self.late:
+        if log.timestamp >= self.late or (created := log.created) is None:
             return False
         if self._keep_all:
             forgotten = self.seen.forgotten
             return forgotten is not None and created.timestamp() < forgotten
         return created < now - self._retention
+
+    def _note_stray(self, stamp: datetime) -> None:
+        horizon = self.fresh - self._retention
+        if self._strays is None or self._strays < horizon or horizon <= stamp < self._strays:
+            self._strays = stamp
 
     def _advance(self, span: Range, now: datetime) -> None:
         edge = min(span.before, now - self.overlap, self.fresh)
