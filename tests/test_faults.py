@@ -306,10 +306,30 @@ async def test_fault_38_close_1002_after_the_filter_is_fatal() -> None:
 async def test_fault_39_a_silent_end_right_after_the_filter_twice_means_it_was_rejected() -> None:
     async with serving() as server:
         server.script([ExpectFilter(subscribe=False), Drop()])
-        async with reading(server, clock=None, options={"audit": 60}) as reader:
+        async with reading(server, clock=None, live_only=True, level="INFO") as reader:
             with pytest.raises(rawlogs.FilterRejected, match="most likely rejected"):
                 await reader.take()
         assert len(server.connections) == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param({"level": "INFO"}, id="the list has taken the filter"),
+        pytest.param({"live_only": True}, id="there is no filter"),
+    ],
+)
+async def test_fault_39_a_server_that_keeps_falling_over_has_not_rejected_the_filter(
+    arguments: dict[str, Any],
+) -> None:
+    async with serving() as server:
+        for n in range(4):
+            server.script([ExpectFilter(subscribe=False), Drop()], connection=n)
+        async with reading(server, **arguments) as reader:
+            await server.until_subscribed()
+            server.post("x")
+            assert await reader.take() == ["x"]
+            assert len(server.connections) == 5
 
 
 async def test_fault_39_once_it_is_only_a_lost_connection() -> None:

@@ -182,6 +182,8 @@ class _Tailing:
             options=options,
             **self._access,
         )
+        if self._rest is not None:
+            logs.stats.requests += self._rest.requests
         if job.cursor_file is not None:
             self._open_cursor(logs, job.cursor_file)
         return logs

@@ -203,7 +203,7 @@ class Auditor:
             self._intake.release()
             self._refused(error, used)
             return False
-        core.history_ok = True
+        core.history_ok = core.listed = True
         self._refreshed = False
         core.window.settle_up(core.now())
         if self._failures:

@@ -33,6 +33,7 @@ async def begin(core: Core, history: History, resume: Resume | None, flushed: Se
         since = options.since
         if options.since_ago:
             await history.newest(core.selection.wire, core.now())  # its answer tells the server's clock
+            core.listed = True
             since += core.now() - core.clock.now()
         window.fresh = window.late = min(max(since, after), core.now())
         window.set_past(frozenset(), core.now(), window.fresh)
@@ -84,6 +85,7 @@ async def _look_back(core: Core, history: History, after: datetime) -> None:
             break
         if len(kept) < wanted:
             del rows[PAST_ROWS:]
+    core.listed = True
     began = began or core.now().replace(microsecond=0)
     reach = began - max(window.overlap, LEAD)
     # On a quiet server the first list reaches back at once: it fits into one page.

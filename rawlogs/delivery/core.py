@@ -41,6 +41,8 @@ class Core:
     """The list is all there is: the socket cannot be had."""
     history_ok: bool = False
     """The list answered the last time it was asked."""
+    listed: bool = False
+    """The list has answered, so the server takes the filter."""
     said: set[str] = field(default_factory=set)
 
     def now(self) -> datetime:

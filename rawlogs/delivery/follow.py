@@ -16,7 +16,7 @@ from uuid import UUID
 from rawlogs.clock import Clock, SystemClock
 from rawlogs.delivery.runevents import RunEvents
 from rawlogs.delivery.stream import LogStream
-from rawlogs.errors import ConfigError, HistoryError
+from rawlogs.errors import AuthError, ConfigError, HistoryError
 from rawlogs.rest.runs import FlowRun, Runs
 from rawlogs.urls import parse
 
@@ -96,6 +96,9 @@ class Follower:
         self._notify = notify
         self._followed: dict[UUID, _Followed] = {}
         self._changed = asyncio.Event()
+        self._ask_states = self._ask_births = True
+        self._asked_at = self._clock.monotonic()
+        self._denied = False
         self.names: dict[UUID, str] = {}
 
     @property
@@ -117,6 +120,8 @@ class Follower:
     async def run(self, stream: LogStream) -> None:
         """Until every run has ended and was swept (without an end for a flow, a deployment or a tag)."""
         self._stream = stream
+        if stream.rest is not None:
+            self._runs = Runs(stream.rest)  # it is told when a key was rotated
         if not self._follow:
             return
         events = RunEvents(stream.events_target(), self._on_event, clock=self._clock, rng=self._rng)
@@ -141,14 +146,34 @@ class Follower:
             if added:
                 await self._stream.follow_runs(self._current(), added)
             await self._sweep()
+            self._denied = False
+        except AuthError:
+            if self._denied:
+                raise
+            self._denied = True
+            self._stream.reload()  # a key may have been rotated
+            self._changed.set()
         except HistoryError as error:
             if not error.transient:
                 raise
             self._notify("warning", f"{error.text}; asking again")
 
     async def _refresh(self) -> list[UUID]:
+        """Ask what has to be asked; the runs that are new."""
         self._changed.clear()
         before = set(self._followed)
+        if self._ask_states or any(self._due_in(item) == 0.0 for item in self._followed.values()):
+            await self._find_states()
+        if self._ask_births:
+            if self._roots.endless:
+                for run in await self._roots.find(self._runs):
+                    self._add(run, root=True)
+            if self._children:
+                await self._find_children()
+            self._ask_births = False
+        return [run_id for run_id in self._followed if run_id not in before]
+
+    async def _find_states(self) -> None:
         open_runs = [
             run_id for run_id, item in self._followed.items() if not item.run.terminal or not item.swept
         ]
@@ -159,12 +184,7 @@ class Follower:
                     self._update(found[run_id])
                 else:
                     self._lose(run_id)
-        if self._roots.endless:
-            for run in await self._roots.find(self._runs):
-                self._add(run, root=True)
-        if self._children:
-            await self._find_children()
-        return [run_id for run_id in self._followed if run_id not in before]
+        self._ask_states = False
 
     async def _find_children(self) -> None:
         """Subflow runs at any depth, one level a request."""
@@ -175,10 +195,16 @@ class Follower:
                 self._add(run, root=False)
             parents = [run.id for run in found]
 
+    def _due_in(self, item: _Followed) -> float | None:
+        """Seconds until a run is swept; None where it has not ended, or was swept."""
+        if item.swept or item.ended_at is None:
+            return None
+        return max(item.ended_at + STRAGGLERS - self._clock.monotonic(), 0.0)
+
     async def _sweep(self) -> None:
         now = self._clock.monotonic()
         for run_id, item in self._followed.items():
-            if item.swept or item.ended_at is None or now - item.ended_at < STRAGGLERS:
+            if self._due_in(item) != 0.0:
                 continue
             if item.rows is not None and not await self._stream.more_rows([run_id], item.rows):
                 item.swept = True
@@ -222,6 +248,7 @@ class Follower:
             )
         if run.terminal and not item.run.terminal:
             item.ended_at = self._clock.monotonic()
+            self._ask_births = True  # an event that told of a child may have been lost
         elif not run.terminal:
             item.ended_at, item.swept, item.rows = None, False, None  # a retry brings a run back
         item.run, item.gone = run, False
@@ -236,17 +263,19 @@ class Follower:
             item.ended_at = self._clock.monotonic()
 
     def _on_event(self, run: UUID, state: str | None, child: bool) -> None:
-        known = run in self._followed
-        if (known and state is not None) or (not known and (child or self._roots.endless)):
+        if run in self._followed:
+            self._ask_states |= state is not None
+        elif child or self._roots.endless:
+            self._ask_births = True
+        if self._ask_states or self._ask_births:
             self._changed.set()
 
     async def _wait(self, events: bool) -> None:
-        seconds = POLL_BESIDE_EVENTS if events else POLL
+        period = POLL_BESIDE_EVENTS if events else POLL
         now = self._clock.monotonic()
-        for item in self._followed.values():
-            if item.ended_at is not None and not item.swept:
-                seconds = min(seconds, max(item.ended_at + STRAGGLERS - now, 0.1))
-        sleep = asyncio.ensure_future(self._clock.sleep(seconds))
+        due = [self._due_in(item) for item in self._followed.values()]
+        sweeps = [max(seconds, 0.1) for seconds in due if seconds is not None]
+        sleep = asyncio.ensure_future(self._clock.sleep(min([self._asked_at + period - now, *sweeps])))
         woken = asyncio.ensure_future(self._changed.wait())
         try:
             await asyncio.wait({sleep, woken}, return_when=asyncio.FIRST_COMPLETED)
@@ -256,6 +285,9 @@ class Follower:
         finally:
             sleep.cancel()
             woken.cancel()
+        if self._clock.monotonic() >= self._asked_at + period:
+            self._ask_states = self._ask_births = True
+            self._asked_at = self._clock.monotonic()
 
 
 async def named(runs: Runs, given: Iterable[str]) -> list[FlowRun]:

@@ -19,6 +19,8 @@ from rawlogs.wire.frames import BadFrame, Frame, decode_logs, filter_message
 
 BURST = 200
 """So many live logs within a second, and the server's queue of 256 for each subscriber may have overflowed."""
+STRAY_PAUSE = 5.0
+"""Logs with old timestamps seldom come alone: one look for those of some seconds."""
 BAD_FRAMES = 100
 
 
@@ -65,6 +67,9 @@ class Intake:
 
     def filter_text(self) -> str:
         return filter_message(self._core.selection.wire)
+
+    def filter_accepted(self) -> bool:
+        return self._core.listed or not self._core.selection.wire
 
     def notify(self, kind: Any, text: str, **facts: Any) -> None:
         self._core.notify(kind, text, **facts)
@@ -139,7 +144,7 @@ class Intake:
         if core.rest is not None and core.window.stray(oldest):
             seconds = (core.now() - oldest).total_seconds()
             core.say_once("late", "late", f"a log came {seconds:.0f} s after its timestamp", stamp=oldest)
-            self.suspect()
+            self.suspect(STRAY_PAUSE)
         accepted = core.accepted(new)
         core.stats.live += len(accepted)
         core.outbox.put(accepted)
@@ -175,10 +180,10 @@ class Intake:
                 self._core.window.reopen(self._oldest)
             self.suspect()
 
-    def suspect(self) -> None:
-        """Logs may have been lost just now: look as soon as what is stored by now has settled."""
+    def suspect(self, pause: float = 0.0) -> None:
+        """Logs may have been lost just now: look as soon as what is stored by now has settled, or after a pause."""
         self.suspected_at = self._core.clock.monotonic()
-        self._schedule.bring_forward(self._core.options.settle)
+        self._schedule.bring_forward(max(self._core.options.settle, pause))
 
     def _odd_frames(self, frames: Iterable[Frame]) -> None:
         core = self._core

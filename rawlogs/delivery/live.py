@@ -20,6 +20,10 @@ class LiveOwner(Protocol):
 
     def filter_text(self) -> str: ...
 
+    def filter_accepted(self) -> bool:
+        """Whether the server is known to take the filter."""
+        ...
+
     def live_connected(self, connection: Connection, again: bool) -> None: ...
 
     def live_batch(self, payloads: list[bytes]) -> bool:
@@ -134,9 +138,8 @@ class LiveLoop:
         self._since = self._clock.monotonic()
 
     def _note_short(self, error: RawlogsError, age: float) -> None:
-        silent = (
-            isinstance(error, ConnectionLost) and error.code == 1006 and age < 1.0 and not self._filter_works
-        )
+        doubtful = not (self._filter_works or self._owner.filter_accepted())
+        silent = isinstance(error, ConnectionLost) and error.code == 1006 and age < 1.0 and doubtful
         self._record.silent_ends = self._record.silent_ends + 1 if silent else 0
         if age < 1.0 and not self._warned_short:
             self._warned_short = True

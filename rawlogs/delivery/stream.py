@@ -39,6 +39,7 @@ from rawlogs.wire.connection import Target
 
 if TYPE_CHECKING:
     from rawlogs.delivery.cursor import Resume
+    from rawlogs.rest.client import RestClient
     from rawlogs.selection import Selection
     from rawlogs.settings import Settings
 
@@ -113,6 +114,11 @@ class LogStream:
     def stats(self) -> Stats:
         """The account so far."""
         return self._core.stats
+
+    @property
+    def rest(self) -> RestClient | None:
+        """The stream's access to the list, by the settings as they are now; None with ``live_only``."""
+        return self._core.rest
 
     @property
     def low(self) -> datetime:
@@ -208,7 +214,7 @@ class LogStream:
             core.rest,
             revive=self._revive,
             ping=self._ping,
-            refresh=self._refresh,
+            refresh=self.reload,
             on_answer=self._started.set,
         )
         history = self._auditor.lister.history
@@ -267,7 +273,7 @@ class LogStream:
             first_retries=min(2, options.retries or 2) if poll_instead else None,
             wait=options.wait,
             end_on_clean_close=not options.reconnect_on_clean_close,
-            refresh=self._refresh,
+            refresh=self.reload,
         )
         self._spawn(self._run_live(self._live))
 
@@ -300,7 +306,7 @@ class LogStream:
         except (RawlogsError, TimeoutError):
             connection.abort()
 
-    def _refresh(self) -> None:
+    def reload(self) -> None:
         """Use the settings as they are now, from now on; as they were, where they cannot be read."""
         if self._reload is None:
             return
