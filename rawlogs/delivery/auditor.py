@@ -66,6 +66,7 @@ class Auditor:
             clock=core.clock,
             deliver=self._deliver,
             progress=self._progressed,
+            by_run=core.options.keep_ids,
         )
         self._revive = revive
         self._ping = ping

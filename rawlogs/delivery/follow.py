@@ -65,7 +65,6 @@ class _Followed:
     root: bool
     ended_at: float | None = None
     swept: bool = False
-    rows: int | None = None
     gone: bool = False
 
 
@@ -206,12 +205,8 @@ class Follower:
         for run_id, item in self._followed.items():
             if self._due_in(item) != 0.0:
                 continue
-            if item.rows is not None and not await self._stream.more_rows([run_id], item.rows):
-                item.swept = True
-                continue
-            item.rows, brought = await self._stream.read_runs([run_id])
             # What a sweep still brought may not have been the last: look once more after a while.
-            item.swept = not brought
+            item.swept = not await self._stream.sweep(run_id)
             item.ended_at = now - STRAGGLERS + 1.0
 
     def _current(self) -> list[UUID]:
@@ -250,7 +245,7 @@ class Follower:
             item.ended_at = self._clock.monotonic()
             self._ask_births = True  # an event that told of a child may have been lost
         elif not run.terminal:
-            item.ended_at, item.swept, item.rows = None, False, None  # a retry brings a run back
+            item.ended_at, item.swept = None, False  # a retry brings a run back
         item.run, item.gone = run, False
 
     def _lose(self, run_id: UUID) -> None:

@@ -6,9 +6,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
+from uuid import UUID
 
 from rawlogs.clock import Clock
 from rawlogs.delivery.budget import Budget
+from rawlogs.delivery.shown import Shown
 from rawlogs.delivery.window import Look, Range, Window
 from rawlogs.models import END, MICROSECOND, Log
 from rawlogs.rest.history import History, Poster
@@ -49,10 +51,21 @@ class _Read:
 
 
 class Lister:
-    """Reads ranges of the list, hands on what is new, and tells the window what it has seen."""
+    """Reads ranges of the list, hands on what is new, and tells the window what it has seen.
+
+    ``by_run``: also count the rows of each flow run, for sweeps.
+    """
 
     def __init__(
-        self, rest: Server, window: Window, budget: Budget, *, clock: Clock, deliver: Deliver, progress: Any
+        self,
+        rest: Server,
+        window: Window,
+        budget: Budget,
+        *,
+        clock: Clock,
+        deliver: Deliver,
+        progress: Any,
+        by_run: bool = False,
     ) -> None:
         self._rest = rest
         self._clock = clock
@@ -60,6 +73,8 @@ class Lister:
         self._deliver = deliver
         self._progress = progress
         self.window = window
+        self._by_run = by_run
+        self.shown = Shown()
         self.unsettled = False
         """A list since this was last set to False did not show yet what had come live."""
         self.history = History(_Metered(rest, budget, clock))
@@ -91,10 +106,20 @@ class Lister:
         self._listed(span, read.settled, began, missing=max(missing, 0))
         return read.brought
 
-    async def read_runs(self, wire: Mapping[str, Any], since: datetime) -> tuple[int, int]:
-        """Read all that a filter shows, without moving the window: (rows, how many of them were new)."""
-        read = await self._read_rows(Range(since, END + MICROSECOND), wire, END)
-        return read.rows, read.brought
+    async def read_all(self, wire: Mapping[str, Any], since: datetime) -> None:
+        """Read all that a filter shows, without moving the window."""
+        await self._read_rows(Range(since, END + MICROSECOND), wire, END)
+
+    async def sweep(self, run: UUID, wire: Mapping[str, Any], since: datetime) -> int:
+        """Make sure that every stored row of a flow run was listed; how many of them were new.
+
+        Where as many rows are stored as lists have shown, and those beyond were not shown yet, that is one request.
+        """
+        if known := self.shown.rows(run):
+            rest = await self.history.rest(wire, since, END, known)
+            if rest is not None and not any(log in self.shown for log in rest):
+                return await self._take_page(rest)
+        return (await self._read_rows(Range(since, END + MICROSECOND), wire, END)).brought
 
     async def _read_rows(
         self, span: Range, wire: Mapping[str, Any], edge: datetime, *, confirm: bool = False
@@ -102,7 +127,7 @@ class Lister:
         read = _Read()
         before = min(span.before - MICROSECOND, END)
         async for page in self.history.pages(wire, span.after, before, confirm=confirm):
-            read.brought += await self._hand_on(page)
+            read.brought += await self._take_page(page)
             read.rows += len(page)
             settled = [log for log in page if log.timestamp < edge]
             read.settled += len(settled)
@@ -140,6 +165,12 @@ class Lister:
                 parts.append(younger)
             parts.append(older)
         return rows, brought
+
+    async def _take_page(self, page: list[Log]) -> int:
+        brought = await self._hand_on(page)
+        if self._by_run:
+            self.shown.add(page, self._rest.server_now().timestamp())
+        return brought
 
     async def _hand_on(self, page: list[Log]) -> int:
         window, now = self.window, self._rest.server_now()

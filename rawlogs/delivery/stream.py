@@ -32,7 +32,7 @@ from rawlogs.delivery.seen import SeenIds
 from rawlogs.delivery.stats import Stats
 from rawlogs.delivery.window import Window
 from rawlogs.errors import ConfigError, RawlogsError
-from rawlogs.models import BEGINNING, END, Log
+from rawlogs.models import BEGINNING, Log
 from rawlogs.notices import OnNotice
 from rawlogs.waiting import within
 from rawlogs.wire.connection import Target
@@ -425,18 +425,16 @@ class LogStream:
         core.window.distrust_counts()
         if self._live is not None:
             await self._live.reopen()
-        await self.read_runs(added)
+        if wanted := list(added):
+            await self._auditor.lister.read_all(core.selection.with_runs(wanted).wire, self._since)
 
-    async def read_runs(self, runs: Iterable[UUID]) -> tuple[int, int]:
-        """Read everything that is stored of these flow runs: (rows, how many of them had not been delivered)."""
-        wire = self._core.selection.with_runs(runs).wire
-        return await self._auditor.lister.read_runs(wire, self._core.options.since or BEGINNING)
+    async def sweep(self, run: UUID) -> int:
+        """Make sure that everything stored of this flow run was listed; how many logs that still brought."""
+        return await self._auditor.lister.sweep(run, self._core.selection.with_runs([run]).wire, self._since)
 
-    async def more_rows(self, runs: Iterable[UUID], rows: int) -> bool:
-        """Whether other than ``rows`` rows are stored of these flow runs by now."""
-        wire = self._core.selection.with_runs(runs).wire
-        since = self._core.options.since or BEGINNING
-        return await self._auditor.lister.history.beyond(wire, since, END, rows) != 0
+    @property
+    def _since(self) -> datetime:
+        return self._core.options.since or BEGINNING
 
     def _count_request(self) -> None:
         self._core.stats.requests += 1

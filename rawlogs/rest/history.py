@@ -117,6 +117,13 @@ class History:
         found = len(await self._read(wire, after, before, offset, False))
         return found - (1 if rows else 0)
 
+    async def rest(
+        self, wire: Mapping[str, Any], after: datetime, before: datetime, rows: int
+    ) -> list[Log] | None:
+        """The rows of that range after the first ``rows`` (at least 1); None where there are fewer, or a page more."""
+        found = await self._read(wire, after, before, rows - 1, False)
+        return found[1:] if 0 < len(found) < self.page else None
+
     async def _read(
         self, wire: Mapping[str, Any], after: datetime, before: datetime, offset: int, newest_first: bool
     ) -> list[Log]:
