@@ -22,6 +22,7 @@ Each carries its facts as attributes and builds its own one- or two-line text; n
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 
 class RawlogsError(Exception):
@@ -35,6 +36,9 @@ class RawlogsError(Exception):
     def __str__(self) -> str:
         return f"{self.text}\n{self.hint}" if self.hint else self.text
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (type(self), self.text), self.__dict__
+
 
 class ConfigError(RawlogsError, ValueError):
     """Something the caller set cannot work. ``setting`` names it as the user knows it."""
@@ -45,7 +49,11 @@ class ConfigError(RawlogsError, ValueError):
 
 
 class ConnectError(RawlogsError):
-    """No connection. ``phase`` is dns, proxy, tcp, tls, upgrade, auth or filter."""
+    """No connection.
+
+    ``phase`` is dns, tcp, timeout, proxy, proxy-auth (the proxy wants other credentials), tls, tls-mismatch (one side
+    speaks TLS and the other does not), upgrade, auth (hung up in that step), rest, or redis.
+    """
 
     def __init__(self, text: str, *, url: str, phase: str, hint: str | None = None) -> None:
         super().__init__(text, hint=hint)
@@ -193,3 +201,10 @@ class SinkError(RawlogsError):
     def __init__(self, text: str, *, path: str, hint: str | None = None) -> None:
         super().__init__(text, hint=hint)
         self.path = path
+
+
+def _again(kind: type[RawlogsError], text: str) -> RawlogsError:
+    """An error as it comes out of another process; its facts are put back by pickle."""
+    error = kind.__new__(kind)
+    Exception.__init__(error, text)
+    return error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import re
 from collections.abc import Mapping
 from datetime import datetime, timezone
@@ -102,6 +104,16 @@ def test_an_error_says_its_text_and_then_its_hint_and_carries_its_facts(
 ) -> None:
     assert str(error) == text
     assert {name: getattr(error, name) for name in facts} == facts
+
+
+@pytest.mark.parametrize(("error", "text", "facts"), CASES, ids=lambda value: type(value).__name__)
+def test_an_error_crosses_to_another_process_whole(
+    error: RawlogsError, text: str, facts: Mapping[str, Any]
+) -> None:
+    """A task queue hands it over by pickle, a test runner by copy."""
+    for other in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert (type(other), str(other), vars(other)) == (type(error), text, vars(error))
+        assert {name: getattr(other, name) for name in facts} == facts
 
 
 def test_every_error_is_in_the_table_above() -> None:

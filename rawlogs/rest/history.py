@@ -115,6 +115,8 @@ class History:
         """How many more than ``rows`` rows there are in that range: -1 for fewer, and at most a page."""
         offset = max(rows - 1, 0)
         found = len(await self._read(wire, after, before, offset, False))
+        if found and rows and self.page == 1:  # a page of one row has no room for the row that is known
+            return len(await self._read(wire, after, before, rows, False))
         return found - (1 if rows else 0)
 
     async def rest(
