@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -55,7 +56,8 @@ async def following(
 ) -> AsyncIterator[Following]:
     """Follow the runs of these names, ids or URLs, or those that ``find`` finds, as the command does."""
     clock = clock or server.world._clock
-    settings = rawlogs.stream(api_url=server.api_url).settings
+    auth_string = arguments.get("auth_string")
+    settings = rawlogs.stream(api_url=server.api_url, auth_string=auth_string).settings
     async with RestClient(settings, clock=clock, retries=2) as rest:
         runs = Runs(rest)
         roots: Any = BelongingRuns(find) if find else NamedRuns(await named(runs, map(str, given)))
@@ -560,3 +562,30 @@ async def test_a_run_that_cannot_be_meant_is_refused(
         server.add_run("twin")
         with pytest.raises(error, match=said):
             await find_named(server, text)
+
+
+async def test_a_rotated_key_is_taken_from_the_settings_by_the_follower_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", "admin:old")
+    async with serving(Behaviour(auth_string="admin:old")) as server:
+        run = server.add_run("root")
+        async with following(server, run, auth_string=None) as reader:
+            await connected(server)
+            server.world.behaviour = replace(server.behaviour, auth_string="admin:new")
+            monkeypatch.setenv("PREFECT_API_AUTH_STRING", "admin:new")
+            post(server, run, "its last line")
+            server.set_state(run, "COMPLETED")
+            assert await reader.end() == ["its last line"]
+            assert reader.follower.outcome == "completed"
+
+
+async def test_a_revoked_key_ends_the_following() -> None:
+    async with serving(Behaviour(auth_string="admin:old")) as server:
+        run = server.add_run("root")
+        async with following(server, run, auth_string="admin:old") as reader:
+            await connected(server)
+            server.world.behaviour = replace(server.behaviour, auth_string="admin:new")
+            server.set_state(run, "COMPLETED")
+            with pytest.raises(rawlogs.AuthError):
+                await within(reader.task)
