@@ -13,7 +13,7 @@ from benchmarks.tables import percentile
 
 PAGE = 200
 AUDIT = 15.0
-POLL = 0.5
+POLL = 0.2
 """Rows of a REST page at most; seconds between two routine looks of rawlogs at the list, with a socket and without."""
 
 

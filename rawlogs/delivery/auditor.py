@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
 HOLD = 2.0
 """How long live logs wait for a list that brings nothing; then they are delivered first."""
-POLL_FLOOR = 0.5
+POLL = 0.5
+"""Seconds between two looks where only the list shows what comes; fewer while logs come closer together."""
+POLL_FLOOR = 0.2
 MISSES = 2
 """So many audits in a row that found what the socket never showed, and the list is polled beside it."""
 LIVE_OFF = (
@@ -39,6 +41,14 @@ LIVE_OFF = (
     "For live logs set PREFECT_SERVER_LOGS_STREAM_OUT_ENABLED=true and "
     "PREFECT_SERVER_LOGS_STREAM_PUBLISHING_ENABLED=true on the server."
 )
+
+
+def poll_interval(quiet: float, pause: float, audit: float) -> float:
+    """Seconds to the next look where the list is all there is.
+
+    ``quiet``: since a look brought logs; ``pause``: between the last two looks that did; ``audit``: at most.
+    """
+    return min(max(quiet / 2, min(pause / 2, POLL), POLL_FLOOR), audit)
 
 
 class Auditor:
@@ -78,6 +88,7 @@ class Auditor:
         self._failing_since = 0.0
         self._misses = 0
         self._quiet_since = core.clock.monotonic()
+        self._pause = 2 * POLL
         self._progress_at = core.clock.monotonic()
         self._drift: float | None = None
 
@@ -264,11 +275,11 @@ class Auditor:
             return 0.0
         if self._core.polling or self._misses >= MISSES:
             quiet = self._core.clock.monotonic() - self._quiet_since
-            return min(max(0.5 * quiet, POLL_FLOOR), options.audit)
+            return poll_interval(quiet, self._pause, options.audit)
         suspected = self._intake.suspected_at
         if suspected is not None:
             left = suspected + options.settle - self._core.clock.monotonic()
-            return min(max(left, POLL_FLOOR), options.audit)
+            return min(max(left, POLL), options.audit)
         return options.audit
 
     def _looked(self, began: float) -> None:
@@ -282,7 +293,8 @@ class Auditor:
 
     def _note_quiet(self, brought: int) -> None:
         if brought:
-            self._quiet_since = self._core.clock.monotonic()
+            now = self._core.clock.monotonic()
+            self._pause, self._quiet_since = now - self._quiet_since, now
 
     def _note_misses(self, brought: int, suspected: bool) -> None:
         """Twice in a row logs that the socket never showed, without a suspicion: it is off, or shows only a part."""
