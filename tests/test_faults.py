@@ -907,6 +907,18 @@ async def test_fault_79_a_burst_overflows_the_server_s_queue_and_is_recovered(co
         assert stats.live == len(server.sent[0]) and stats.recovered == count - stats.live
 
 
+async def test_fault_79_what_a_burst_lost_comes_long_before_it_has_settled() -> None:
+    options = {"settle": 60.0, "overlap": 120.0, "audit": 1000.0}
+    async with serving() as server, reading(server, options=options) as reader:
+        await server.until(lambda: lists(server))
+        posted = server.world.now()
+        rows = server.post([f"{n}" for n in range(1000)])
+        await reader.take(1000)
+        assert got(reader) == ids(rows)
+        assert (server.world.now() - posted).total_seconds() < 60.0
+        assert reader.kinds.count("gap_opened") == 1
+
+
 @pytest.mark.parametrize("every", [2, 3, 10])
 async def test_fault_80_frames_lost_on_the_way_are_found_by_the_audit(every: int) -> None:
     async with serving() as server:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from rawlogs.errors import HistoryError
 from rawlogs.models import BEGINNING, END, parse_timestamp
-from rawlogs.rest.history import History
+from rawlogs.rest.history import History, Moved
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 
@@ -134,3 +134,44 @@ async def test_a_row_that_cannot_be_read_spoils_its_page() -> None:
     with pytest.raises(HistoryError, match="no message") as error:
         await read(History(table, page=9))
     assert error.value.transient
+
+
+@given(stamps, st.integers(1, 60), st.integers(2, 9), st.randoms(use_true_random=False))
+async def test_what_lies_behind_known_rows_completes_them_or_they_have_moved(
+    stamps: list[int], known: int, limit: int, rng: random.Random
+) -> None:
+    """Whichever rows are known: when it ends without a word, nothing is missing."""
+    table = Table(stamps, limit=limit)
+    ids = {row["id"] for row in table.rows}
+    first = sorted(table.rows, key=lambda row: row["timestamp"])[:known]
+    chosen = rng.choice([first, rng.sample(table.rows, min(known, len(table.rows)))])
+    known_ids = frozenset(row["id"] for row in chosen)
+    shown = set(known_ids)
+    if not shown:
+        return
+    try:
+        async for page in History(table, page=limit).behind(
+            {}, BEGINNING, END, len(known_ids), lambda log: str(log.id) in known_ids
+        ):
+            shown |= {str(log.id) for log in page}
+    except Moved:
+        assert chosen is not first
+    else:
+        assert shown == ids
+
+
+async def test_rows_that_come_while_those_behind_are_read_are_told() -> None:
+    """Known rows that are pushed back show up again."""
+    table = Table([*range(20)], limit=5)
+    known = {row["id"] for row in table.rows[:6]}
+
+    def insert() -> None:
+        if table.requests == 1:
+            table.rows.append(table.row(99, 0))
+
+    table.between = insert
+    with pytest.raises(Moved):
+        async for _ in History(table, page=5).behind(
+            {}, BEGINNING, END, len(known), lambda log: str(log.id) in known
+        ):
+            pass

@@ -177,3 +177,40 @@ async def test_beyond_the_budget_losses_everywhere_are_read_page_by_page() -> No
     assert await reading.lister.take(Look("list", reading.span(0.0, 90.0)), {}) == 30
     assert sorted(reading.got) == sorted(missing)
     assert reading.requests < 3 * 42
+
+
+async def test_what_a_list_has_shown_costs_the_next_one_a_request_not_its_pages() -> None:
+    """A burst is looked at soon, and again when it has settled."""
+    reading = Reading(page=10)
+    lost = reading.stored(*(98.5 + n / 1000 for n in range(95)))
+    early = reading.window.unread(reading.clock.now(), ahead=True)
+    assert await reading.lister.read(early, {}) == 95
+    assert reading.requests == 11
+    reading.clock.advance(2.0)
+    last = reading.stored(100.5)
+    assert await reading.lister.read(reading.window.unread(reading.clock.now(), ahead=True), {}) == 1
+    assert (reading.requests, reading.got) == (12, [*lost, *last])
+    assert reading.fresh == 100.0
+
+
+async def test_a_row_among_those_that_were_shown_is_found() -> None:
+    """It became readable behind younger ones: the range is read whole."""
+    reading = Reading(page=10)
+    lost = reading.stored(*(98.5 + n / 1000 for n in range(95)))
+    await reading.lister.read(reading.window.unread(reading.clock.now(), ahead=True), {})
+    reading.clock.advance(2.0)
+    late = reading.stored(98.55)
+    assert await reading.lister.read(reading.window.unread(reading.clock.now(), ahead=True), {}) == 1
+    assert reading.got == [*lost, *late]
+    assert len(reading.window.second_looks(reading.clock.now() + timedelta(seconds=120))) == 1
+
+
+async def test_another_filter_begins_anew() -> None:
+    """What was shown by the old one tells nothing of the new one."""
+    reading = Reading(page=10)
+    reading.stored(*(98.5 + n / 1000 for n in range(95)))
+    await reading.lister.read(reading.window.unread(reading.clock.now(), ahead=True), {})
+    reading.lister.distrust()
+    before = reading.requests
+    await reading.lister.read(reading.window.unread(reading.clock.now(), ahead=True), {})
+    assert reading.requests - before == 11

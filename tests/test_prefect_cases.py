@@ -283,7 +283,9 @@ async def test_prefect_18_a_bad_filter_is_a_dead_socket_without_a_reason() -> No
         async with reading(server, clock=None, live_only=True, level="INFO") as reader:
             with pytest.raises(rawlogs.FilterRejected):
                 await reader.rest()
-        assert len(server.connections) == 2  # once more, as a crashed server looks the same; and with a list it would know
+        assert (
+            len(server.connections) == 2
+        )  # once more, as a crashed server looks the same; and with a list it would know
 
 
 @pytest.mark.parametrize(

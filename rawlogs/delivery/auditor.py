@@ -13,7 +13,7 @@ from rawlogs.delivery.intake import Intake
 from rawlogs.delivery.lister import Lister
 from rawlogs.delivery.retry import delay, is_transient, unreachable
 from rawlogs.delivery.schedule import Schedule
-from rawlogs.delivery.window import Range
+from rawlogs.delivery.window import Look, Range
 from rawlogs.errors import (
     AuthError,
     ConnectError,
@@ -87,6 +87,8 @@ class Auditor:
         self._error: RawlogsError | None = None
         self._failing_since = 0.0
         self._misses = 0
+        self._recovered = 0
+        self._found = self._lags = False
         self._quiet_since = core.clock.monotonic()
         self._pause = 2 * POLL
         self._progress_at = core.clock.monotonic()
@@ -134,8 +136,8 @@ class Auditor:
         try:
             while True:
                 self._schedule.catch_up = self._intake.dropped = False
-                now = core.now()
-                brought += await self.lister.read(window.unread(now, ahead=True), core.selection.wire)
+                for look in window.catch_up(core.now(), self.lister.history.page):
+                    brought += await self.lister.take(look, core.selection.wire)
                 if not self._intake.dropped:
                     break
                 await core.outbox.room()
@@ -145,7 +147,7 @@ class Auditor:
         finally:
             guard.cancel()
         self._intake.release()
-        brought += await self._second_looks(now)
+        brought += await self._stray_look()
         if core.stats.open_gaps and not self._intake.dropped:
             core.stats.open_gaps = 0
             core.unsay("behind")
@@ -161,26 +163,38 @@ class Auditor:
         """Compare the list with what has been delivered, over everything that has settled since the last time."""
         core = self._core
         began, suspected = core.clock.monotonic(), self._intake.suspected_at is not None
-        brought = 0
-        for look in core.window.audit(core.now(), self.lister.history.page):
+        brought, self._lags = 0, False
+        for look in await self._looks():
             brought += await self.lister.take(look, core.selection.wire)
         brought += await self._stray_look()
-        core.stats.open_gaps = 0
-        if brought:
+        if brought and not self._recovered:
             core.notify("gap_opened", "the live stream lost logs", since=None)
-            core.notify(
-                "gap_closed", f"recovered {brought} logs that the live stream lost", recovered=brought
-            )
+        self._recovered += brought
         self._looked(began)
+        if self._intake.suspected_at is None or not brought:
+            core.stats.open_gaps = 0
+            if self._recovered:
+                text = f"recovered {self._recovered} logs that the live stream lost"
+                core.notify("gap_closed", text, recovered=self._recovered)
+            self._recovered = 0
         self._note_quiet(brought)
         self._note_misses(brought, suspected)
         self._intake.since_audit = 0
 
-    async def _second_looks(self, now: datetime) -> int:
-        brought = 0
-        for look in self._core.window.second_looks(now):
-            brought += await self.lister.take(look, self._core.selection.wire)
-        return brought + await self._stray_look()
+    async def _looks(self) -> list[Look]:
+        """What has settled; while logs are being lost, everything that can be read by now."""
+        core, page = self._core, self.lister.history.page
+        suspected, now = self._intake.suspected_at, core.now()
+        if suspected is None or core.clock.monotonic() >= suspected + core.options.settle:
+            return core.window.audit(now, page)
+        looks = core.window.catch_up(now, page)
+        if not all(self.lister.affords(look.range) for look in looks):
+            return core.window.audit(now, page)
+        if self._found:
+            return looks
+        beyond = await self.lister.beyond(looks[0].range, core.selection.wire)
+        self._lags = beyond < 0  # logs came live that are not stored yet: others will follow
+        return looks if beyond > 0 else looks[1:]
 
     async def _stray_look(self) -> int:
         look = self._core.window.stray_look()
@@ -279,7 +293,7 @@ class Auditor:
         suspected = self._intake.suspected_at
         if suspected is not None:
             left = suspected + options.settle - self._core.clock.monotonic()
-            return min(max(left, POLL), options.audit)
+            return min(POLL if self._found or self._lags else max(left, POLL), options.audit)
         return options.audit
 
     def _looked(self, began: float) -> None:
@@ -292,6 +306,7 @@ class Auditor:
             self._intake.suspected_at = None
 
     def _note_quiet(self, brought: int) -> None:
+        self._found = brought > 0
         if brought:
             now = self._core.clock.monotonic()
             self._pause, self._quiet_since = now - self._quiet_since, now

@@ -19,6 +19,9 @@ from rawlogs.wire.frames import BadFrame, Frame, decode_logs, filter_message
 
 BURST = 200
 """So many live logs within a second, and the server's queue of 256 for each subscriber may have overflowed."""
+QUEUE = 256
+EARLY = 0.4
+"""Seconds: after a full queue within a second logs are most likely lost. Look soon, and again when all has settled."""
 STRAY_PAUSE = 5.0
 """Logs with old timestamps seldom come alone: one look for those of some seconds."""
 BAD_FRAMES = 100
@@ -179,6 +182,8 @@ class Intake:
             if self._oldest < self._core.window.fresh and not self._core.window.stray(self._oldest):
                 self._core.window.reopen(self._oldest)
             self.suspect()
+            if self._in_second >= QUEUE:
+                self._schedule.bring_forward(EARLY)
 
     def suspect(self, pause: float = 0.0) -> None:
         """Logs may have been lost just now: look as soon as what is stored by now has settled, or after a pause."""

@@ -10,10 +10,11 @@ from uuid import UUID
 
 from rawlogs.clock import Clock
 from rawlogs.delivery.budget import Budget
+from rawlogs.delivery.provisional import Provisional
 from rawlogs.delivery.shown import Shown
 from rawlogs.delivery.window import Look, Range, Window
 from rawlogs.models import END, MICROSECOND, Log
-from rawlogs.rest.history import History, Poster
+from rawlogs.rest.history import History, Moved, Poster
 
 Deliver = Callable[[list[Log]], Awaitable[int]]
 """Takes rows that were not delivered before, waits for room, answers how many passed the local filter."""
@@ -42,12 +43,16 @@ class _Metered:
 
 @dataclass(slots=True)
 class _Read:
-    """What the rows of a range were: all; stamped before the edge; of those, known by now; not known before."""
+    """A list on its way. Rows stamped before ``edge`` are settled; those from ``recent`` on are kept as provisional."""
 
+    edge: datetime
+    recent: datetime | None = None
     rows: int = 0
     settled: int = 0
     shown: int = 0
+    """Settled rows that have been delivered by now."""
     brought: int = 0
+    """Rows that had not been delivered before."""
 
 
 class Lister:
@@ -75,9 +80,15 @@ class Lister:
         self.window = window
         self._by_run = by_run
         self.shown = Shown()
+        self._provisional = Provisional()
         self.unsettled = False
         """A list since this was last set to False did not show yet what had come live."""
         self.history = History(_Metered(rest, budget, clock))
+
+    def distrust(self) -> None:
+        """The filter has changed: nothing that was counted or shown before tells what a list shows now."""
+        self.window.distrust_counts()
+        self._provisional = Provisional()
 
     async def take(self, look: Look, wire: Mapping[str, Any]) -> int:
         """One look; how many logs it brought. Raises HistoryError, AuthError, RedirectRefused."""
@@ -100,40 +111,73 @@ class Lister:
         """Read all rows of a range; how many logs that brought."""
         began = self._begin()
         edge = self.window.edge(span, began)
-        read = await self._read_rows(span, wire, edge, confirm=confirm)
+        ahead = span.after <= self.window.fresh < span.before
+        read = _Read(edge, began - self.window.overlap if ahead else None)
+        try:
+            if not self._adjoins(span):
+                raise Moved
+            await self._read_behind(span, wire, read)
+        except Moved:
+            read = _Read(edge, read.recent, brought=read.brought)
+            await self._read_rows(span, wire, read, confirm=confirm)
         after = max(span.after, self.window.fresh)
         missing = self.window.seen.count(span.after, edge) - read.shown if after < edge else 0
         self._listed(span, read.settled, began, missing=max(missing, 0))
+        if ahead:
+            self._provisional.finish(self.window.fresh, began)
         return read.brought
 
     async def read_all(self, wire: Mapping[str, Any], since: datetime) -> None:
         """Read all that a filter shows, without moving the window."""
-        await self._read_rows(Range(since, END + MICROSECOND), wire, END)
+        await self._read_rows(Range(since, END + MICROSECOND), wire, _Read(END))
 
     async def sweep(self, run: UUID, wire: Mapping[str, Any], since: datetime) -> int:
         """Make sure that every stored row of a flow run was listed; how many of them were new.
 
         Where as many rows are stored as lists have shown, and those beyond were not shown yet, that is one request.
         """
-        if known := self.shown.rows(run):
-            rest = await self.history.rest(wire, since, END, known)
-            if rest is not None and not any(log in self.shown for log in rest):
-                return await self._take_page(rest)
-        return (await self._read_rows(Range(since, END + MICROSECOND), wire, END)).brought
+        read = _Read(END)
+        try:
+            known = self.shown.rows(run)
+            if not known:
+                raise Moved
+            async for page in self.history.behind(wire, since, END, known, self.shown.__contains__):
+                await self._take_page(page, read)
+        except Moved:
+            await self._read_rows(Range(since, END + MICROSECOND), wire, read)
+        return read.brought
+
+    async def beyond(self, span: Range, wire: Mapping[str, Any]) -> int:
+        """How many more rows are stored in a range than were delivered: -1 for fewer, at most a page."""
+        return await self._beyond(span, self._known(span), wire)
+
+    def affords(self, span: Range) -> bool:
+        """Whether the budget pays for reading all of a range."""
+        pages = self._pages(self._known(span))
+        return pages <= 2 or self._budget.covers(pages, self._clock.monotonic())
+
+    def _adjoins(self, span: Range) -> bool:
+        """Whether a list of that range need not begin at its beginning, and that saves a request."""
+        return span.after == self.window.fresh and len(self._provisional.known()) >= self.history.page
+
+    async def _read_behind(self, span: Range, wire: Mapping[str, Any], read: _Read) -> None:
+        known = self._provisional.known()
+        for stamp, own in known.values():
+            read.settled += stamp < read.edge
+            read.shown += own and stamp < read.edge
+        before = min(span.before - MICROSECOND, END)
+        async for page in self.history.behind(
+            wire, span.after, before, len(known), lambda log: log.id_text in known
+        ):
+            await self._take_page(page, read)
 
     async def _read_rows(
-        self, span: Range, wire: Mapping[str, Any], edge: datetime, *, confirm: bool = False
-    ) -> _Read:
-        read = _Read()
+        self, span: Range, wire: Mapping[str, Any], read: _Read, *, confirm: bool = False
+    ) -> None:
         before = min(span.before - MICROSECOND, END)
         async for page in self.history.pages(wire, span.after, before, confirm=confirm):
-            read.brought += await self._take_page(page)
-            read.rows += len(page)
-            settled = [log for log in page if log.timestamp < edge]
-            read.settled += len(settled)
-            read.shown += sum(log in self.window.seen for log in settled)
+            await self._take_page(page, read)
             self._progress(read.rows, page[-1].timestamp)
-        return read
 
     async def _search(self, span: Range, wire: Mapping[str, Any]) -> tuple[int, int]:
         """Read only where other rows are stored than were delivered, found by halving: (rows, how many were new).
@@ -147,7 +191,8 @@ class Lister:
             part = parts.pop()
             middle = part.after + (part.before - part.after) / 2
             if asks <= 0 or self._pages(self._known(part)) <= 2 or middle == part.after:
-                read = await self._read_rows(part, wire, part.before)
+                read = _Read(part.before)
+                await self._read_rows(part, wire, read)
                 rows, brought = rows + read.rows, brought + read.brought
                 continue
             younger, older = Range(middle, part.before), Range(part.after, middle)
@@ -166,11 +211,18 @@ class Lister:
             parts.append(older)
         return rows, brought
 
-    async def _take_page(self, page: list[Log]) -> int:
-        brought = await self._hand_on(page)
+    async def _take_page(self, page: list[Log], read: _Read) -> None:
+        read.brought += await self._hand_on(page)
+        read.rows += len(page)
+        seen = self.window.seen
+        settled = [log for log in page if log.timestamp < read.edge]
+        read.settled += len(settled)
+        read.shown += sum(log in seen for log in settled)
+        if read.recent is not None:
+            recent = read.recent
+            self._provisional.add((log, log in seen) for log in page if log.timestamp >= recent)
         if self._by_run:
             self.shown.add(page, self._rest.server_now().timestamp())
-        return brought
 
     async def _hand_on(self, page: list[Log]) -> int:
         window, now = self.window, self._rest.server_now()

@@ -422,7 +422,7 @@ class LogStream:
         """From now on these flow runs; of those in ``added``, everything that is stored already, too."""
         core = self._core
         core.selection = core.selection.with_runs(runs)
-        core.window.distrust_counts()
+        self._auditor.lister.distrust()
         if self._live is not None:
             await self._live.reopen()
         if wanted := list(added):

@@ -159,10 +159,16 @@ class Window:
         if settled <= self.fresh:
             set_back = now + self.overlap < self.fresh
             return [Look("list", self.unread(now, ahead=True))] if set_back else []
-        known = [segment.rows for segment in self._segments]
-        if None not in known and sum(n or 0 for n in known) <= page // 2:
+        if self._few(page):
             return [Look("list", Range(self.low, settled))]
         return [*self.second_looks(now), Look("list", Range(self.fresh, settled))]
+
+    def catch_up(self, now: datetime, page: int) -> list[Look]:
+        """All that no list has shown yet, and the second looks that are due: one request where that is possible."""
+        span, due = self.unread(now, ahead=True), self.second_looks(now)
+        if due and self._few(page):
+            return [Look("list", Range(self.low, span.before))]
+        return [Look("list", span), *due]
 
     def second_looks(self, now: datetime) -> list[Look]:
         """Counts over the segments whose overlap has passed, once they are worth a request."""
@@ -240,6 +246,11 @@ class Window:
             forgotten = self.seen.forgotten
             return forgotten is not None and created.timestamp() < forgotten
         return created < now - self._retention
+
+    def _few(self, page: int) -> bool:
+        """Whether all that is owed a second look is less than a page."""
+        known = [segment.rows for segment in self._segments]
+        return None not in known and sum(n or 0 for n in known) <= page // 2
 
     def _note_stray(self, stamp: datetime) -> None:
         horizon = self.fresh - self._retention

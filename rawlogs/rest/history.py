@@ -9,7 +9,7 @@ something moved, and that one timestamp is read on its own until as many rows ar
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -21,6 +21,10 @@ DEFAULT_PAGE = 200
 PASSES = 50
 LEAST_PASSES = 3
 _LIMIT_TEXT = re.compile(r"less than or equal to (\d+)")
+
+
+class Moved(Exception):
+    """The rows that were known are not the first of the range any more."""
 
 
 class Poster(Protocol):
@@ -119,12 +123,35 @@ class History:
             return len(await self._read(wire, after, before, rows, False))
         return found - (1 if rows else 0)
 
-    async def rest(
-        self, wire: Mapping[str, Any], after: datetime, before: datetime, rows: int
-    ) -> list[Log] | None:
-        """The rows of that range after the first ``rows`` (at least 1); None where there are fewer, or a page more."""
-        found = await self._read(wire, after, before, rows - 1, False)
-        return found[1:] if 0 < len(found) < self.page else None
+    async def behind(
+        self,
+        wire: Mapping[str, Any],
+        after: datetime,
+        before: datetime,
+        rows: int,
+        knows: Callable[[Log], bool],
+    ) -> AsyncIterator[list[Log]]:
+        """The rows of that range behind ``rows`` known ones (at least 1), page by page.
+
+        When it ends, every row of the range is known or was shown: as many lie before as are known, and none of those
+        lies behind. Raises Moved where that is not so, however many pages it has shown by then.
+        """
+        offset, anchor = rows - 1, None
+        passed: set[str] = set()
+        while self.page > 1:
+            page = await self._read(wire, after, before, offset, False)
+            if not page or not (knows(page[0]) if anchor is None else page[0].id_text == anchor):
+                break
+            found = page[1:]
+            if any(row.id_text in passed or knows(row) for row in found):
+                break
+            if found:
+                yield found
+            if len(page) < self.page:
+                return
+            passed.update(row.id_text for row in found)
+            offset, anchor = offset + len(found), page[-1].id_text
+        raise Moved
 
     async def _read(
         self, wire: Mapping[str, Any], after: datetime, before: datetime, offset: int, newest_first: bool
