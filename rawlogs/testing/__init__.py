@@ -6,7 +6,8 @@
 
 ``FakeServer(Behaviour(...))`` is a model of Prefect: what is posted to it reaches REST and the subscribed
 sockets, with Prefect's own rules and losses. ``server.fault`` and ``server.script`` break it (see
-``rawlogs.testing.faults``); ``FakeServer(recording=...)`` plays a recording back. The pytest fixture is in
+``rawlogs.testing.faults``); ``FakeServer(recording=...)`` plays a recording back. ``use_cassette(...)`` records what an
+application and a real server say to each other, and replays it from then on. The pytest fixtures are in
 ``rawlogs.testing.plugin``.
 """
 
@@ -17,6 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rawlogs.testing.behaviour import Behaviour as Behaviour
+    from rawlogs.testing.cassette import Cassette as Cassette
+    from rawlogs.testing.cassette import CassetteError as CassetteError
+    from rawlogs.testing.cassette import use_cassette as use_cassette
     from rawlogs.testing.exchange import RestRequest as RestRequest
     from rawlogs.testing.record import Connection as Connection
     from rawlogs.testing.recording import Recorder as Recorder
@@ -25,14 +29,27 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Behaviour": "behaviour",
+    "Cassette": "cassette",
+    "CassetteError": "cassette",
     "Connection": "record",
     "FakeServer": "server",
     "Recorder": "recording",
     "Recording": "recording",
     "RestRequest": "exchange",
+    "use_cassette": "cassette",
 }
 
-__all__ = ["Behaviour", "Connection", "FakeServer", "Recorder", "Recording", "RestRequest"]
+__all__ = [
+    "Behaviour",
+    "Cassette",
+    "CassetteError",
+    "Connection",
+    "FakeServer",
+    "Recorder",
+    "Recording",
+    "RestRequest",
+    "use_cassette",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -30,7 +30,10 @@ class Conversation(SocketLine):
     twice.
     """
 
+    _frame: str | bytes | None = None
+    _judged = False
     _subscription: Subscription[Any] | None = None
+    _chooses: Callable[[Any], bool] | None = None
     _backfill: tuple[Outgoing, ...] = ()
     _shapes: tuple[Shape, ...] = ()
     _legacy = False
@@ -64,15 +67,22 @@ class Conversation(SocketLine):
         self.become("authenticated")
         await self.send({"type": "auth_success"})
 
+    async def read_filter(self) -> str | bytes:
+        """Read the filter frame, whatever it says."""
+        await self.expect_auth()
+        if self._frame is None:
+            self._frame = await self.receive()
+            self.record.envelope = _object(self._frame)
+            self.record.filter = (self.record.envelope or {}).get("filter")
+            self.world.changed()
+        return self._frame
+
     async def expect_filter(self, *, subscribe: bool = True) -> None:
         """Read the filter frame and subscribe."""
-        await self.expect_auth()
-        if self.record.envelope is not None:
+        frame = await self.read_filter()
+        if self._judged:
             return
-        frame = await self.receive()
-        self.record.envelope = _object(frame)
-        self.record.filter = (self.record.envelope or {}).get("filter")
-        self.world.changed()
+        self._judged = True
         on_events = self.record.channel == "events"
         model: Any = EventFilter if on_events else log_filter(self.world.behaviour)
         verdict = judge_filter(frame, model)
@@ -86,10 +96,12 @@ class Conversation(SocketLine):
         accepts: Any
         if self.record.channel == "events":
             accepts = events.accepts(chosen, self.world.now())
+            self._chooses = events.fits(chosen)
             if envelope.get("backfill", True) and behaviour.events:
                 self._backfill = tuple(map(_event, self.world.events.backfill(accepts)))
         else:
             accepts = store.live(chosen)
+            self._chooses = store.live(chosen.model_copy(update={"timestamp": None}))
         self._subscription = Subscription(accepts, behaviour.queue)
         self._hub.subscriptions.append(self._subscription)
         self.become("subscribed")
@@ -115,9 +127,9 @@ class Conversation(SocketLine):
                 self.world.changed()
             left = None if left is None else left - len(batch)
 
-    def accepts(self, item: Any) -> bool:
-        """Whether this client's filter lets a log or an event through."""
-        return self._subscription is not None and self._subscription.accepts(item)
+    def chooses(self, item: Any) -> bool:
+        """Whether this client's filter lets a log or an event through, were it not for times."""
+        return self._chooses is not None and self._chooses(item)
 
     def shape(self, shape: Shape) -> None:
         """Let that function decide which of the waiting frames are sent, and in which order."""

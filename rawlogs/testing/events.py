@@ -50,12 +50,18 @@ def accepts(chosen: EventFilter, now: datetime) -> Callable[[Event], bool]:
     since = max(chosen.occurred.since or now - BACKFILL, now - BACKFILL)
     until = chosen.occurred.until or now
 
+    fitting = fits(chosen)
+    return lambda event: since <= parse_timestamp(event["occurred"]) <= until and fitting(event)
+
+
+def fits(chosen: EventFilter) -> Callable[[Event], bool]:
+    """Which events that filter chooses, whenever they occurred."""
+
     def accept(event: Event) -> bool:
         name: str = event["event"]
         resources = [event["resource"], *event["related"]]
         return (
-            since <= parse_timestamp(event["occurred"]) <= until
-            and _name(chosen, name)
+            _name(chosen, name)
             and _resource(chosen.resource, resources[:1])
             and _resource(chosen.any_resource, resources)
         )

@@ -24,6 +24,8 @@ class RestRequest:
     query: Mapping[str, str]
     headers: Mapping[str, str] = field(repr=False)
     content: bytes = field(default=b"", repr=False)
+    target: str = ""
+    """The path as it was asked for, undecoded and with its query; also below the base path."""
 
     @property
     def body(self) -> Any:
@@ -36,16 +38,20 @@ class RestRequest:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the API answers. ``hangs_up``: the server cuts the line afterwards, without saying so."""
+    """What the API answers. ``hangs_up``: the server cuts the line afterwards, without saying so.
+
+    ``raw`` is sent in place of the JSON of ``body``.
+    """
 
     body: Any = None
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     hangs_up: bool = False
+    raw: bytes | None = field(default=None, repr=False)
 
     @property
     def content(self) -> bytes:
-        return orjson.dumps(self.body)
+        return orjson.dumps(self.body) if self.raw is None else self.raw
 
 
 class Exchange(Line):

@@ -75,13 +75,14 @@ class Peer:
                 return None
 
     def _parsed(self, head: h11.Request, body: bytes) -> RestRequest:
-        target = urlsplit(head.target.decode("latin-1"))
+        asked = head.target.decode("latin-1")
+        target = urlsplit(asked)
         headers: dict[str, str] = {}
         for raw_name, raw_value in head.headers:
             name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
         query = dict(parse_qsl(target.query, keep_blank_values=True))
-        return RestRequest(head.method.decode("latin-1"), target.path, query, headers, body)
+        return RestRequest(head.method.decode("latin-1"), target.path, query, headers, body, asked)
 
     async def _converse(self, request: RestRequest) -> None:
         offered = request.headers.get("sec-websocket-protocol", "")

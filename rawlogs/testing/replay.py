@@ -1,6 +1,7 @@
 """A recording played back: each recorded WebSocket to the next client that connects, and its logs over REST.
 
-What a client says is not compared with what was recorded (its token may be another one), but its filter is honoured.
+What a client says is not compared with what was recorded (its token may be another one), but its filter is honoured,
+apart from its times: those of a recording are long past, and a client that asks for what comes from now on means it.
 After the last recorded session the server behaves like Prefect with nothing new to tell.
 """
 
@@ -8,15 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
-import orjson
-
-from rawlogs.models import parse_timestamp
+from rawlogs.testing import recorded
 from rawlogs.testing.behaviour import Behaviour
 from rawlogs.testing.conversation import Conversation, outgoing
 from rawlogs.testing.exchange import Answer, RestRequest
@@ -24,7 +23,6 @@ from rawlogs.testing.faults import Serve, SocketStep, Step, Where
 from rawlogs.testing.hub import Outgoing
 from rawlogs.testing.pipe import Ended
 from rawlogs.testing.recording import Recording
-from rawlogs.testing.store import Entry, iso, micros
 from rawlogs.testing.world import World
 from rawlogs.wire.events import WireEvent
 
@@ -65,11 +63,10 @@ class Replay:
         self.speed = speed
         self.clock = ReplayClock(recording, speed)
         self.sessions: dict[str, list[Sequence[WireEvent]]] = {"logs": [], "events": []}
-        for path, events in _sessions(recording.events):
-            if (channel := "events" if path.endswith("/events/out") else "logs") in self.sessions:
-                self.sessions[channel].append(events)
-        self._answers = list(_answers(recording.events))
-        self._rows, streamed = _rows(recording.events)
+        for session in recorded.sessions(recording.events):
+            self.sessions["events" if session.path.endswith("/events/out") else "logs"].append(session.events)
+        self._exchanges = list(recorded.exchanges(recording.events))
+        self._rows, streamed = recorded.logs(recording.events)
         self._unplayed = {entry.id: entry for _, entry in streamed}
         self._timeline = [(at, entry.id) for at, entry in streamed]
         self._begun = False
@@ -113,15 +110,16 @@ class Replay:
         """What the recorded server answered to this request, the last time where there were several."""
         if request.path in _MODELLED:
             return None
-        for method, path, body, answer in reversed(self._answers):
-            if method == request.method and path.endswith(request.path) and body == request.body:
-                return answer
+        for asked in reversed(self._exchanges):
+            same = asked.method == request.method and unquote(asked.path).endswith(request.path)
+            if same and recorded.decoded(asked.content) == request.body:
+                return asked.answer
         return None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Play(SocketStep):
-    """One recorded session, from the upgrade to how it ended."""
+    """One recorded session, from the upgrade (or where the client is by now) to how it ended."""
 
     replay: Replay
     events: Sequence[WireEvent]
@@ -141,7 +139,7 @@ class Play(SocketStep):
         for event in self.events:
             if event.kind == "refused":
                 body = event.data.encode() if isinstance(event.data, str) else event.data or b""
-                await line.http(_integer(event.facts.get("status"), 403), {}, body)
+                await line.http(recorded.integer(event.facts.get("status"), 403), {}, body)
             if event.kind == "upgrade_ok":
                 await line.accept(None if event.facts.get("subprotocol") is None else "prefect")
                 return
@@ -151,10 +149,13 @@ class Play(SocketStep):
         started, began = time.monotonic(), self.events[0].at
         waiting: list[Outgoing] = []
         subscribed = False
+        greeted = line.record.auth is not None
         for event in self.events:
             if event.direction != "server" or event.kind not in ("text", "binary") or event.data is None:
                 continue
-            if _type(event.data).startswith("auth_"):
+            if recorded.kind_of(event.data).startswith("auth_"):
+                if greeted:
+                    continue
                 await line.expect_auth(answer=False)
                 line.become("authenticated")
                 await line.send(event.data)
@@ -167,9 +168,9 @@ class Play(SocketStep):
                 due = started + (event.at - began) / self.replay.speed
                 if due > time.monotonic():
                     await asyncio.sleep(due - time.monotonic())
-            told, frame = _told(event.data), outgoing(event.data)
+            told, frame = recorded.told(event.data), outgoing(event.data)
             if _passes(line, told):
-                waiting.append(frame._replace(id=_id(told)))
+                waiting.append(frame._replace(id=recorded.id_of(told)))
             if self.replay.speed is not None or len(waiting) == _CHUNK:
                 await self._send(line, waiting)
                 waiting = []
@@ -189,7 +190,7 @@ class Play(SocketStep):
     async def _finish(self, line: Conversation) -> None:
         for event in self.events:
             if event.direction == "server" and event.kind == "close":
-                await line.close(_integer(event.facts.get("code"), 1000), str(event.data or ""))
+                await line.close(recorded.integer(event.facts.get("code"), 1000), str(event.data or ""))
                 raise Ended
             if event.direction == "server" and event.kind == "drop":
                 await line.drop()
@@ -198,103 +199,10 @@ class Play(SocketStep):
         await line.serve()
 
 
-def _sessions(events: Sequence[WireEvent]) -> Iterator[tuple[str, Sequence[WireEvent]]]:
-    """Each recorded WebSocket, in the order of their beginning: its path and its events."""
-    current: dict[int, list[WireEvent]] = {}
-    found: list[tuple[str, list[WireEvent]]] = []
-    for event in events:
-        if event.kind == "upgrade":
-            current[event.connection] = [event]
-            found.append((urlsplit(str(event.facts.get("path", ""))).path, current[event.connection]))
-        elif event.connection in current and event.kind not in ("request", "response"):
-            current[event.connection].append(event)
-    return iter(found)
-
-
-def _answers(events: Sequence[WireEvent]) -> Iterator[tuple[str, str, object, Answer]]:
-    """Each recorded request with its answer: method, path, body, answer."""
-    asked: dict[int, WireEvent] = {}
-    for event in events:
-        if event.kind == "request":
-            asked[event.connection] = event
-        elif event.kind == "response" and (request := asked.pop(event.connection, None)) is not None:
-            path = urlsplit(str(request.facts.get("path", ""))).path
-            answer = Answer(_json(event.data), _integer(event.facts.get("status"), 200))
-            yield str(request.facts.get("method", "GET")), path, _json(request.data), answer
-
-
-def _rows(events: Sequence[WireEvent]) -> tuple[list[Entry], list[tuple[float, Entry]]]:
-    """The logs of a recording: those that only the REST list showed, and those that were streamed, with when."""
-    listed: dict[str, Entry] = {}
-    for method, path, _, answer in _answers(events):
-        if method == "POST" and path.endswith("/logs/filter") and isinstance(answer.body, list):
-            for row in answer.body:
-                if (entry := _entry(row)) is not None:
-                    listed.setdefault(entry.id, entry)
-    streamed: dict[str, tuple[float, Entry]] = {}
-    for event in events:
-        if event.direction == "server" and event.kind in ("text", "binary"):
-            log = _told(event.data) if event.data is not None else None
-            if (entry := _entry(log, listed)) is not None:
-                streamed.setdefault(entry.id, (event.at, entry))
-    return [entry for id, entry in listed.items() if id not in streamed], list(streamed.values())
-
-
-def _entry(log: Any, listed: Mapping[str, Entry] | None = None) -> Entry | None:
-    """A recorded log as the store holds it, with the dates of its listed row; None for what is no log."""
-    try:
-        moment = parse_timestamp(log["timestamp"])
-        row = {
-            **log,
-            "id": str(log["id"]),
-            "level": int(log["level"]),
-            "message": str(log["message"]),
-            "name": str(log.get("name", "")),
-            "flow_run_id": log.get("flow_run_id"),
-            "task_run_id": log.get("task_run_id"),
-        }
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return None
-    if listed is not None and row["id"] in listed:
-        row = dict(listed[row["id"]].row)
-    stored = iso(moment)
-    row["timestamp"] = stored
-    row["created"] = row.get("created") or stored
-    row["updated"] = row.get("updated") or stored
-    return Entry(row, micros(moment), log["timestamp"])
-
-
-def _told(data: str | bytes) -> Any:
-    """The log or the event in a frame; None in any other frame."""
-    value = _json(data)
-    return value.get("log", value.get("event")) if isinstance(value, dict) else None
-
-
-def _id(told: Any) -> str | None:
-    id = told.get("id") if isinstance(told, Mapping) else None
-    return id if isinstance(id, str) else None
-
-
 def _passes(line: Conversation, told: Any) -> bool:
     """Whether a client's filter lets it through; what is neither log nor event passes."""
-    item = _entry(told) if line.record.channel != "events" else told
+    item = recorded.entry_of(told) if line.record.channel != "events" else told
     try:
-        return item is None or line.accepts(item)
+        return item is None or line.chooses(item)
     except (KeyError, TypeError, ValueError, AttributeError):  # an event such as Prefect never sent
         return True
-
-
-def _type(data: str | bytes) -> str:
-    value = _json(data)
-    return str(value.get("type", "")) if isinstance(value, dict) else ""
-
-
-def _json(data: str | bytes | None) -> Any:
-    try:
-        return orjson.loads(data) if data is not None else None
-    except orjson.JSONDecodeError:
-        return None
-
-
-def _integer(value: Any, default: int) -> int:
-    return value if type(value) is int else default

@@ -308,7 +308,9 @@ class FakeServer:
         """Write a request down and choose what happens to it."""
         self._begin()
         below = self._below_base(request.path)
-        request = replace(request, path=request.path if below is None else below)
+        if below is not None:
+            base = self.behaviour.base_path.rstrip("/")
+            request = replace(request, path=below, target=request.target[len(base) :])
         self.requests.append(request)
         self.world.changed()
         return request, self._plan.steps("rest", len(self.requests) - 1, request.path)

@@ -122,6 +122,11 @@ class SocketLine(Line):
         if behaviour.ping_interval is not None:
             self._start(self._keep_alive(behaviour.ping_interval, behaviour.ping_timeout))
 
+    @property
+    def gone(self) -> bool:
+        """Whether the client has ended the line, with a close frame or without."""
+        return self._closed.is_set()
+
     async def receive(self) -> str | bytes:
         """The client's next message."""
         while not self._inbox:

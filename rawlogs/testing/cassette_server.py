@@ -1,0 +1,102 @@
+"""The server of a cassette: a fake server that plays what is known, and passes on or refuses what is not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rawlogs.testing.behaviour import Behaviour
+from rawlogs.testing.conversation import Conversation
+from rawlogs.testing.deck import Deck, without_other_times
+from rawlogs.testing.exchange import Answer, RestRequest
+from rawlogs.testing.faults import Serve, SocketStep, Step, Where
+from rawlogs.testing.plan import Plan
+from rawlogs.testing.recorded import Session
+from rawlogs.testing.recording import Recording
+from rawlogs.testing.redact import Redactor
+from rawlogs.testing.replay import Play
+from rawlogs.testing.server import FakeServer
+from rawlogs.testing.upstream import Upstream
+
+UNKNOWN = 501
+"""The status of a request that the cassette does not know: one that neither a server nor a proxy is likely to send."""
+SERVED: tuple[Step, ...] = (Serve(),)
+_SHOWN = 600
+
+
+class CassetteServer(FakeServer):
+    """``unknown`` is what was asked in vain, in words. Without an ``upstream`` nothing is passed on."""
+
+    def __init__(
+        self, recording: Recording, *, behaviour: Behaviour | None, upstream: Upstream | None
+    ) -> None:
+        super().__init__(behaviour, recording=recording, speed=None)
+        self.deck = Deck(recording)
+        self.upstream = upstream
+        self.unknown: list[str] = []
+        self._plan = Plan(self._turns)
+        self._shown = Redactor()
+
+    def play(self, session: Session, channel: str) -> Play:
+        """The step that plays one session."""
+        assert self._replay is not None
+        return Play(self._replay, session.events, channel)
+
+    def _turns(self, where: Where, number: int) -> Sequence[Step]:
+        if where == "rest":
+            return SERVED
+        record = (self.connections if where == "logs" else self.event_connections)[number]
+        return (Turn(self),) if record.channel is not None else SERVED
+
+    async def answer(self, request: RestRequest) -> Answer:
+        """The recorded answer; for a list of known logs the model's; else the real server's, or none."""
+        answer = self.deck.answer(request)
+        if answer is not None:
+            return answer
+        if self.deck.lists(request):
+            await self.world.ingested()
+            return self._api.answer(without_other_times(request, self.world.now()))
+        if self.upstream is not None:
+            return await self.upstream.ask(request)
+        if self.deck.is_about_the_server(request):
+            return self._api.answer(request)
+        return Answer({"detail": self.miss(_words(request))}, UNKNOWN)
+
+    def miss(self, asked: str) -> str:
+        """Remember that this was asked in vain; the words for the client."""
+        asked = self._shown.text(asked)
+        asked = asked if len(asked) <= _SHOWN else f"{asked[:_SHOWN]}…"
+        if asked not in self.unknown:
+            self.unknown.append(asked)
+        self.world.changed()
+        return f"The cassette does not know {asked}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Turn(SocketStep):
+    """One client of a socket, whose filter decides which conversation it gets."""
+
+    server: CassetteServer
+
+    async def act(self, line: Conversation) -> None:
+        server, channel = self.server, line.record.channel or "logs"
+        path = f"/{channel}/out"
+        if (mute := server.deck.without_filter(path)) is not None:
+            await server.play(mute, channel).act(line)
+            return
+        frame = await line.read_filter()
+        if (session := server.deck.conversation(path, frame)) is not None:
+            await server.play(session, channel).act(line)
+        elif server.upstream is not None:
+            await server.upstream.converse(line)
+        elif server.deck.ended_by_server(path, frame):
+            await line.serve()
+        else:
+            said = frame if isinstance(frame, str) else frame.decode("utf-8", "backslashreplace")
+            server.miss(f"WebSocket {path} {said}")
+            await line.close(1008, "the cassette does not know this filter")
+
+
+def _words(request: RestRequest) -> str:
+    body = Redactor().binary(request.content).decode("utf-8", "backslashreplace")
+    return f"{request.method} {request.target} {body}".rstrip()

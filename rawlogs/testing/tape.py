@@ -1,0 +1,101 @@
+"""The file of a cassette while it is being recorded: beside the old one, and in its place once it is complete."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from uuid import uuid4
+
+from rawlogs.errors import SinkError
+from rawlogs.testing.recording import Recorder, Recording
+from rawlogs.wire.events import WireEvent
+
+
+class Tape:
+    """Takes wire events; ``keep`` makes them the cassette, ``discard`` forgets them.
+
+    Nothing is created before the first event. ``before`` is what the cassette holds already: what comes is appended to
+    it. ``problem`` is why an event could not be written, None where all were.
+    """
+
+    def __init__(
+        self, path: Path, *, secrets: Iterable[str], api_url: str, before: Recording | None = None
+    ) -> None:
+        self._path = path
+        self._part = path.with_name(f".{path.name[:80]}.{uuid4().hex[:8]}.part")
+        self._secrets = tuple(secrets)
+        self._api_url = api_url
+        self._before = before
+        self._recorder: Recorder | None = None
+        self._lock = threading.Lock()
+        self._ended = False
+        self._began: float | None = None
+        self._numbers = 0
+        self._offset = 0.0
+        self.problem: str | None = None
+
+    def __call__(self, event: WireEvent) -> None:
+        """Write one event."""
+        with self._lock:
+            if self._ended or self.problem is not None:
+                return
+            try:
+                self._write(event)
+            except (OSError, SinkError) as error:
+                self.problem = error.text if isinstance(error, SinkError) else str(error)
+
+    def _write(self, event: WireEvent) -> None:
+        if self._recorder is None or self._began is None:
+            self._began = event.at
+            self._recorder = self._open()
+        at = self._offset + event.at - self._began
+        self._recorder(replace(event, at=at, connection=self._numbers + event.connection))
+
+    def _open(self) -> Recorder:
+        self._part.parent.mkdir(parents=True, exist_ok=True)
+        before = self._before
+        recorder = Recorder(
+            self._part,
+            secrets=self._secrets,
+            api_url=self._api_url if before is None else before.api_url,
+            prefect_version=None if before is None else before.prefect_version,
+            created=None if before is None else before.created,
+        )
+        for event in before.events if before is not None else ():
+            recorder(event)
+            self._numbers = max(self._numbers, event.connection + 1)
+        self._offset = before.duration if before is not None else 0.0
+        return recorder
+
+    @property
+    def recorded(self) -> int:
+        """How many events were written, those of before not counted."""
+        return (
+            0
+            if self._recorder is None
+            else self._recorder.events - len(self._before.events if self._before else ())
+        )
+
+    def keep(self) -> None:
+        """Put what was recorded in the cassette's place, at once and whole. Raises SinkError."""
+        with self._lock:
+            self._ended = True
+            if self._recorder is None:
+                return
+            self._recorder.close()
+            try:
+                self._part.replace(self._path)
+            except OSError as error:
+                self._part.unlink(missing_ok=True)
+                raise SinkError(f"Cannot write the cassette: {error}", path=os.fspath(self._path)) from error
+
+    def discard(self) -> None:
+        """Forget what was recorded; the cassette of before stays as it is."""
+        with self._lock:
+            self._ended = True
+            if self._recorder is not None:
+                self._recorder.close()
+                self._part.unlink(missing_ok=True)
