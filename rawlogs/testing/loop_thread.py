@@ -28,7 +28,16 @@ class LoopThread:
             raise
 
     def stop(self) -> None:
-        """End the thread; nothing may run there any more."""
+        """End what still runs there, and the thread."""
+        self.run(_end_others())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+async def _end_others() -> None:
+    """Cancel every other task of this loop, as ``asyncio.run`` does at its end."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)

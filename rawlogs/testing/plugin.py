@@ -1,6 +1,6 @@
-"""The fixture ``fake_prefect``: a fake Prefect server for one test, with PREFECT_API_URL pointing at it.
+"""Fixtures for tests of applications that read logs: ``fake_prefect``, a fake server, and ``prefect_cassette``.
 
-It is loaded only where it is asked for, in the top ``conftest.py`` or a test module::
+It is loaded only where it is asked for: with ``-p rawlogs.testing.plugin``, or in the top ``conftest.py``::
 
     pytest_plugins = ["rawlogs.testing.plugin"]
 
@@ -8,12 +8,20 @@ It is loaded only where it is asked for, in the top ``conftest.py`` or a test mo
         fake_prefect.post("boom", level=40)
         ...
 
-The server runs on the test's own event loop, so the test is a coroutine: run it with pytest-asyncio or with anyio.
-Override ``fake_prefect_behaviour`` for another server::
+    @pytest.mark.prefect_cassette
+    def test_report():
+        ...
+
+``fake_prefect`` runs on the test's own event loop, so the test is a coroutine: run it with pytest-asyncio or with
+anyio. Override ``fake_prefect_behaviour`` for another server::
 
     @pytest.fixture
     def fake_prefect_behaviour():
         return Behaviour(auth_string="admin:pass")
+
+``prefect_cassette`` (the fixture, or the marker alone) serves any test. Its file is
+``cassettes/MODULE/TEST.jsonl`` beside the test's module. Override ``prefect_cassette_upstream`` where the settings do
+not say which server is to be recorded.
 
 The environment's PREFECT_API_URL, PREFECT_API_AUTH_STRING and PREFECT_API_KEY match the server for the length of the
 test; PREFECT_API_SSL_CERT_FILE and PREFECT_CLIENT_CUSTOM_HEADERS are taken away.
@@ -21,19 +29,41 @@ test; PREFECT_API_SSL_CERT_FILE and PREFECT_CLIENT_CUSTOM_HEADERS are taken away
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import AsyncIterator, Mapping
-from typing import Any
+import re
+from collections.abc import AsyncIterator, Generator, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from rawlogs.testing.behaviour import Behaviour
+from rawlogs.testing.cassette import MODES, Cassette, CassetteError, Mode, use_cassette
 from rawlogs.testing.server import FakeServer
+
+if TYPE_CHECKING:
+    from rawlogs.settings import Settings
 
 try:
     from pytest_asyncio import fixture as _async_fixture
 except ImportError:  # anyio runs coroutine fixtures that are declared the plain way
     _async_fixture: Any = pytest.fixture  # type: ignore[no-redef]
+
+MARKER = "prefect_cassette"
+_CASSETTE = pytest.StashKey[Cassette]()
+_NO_CREDENTIALS = dict.fromkeys(
+    (
+        "PREFECT_API_AUTH_STRING",
+        "PREFECT_API_KEY",
+        "PREFECT_API_SSL_CERT_FILE",
+        "PREFECT_CLIENT_CUSTOM_HEADERS",
+    )
+)
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.\[\]=+,-]")
+_RESERVED = re.compile(r"(?i:con|prn|aux|nul|com\d|lpt\d)(\..*)?")
+"""What Windows takes for a device."""
+_LONGEST = 100
 
 
 @pytest.fixture
@@ -48,21 +78,127 @@ async def fake_prefect(
 ) -> AsyncIterator[FakeServer]:
     """A running ``FakeServer``, which the environment's settings point at."""
     async with FakeServer(fake_prefect_behaviour) as server:
-        wanted = settings(server)
-        for name in [name for name in os.environ if name.upper() in wanted]:  # Prefect ignores their case
-            monkeypatch.delenv(name)
-        for name, value in wanted.items():
-            if value is not None:
-                monkeypatch.setenv(name, value)
+        _set(monkeypatch, settings(server))
         yield server
+
+
+@pytest.fixture
+def prefect_cassette_upstream() -> str | Settings | None:
+    """The server that ``prefect_cassette`` records; None: the one that the settings name. Override it."""
+    return None
+
+
+@pytest.fixture
+def prefect_cassette(
+    request: pytest.FixtureRequest,
+    prefect_cassette_upstream: str | Settings | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Cassette]:
+    """The test's cassette, which the environment's settings point at."""
+    item = request.node
+    chosen = item.get_closest_marker(MARKER)
+    path, options = _chosen(*(chosen.args if chosen else ()), **(chosen.kwargs if chosen else {}))
+    asked: Mode | None = request.config.getoption("prefect_record", default=None)
+    mode = asked or options["mode"] or "once"
+    upstream = options["upstream"] or prefect_cassette_upstream
+    file = default_path(item) if path is None else item.path.parent / path
+    with use_cassette(file, mode=mode, upstream=upstream) as cassette:
+        item.stash[_CASSETTE] = cassette
+        _set(monkeypatch, {**_NO_CREDENTIALS, "PREFECT_API_URL": cassette.api_url})
+        yield cassette
+
+
+@pytest.fixture(autouse=True)
+def _prefect_cassette(request: pytest.FixtureRequest) -> None:
+    if request.node.get_closest_marker(MARKER) is not None:
+        request.getfixturevalue("prefect_cassette")
+
+
+def _chosen(
+    path: str | os.PathLike[str] | None = None,
+    *,
+    mode: Mode | None = None,
+    upstream: str | Settings | None = None,
+) -> tuple[str | os.PathLike[str] | None, dict[str, Any]]:
+    """What the marker says; TypeError for what it cannot say."""
+    return path, {"mode": mode, "upstream": upstream}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Let the test itself fail, not its teardown, where its cassette was asked for what it does not know."""
+    cassette = item.stash.get(_CASSETTE, None)
+    try:
+        result = yield
+    except BaseException as error:
+        if cassette is not None:
+            cassette.discard()
+            if isinstance(error, Exception):
+                _check(cassette, error)
+        raise
+    if cassette is not None:
+        _check(cassette, None)
+    return result
+
+
+def _check(cassette: Cassette, cause: Exception | None) -> None:
+    try:
+        cassette.check()
+    except CassetteError as error:
+        raise error from cause
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--prefect-record``."""
+    parser.getgroup("rawlogs").addoption(
+        "--prefect-record",
+        choices=MODES,
+        default=None,
+        help="The mode of every prefect_cassette, in place of what its marker says (default: once).",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The marker."""
+    config.addinivalue_line(
+        "markers",
+        f"{MARKER}(path=None, *, mode='once', upstream=None): replay what a Prefect server said from a cassette, or "
+        "record it; the path is relative to the test's module.",
+    )
+
+
+def default_path(item: pytest.Item) -> Path:
+    """``cassettes/MODULE/TEST.jsonl`` beside the module; a test in a class is ``CLASS.TEST``."""
+    names = [node.name for node in item.listchain() if isinstance(node, pytest.Class)]
+    name = ".".join([*names, item.name])
+    return item.path.parent / "cassettes" / safe_name(item.path.stem) / f"{safe_name(name)}.jsonl"
+
+
+def safe_name(name: str) -> str:
+    """A test's name as a file's name, on any system.
+
+    What had to be changed is followed by a digest of the whole name, so that two tests never share a file.
+    """
+    safe = _UNSAFE.sub("-", name)[:_LONGEST].strip(". ")
+    if safe == name and not _RESERVED.fullmatch(name):
+        return name
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:10]
+    return f"{safe}-{digest}"
+
+
+def _set(monkeypatch: pytest.MonkeyPatch, wanted: Mapping[str, str | None]) -> None:
+    for name in [name for name in os.environ if name.upper() in wanted]:  # Prefect ignores their case
+        monkeypatch.delenv(name)
+    for name, value in wanted.items():
+        if value is not None:
+            monkeypatch.setenv(name, value)
 
 
 def settings(server: FakeServer) -> Mapping[str, str | None]:
     """The settings with which a client reaches that server; None for what must not be set."""
     return {
+        **_NO_CREDENTIALS,
         "PREFECT_API_URL": server.api_url,
         "PREFECT_API_AUTH_STRING": server.behaviour.auth_string,
         "PREFECT_API_KEY": server.behaviour.api_key,
-        "PREFECT_API_SSL_CERT_FILE": None,
-        "PREFECT_CLIENT_CUSTOM_HEADERS": None,
     }
