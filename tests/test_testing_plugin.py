@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from streaming import ThreadedServer, threaded
@@ -84,6 +85,7 @@ def test_marked():
     assert '"brave-otter"' in version()
     assert "PREFECT_API_KEY" not in os.environ
 """
+SCOPE = ("-o", "asyncio_default_fixture_loop_scope=function")
 RUN = "00000000-0000-0000-0000-000000000001"
 
 
@@ -102,7 +104,7 @@ def make(pytester: pytest.Pytester, tests: str = MARKED, override: str = "") -> 
 
 def run(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
     return pytester.runpytest_inprocess(
-        "-q", "-p", "rawlogs.testing.plugin", "-p", "no:cacheprovider", "--strict-markers", *arguments
+        "-q", "-p", "rawlogs.testing.plugin", "-p", "no:cacheprovider", "--strict-markers", *SCOPE, *arguments
     )
 
 
@@ -212,3 +214,42 @@ def test_a_name_that_some_system_cannot_have_is_changed(name: str) -> None:
 def test_the_marker_takes_no_other_words(pytester: pytest.Pytester) -> None:
     make(pytester, MARKED.replace("cassette\n", "cassette(record='none')\n"))
     run(pytester).stdout.fnmatch_lines(["*TypeError*record*"])
+
+
+# docs/testing.md
+
+GUIDE = Path(__file__).parents[1] / "docs" / "testing.md"
+MODE = ("-o", "asyncio_mode=auto")
+
+
+def examples(pytester: pytest.Pytester) -> None:
+    """The files that the guide shows, each of which says its name in its first line."""
+    for name, code in re.findall(r"```python\n# (\w+)\.py\n(.*?)```", GUIDE.read_text(), re.DOTALL):
+        pytester.makepyfile(**{name: code})
+
+
+def sends(*messages: str) -> Callable[[ThreadedServer], None]:
+    """What is posted once somebody listens."""
+
+    def send(server: ThreadedServer) -> None:
+        server.until_subscribed()
+        server.post(messages, level=40)
+
+    return send
+
+
+def test_the_guides_tests_with_a_fake_server_pass(pytester: pytest.Pytester) -> None:
+    examples(pytester)
+    pytester.runpytest_subprocess("-q", *SCOPE, *MODE, "test_app.py").assert_outcomes(passed=3)
+
+
+def test_the_guides_tests_with_a_cassette_pass(
+    pytester: pytest.Pytester, real: ThreadedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    examples(pytester)
+    arguments = ("-q", *SCOPE, *MODE, "test_cassettes.py")
+    sending = real.beside(sends("boom", "bang"))
+    pytester.runpytest_subprocess(*arguments).assert_outcomes(passed=2)
+    sending.join()
+    monkeypatch.delenv("PREFECT_API_URL")
+    pytester.runpytest_subprocess(*arguments, "--prefect-record=none").assert_outcomes(passed=2)

@@ -102,28 +102,25 @@ async def _add_list(recorder: Recorder, settings: Settings, wire: dict[str, Any]
 
     from rawlogs.rest.client import RestClient
     from rawlogs.rest.history import History
-    from rawlogs.wire.events import WireEvent
+    from rawlogs.testing.upstream import api_path, exchange_events
 
-    class Recording:
+    class Asking:
         """A REST client whose questions and answers are recorded."""
 
         def __init__(self, rest: RestClient) -> None:
             self._rest = rest
 
         async def post(self, path: str, body: Any) -> Any:
-            facts = {"method": "POST", "path": f"/api{path}", "headers": []}
-            recorder(WireEvent(time.monotonic(), 1, "client", "request", orjson.dumps(body).decode(), facts))
             answer = await self._rest.post(path, body)
-            told = orjson.dumps(answer).decode()
-            recorder(
-                WireEvent(time.monotonic(), 1, "server", "response", told, {"status": 200, "headers": []})
-            )
+            asked = ("POST", api_path(settings, path), {}, orjson.dumps(body))
+            for event in exchange_events(1, asked, (200, {}, orjson.dumps(answer))):
+                recorder(event)
             return answer
 
     try:
         async with RestClient(settings, retries=1) as rest:
             start = datetime.fromtimestamp(since, timezone.utc)
-            async for _ in History(Recording(rest)).pages(wire, start, rest.server_now()):
+            async for _ in History(Asking(rest)).pages(wire, start, rest.server_now()):
                 pass
     except HistoryError as error:
         click.echo(f"rawlogs: the REST list is not in the recording: {error.text}", err=True)

@@ -52,7 +52,7 @@ class Upstream:
         self.problem = None
         asked = exchange_events(
             number,
-            (method, self._path(target), passed_on(request.headers), request.content),
+            (method, api_path(self._settings, target), passed_on(request.headers), request.content),
             (passed.status, passed.headers, passed.content),
         )
         for event in asked:
@@ -113,8 +113,10 @@ class Upstream:
         self._connections += 1
         return self._connections - 1
 
-    def _path(self, target: str) -> str:
-        return urlsplit(self._settings.api_url).path.rstrip("/") + target
+
+def api_path(settings: Settings, target: str) -> str:
+    """The whole path of what is asked below the API's base path."""
+    return urlsplit(settings.api_url).path.rstrip("/") + target
 
 
 def exchange_events(
