@@ -19,14 +19,15 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from streaming import no_settings as no_settings
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 import rawlogs
 from rawlogs.errors import ConfigError
 from rawlogs.settings import resolve
-from rawlogs.testing import Behaviour, CassetteError, FakeServer, use_cassette
+from rawlogs.testing import Behaviour, CassetteError, FakeServer, Recorder, matching, use_cassette
 from rawlogs.testing.recording import read
+from rawlogs.wire.events import WireEvent
 
 QUICK = {"settle": 0.05, "audit": 0.3, "rest_budget": 0}
 RUN, OTHER = UUID(int=1), UUID(int=2)
@@ -401,6 +402,16 @@ async def test_new_episodes_needs_no_server_and_leaves_the_file_alone_where_all_
     assert state(path) == before
 
 
+async def test_new_episodes_needs_settings_only_for_what_is_not_known(path: Path, real: FakeServer) -> None:
+    await record(path, real)
+    async with use_cassette(path, mode="new_episodes") as cassette:
+        assert (await ask(cassette.api_url, "GET", "/health")).status_code == 200
+        await stream(cassette.api_url, 3)
+    with pytest.raises(CassetteError, match=r"GET /flows/1\n.*could not be recorded: No API URL is set"):
+        async with use_cassette(path, mode="new_episodes") as cassette:
+            await ask(cassette.api_url, "GET", "/flows/1")
+
+
 # All.
 
 
@@ -451,6 +462,63 @@ async def test_a_recording_that_cannot_be_written_is_told(tmp_path: Path, real: 
     with pytest.raises(CassetteError, match="was not recorded"):
         async with use_cassette(tmp_path / "file" / "x.jsonl", upstream=real.api_url) as cassette:
             await ask(cassette.api_url, "GET", "/admin/version")
+
+
+# What counts as the same.
+
+
+def said(filter: Any, **envelope: Any) -> str:
+    return json.dumps({"type": "filter", "filter": filter, **envelope})
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        pytest.param(said({}), '{ "filter": {},"type":"filter" }', True, id="spelling"),
+        pytest.param(
+            said({}), said({"timestamp": {"after_": "2026-01-01T00:00:00Z"}}), True, id="time range"
+        ),
+        pytest.param(said({}), said({"level": None, "operator": "and_"}), True, id="says nothing"),
+        pytest.param(said({"any_": ["a", "b"]}), said({"any_": ["b", "a"]}), True, id="order of ids"),
+        pytest.param(said({}), said({"operator": "or_"}), False, id="operator"),
+        pytest.param(said({"level": {"ge_": 20}}), said({"level": {"ge_": 30}}), False, id="level"),
+        pytest.param(said({}), said({}, backfill=True), False, id="envelope"),
+        pytest.param(said({"any_": ["2026-01-01"]}), said({"any_": ["2027-01-01"]}), False, id="no moment"),
+        pytest.param("no JSON", "no JSON", True, id="no JSON"),
+        pytest.param("no JSON", "[]", False, id="no object"),
+        pytest.param(said(5), said({}), True, id="no filter"),
+    ],
+)
+def test_two_conversations_are_the_same_by_what_their_filters_choose(
+    one: str, other: str, same: bool
+) -> None:
+    keys = [matching.conversation("/logs/out", frame) for frame in (one, other)]
+    assert (keys[0] == keys[1]) is same
+    assert matching.conversation("/events/out", one) != keys[0]
+
+
+async def test_a_refusal_between_two_conversations_stays_between_them(path: Path) -> None:
+    opening = [
+        ("client", "upgrade", None, {"path": "/api/logs/out"}),
+        ("server", "upgrade_ok", None, {"status": 101, "subprotocol": "prefect"}),
+        ("client", "text", AUTH, {}),
+        ("client", "text", EVERYTHING, {}),
+        ("server", "close", "bye", {"code": 1012}),
+    ]
+    refused = [opening[0], ("server", "refused", "", {"status": 502})]
+    path.parent.mkdir()
+    with Recorder(path) as recorder:
+        for number, session in enumerate((opening, refused, opening)):
+            for direction, kind, data, facts in session:
+                recorder(WireEvent(0.0, number, direction, kind, data, facts))  # type: ignore[arg-type]
+    async with use_cassette(path, mode="none") as cassette:
+        async with socket(cassette, AUTH, EVERYTHING) as ws:
+            assert await ending(ws) == (1012, "bye")
+        with pytest.raises(InvalidStatus):
+            async with socket(cassette):
+                pass
+        async with socket(cassette, AUTH, EVERYTHING) as ws:
+            assert await ending(ws) == (1012, "bye")
 
 
 # Secrets.

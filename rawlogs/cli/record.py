@@ -112,8 +112,10 @@ async def _add_list(recorder: Recorder, settings: Settings, wire: dict[str, Any]
 
         async def post(self, path: str, body: Any) -> Any:
             answer = await self._rest.post(path, body)
-            asked = ("POST", api_path(settings, path), {}, orjson.dumps(body))
-            for event in exchange_events(1, asked, (200, {}, orjson.dumps(answer))):
+            place = api_path(settings, path)
+            for event in exchange_events(
+                1, ("POST", place, {}, orjson.dumps(body)), (200, {}, orjson.dumps(answer))
+            ):
                 recorder(event)
             return answer
 

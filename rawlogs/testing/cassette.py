@@ -66,6 +66,7 @@ class Cassette:
         self._server: CassetteServer | None = None
         self._tape: Tape | None = None
         self._upstream: Upstream | None = None
+        self._unreachable: str | None = None
         self._discarded = False
         self._told = False
 
@@ -154,7 +155,14 @@ class Cassette:
             raise ConfigError(
                 recording.problem, setting="cassette", hint="The mode all would record it anew."
             )
-        settings = self._settings() if not replays or self.mode == "new_episodes" else None
+        settings = None
+        if not replays or self.mode == "new_episodes":
+            try:
+                settings = self._settings()
+            except ConfigError as error:
+                if not replays:
+                    raise
+                self._unreachable = error.text
         if settings is not None:
             self._tape = Tape(
                 self.path, secrets=settings.secrets(), api_url=settings.api_url, before=recording
@@ -186,6 +194,8 @@ class Cassette:
         if unknown := self.unknown:
             listed = "".join(f"\n  {asked}" for asked in unknown)
             hint = "The mode new_episodes would record that, and all the whole cassette anew."
+            if self._unreachable is not None:
+                hint = f"It could not be recorded: {self._unreachable}"
             return CassetteError(
                 f"The cassette {path} (mode {mode}) does not know what was asked:{listed}",
                 path=path,

@@ -24,18 +24,16 @@ class Deck:
     """The conversations and answers of a recording, by what was asked."""
 
     def __init__(self, recording: Recording) -> None:
-        self._waiting: dict[str, list[Session]] = defaultdict(list)
-        self._mute: dict[str, list[Session]] = defaultdict(list)
+        self._waiting: dict[str, list[tuple[str | None, Session]]] = defaultdict(list)
         self._last: dict[str, Session] = {}
         self._exact: dict[str, list[Answer]] = defaultdict(list)
         self._alike: dict[str, list[Answer]] = defaultdict(list)
         self._choices: set[str] = set()
         for session in sessions(recording.events):
             path, frame = below(session.path, recording.api_url), session.filter
-            if frame is None:
-                self._mute[path].append(session)
-            else:
-                self._waiting[matching.conversation(path, frame)].append(session)
+            key = None if frame is None else matching.conversation(path, frame)
+            self._waiting[path].append((key, session))
+            if frame is not None:
                 self._choices.add(matching.choice(frame, "filter"))
         for asked in exchanges(recording.events):
             target = below(asked.target, recording.api_url)
@@ -45,17 +43,19 @@ class Deck:
                 self._choices.add(matching.choice(asked.content, "logs"))
 
     def without_filter(self, path: str) -> Session | None:
-        """The next conversation on that path that ended before the client had said its filter."""
-        waiting = self._mute[path]
-        return waiting.pop(0) if waiting else None
+        """The next conversation on that path, where that ended before the client had said its filter."""
+        waiting = self._waiting[path]
+        return waiting.pop(0)[1] if waiting and waiting[0][0] is None else None
 
     def conversation(self, path: str, frame: str | bytes) -> Session | None:
         """The next conversation that was had on that path with that filter."""
-        key = matching.conversation(path, frame)
-        if not self._waiting[key]:
-            return None
-        self._last[key] = self._waiting[key].pop(0)
-        return self._last[key]
+        wanted = matching.conversation(path, frame)
+        for place, (key, session) in enumerate(self._waiting[path]):
+            if key == wanted:
+                del self._waiting[path][place]
+                self._last[wanted] = session
+                return session
+        return None
 
     def ended_by_server(self, path: str, frame: str | bytes) -> bool:
         """Whether the last such conversation was ended by the server, so that a client can but come again."""

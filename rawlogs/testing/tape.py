@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -30,8 +29,6 @@ class Tape:
         self._api_url = api_url
         self._before = before
         self._recorder: Recorder | None = None
-        self._lock = threading.Lock()
-        self._ended = False
         self._began: float | None = None
         self._numbers = 0
         self._offset = 0.0
@@ -39,13 +36,12 @@ class Tape:
 
     def __call__(self, event: WireEvent) -> None:
         """Write one event."""
-        with self._lock:
-            if self._ended or self.problem is not None:
-                return
-            try:
-                self._write(event)
-            except (OSError, SinkError) as error:
-                self.problem = error.text if isinstance(error, SinkError) else str(error)
+        if self.problem is not None:
+            return
+        try:
+            self._write(event)
+        except (OSError, SinkError) as error:
+            self.problem = error.text if isinstance(error, SinkError) else str(error)
 
     def _write(self, event: WireEvent) -> None:
         if self._recorder is None or self._began is None:
@@ -81,21 +77,17 @@ class Tape:
 
     def keep(self) -> None:
         """Put what was recorded in the cassette's place, at once and whole. Raises SinkError."""
-        with self._lock:
-            self._ended = True
-            if self._recorder is None:
-                return
-            self._recorder.close()
-            try:
-                self._part.replace(self._path)
-            except OSError as error:
-                self._part.unlink(missing_ok=True)
-                raise SinkError(f"Cannot write the cassette: {error}", path=os.fspath(self._path)) from error
+        if self._recorder is None:
+            return
+        self._recorder.close()
+        try:
+            self._part.replace(self._path)
+        except OSError as error:
+            self._part.unlink(missing_ok=True)
+            raise SinkError(f"Cannot write the cassette: {error}", path=os.fspath(self._path)) from error
 
     def discard(self) -> None:
         """Forget what was recorded; the cassette of before stays as it is."""
-        with self._lock:
-            self._ended = True
-            if self._recorder is not None:
-                self._recorder.close()
-                self._part.unlink(missing_ok=True)
+        if self._recorder is not None:
+            self._recorder.close()
+            self._part.unlink(missing_ok=True)
