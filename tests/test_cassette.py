@@ -56,7 +56,7 @@ async def stream(
         if server is not None:
             await server.until_subscribed()
             server.post([{"message": f"log {number}"} for number in range(count)], flow_run_id=str(RUN))
-        return [await asyncio.wait_for(logs.__anext__(), 5) for _ in range(count)]
+        return [await asyncio.wait_for(logs.__anext__(), 40) for _ in range(count)]
 
 
 async def record(path: Path, server: FakeServer, count: int = 3, **arguments: Any) -> list[rawlogs.Log]:
@@ -92,7 +92,7 @@ def ids(logs: list[rawlogs.Log]) -> list[str]:
 
 
 async def ask(api_url: str, method: str, target: str, body: Any = None, **options: Any) -> httpx.Response:
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=40) as client:
         return await client.request(method, api_url + target, json=body, **options)
 
 
@@ -101,10 +101,10 @@ def subscribe(api_url: str, filter: Any, path: str = "/logs/out") -> str:
     url = api_url.replace("http", "ws", 1) + path
     with connect(url, subprotocols=["prefect"], proxy=None) as ws:  # type: ignore[list-item]
         ws.send(AUTH)
-        ws.recv(timeout=5)
+        ws.recv(timeout=40)
         ws.send(json.dumps({"type": "filter", "filter": filter}))
         try:
-            return str(ws.recv(timeout=5))
+            return str(ws.recv(timeout=40))
         except ConnectionClosed as closed:
             return f"{closed.rcvd.code} {closed.rcvd.reason}" if closed.rcvd else "dropped"
 
@@ -604,7 +604,7 @@ async def test_what_is_replayed_is_what_was_recorded(tmp_path: Path, serial: Any
             if not exists(path):
                 await server.until_subscribed()
                 server.post([{"message": message, "level": level} for message, level in logs])
-            found = [await asyncio.wait_for(reader.__anext__(), 5) for _ in logs]
+            found = [await asyncio.wait_for(reader.__anext__(), 40) for _ in logs]
         return sorted((log.id_text, log.message, log.level) for log in found)
 
     async with FakeServer() as server, use_cassette(path, upstream=server.api_url) as cassette:
