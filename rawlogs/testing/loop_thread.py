@@ -41,3 +41,5 @@ async def _end_others() -> None:
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
+    for _ in range(5):  # lines that were cut are closed by callbacks of the loop, one after another
+        await asyncio.sleep(0)

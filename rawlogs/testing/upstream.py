@@ -75,10 +75,11 @@ class Upstream:
             await line.close(None if code == 1005 else code, str(said[0].data or ""))
         finally:
             code = line.record.close_code
-            gone = code is None and line.gone
-            connection.abort() if gone else await connection.close(
-                1000 if code in (None, 1005, 1006) else code
-            )
+            try:
+                if code is not None or not line.gone:
+                    await connection.close(1000 if code in (None, 1005, 1006) else code)
+            finally:  # also where the cassette ends while the close is awaited
+                connection.abort()
 
     async def _open(self, line: Conversation, frame: str | bytes, said: list[WireEvent]) -> Connection:
         """``said`` is where the server's close frame is put."""
