@@ -14,8 +14,10 @@ What the names mean is not known here.
 from __future__ import annotations
 
 import re
+from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
 _BLANK_LINES = re.compile(r"\s*")
 _SPACE = re.compile(r"[^\S\r\n]*")
@@ -33,7 +35,10 @@ _COMMENT = re.compile(r"\s+#.*")
 _IN_SINGLE = re.compile(r"\\([\\'])")
 _IN_DOUBLE = re.compile(r"\\([\\'\"abfnrtv])")
 _ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
-_VARIABLE = re.compile(r"\$\{(?P<name>[^}:]*)(?::-(?P<default>[^}]*))?\}")
+
+LONGEST = 1 << 17
+"""How many characters a value may have once its names are replaced: more than Linux takes into an environment.
+Without a limit forty lines of ``A=${A}${A}`` would fill any memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,30 +53,50 @@ def parse(text: str, environ: Mapping[str, str]) -> DotEnv:
     """Read the text of a ``.env`` file; ``${NAME}`` takes from ``environ`` what the file does not have."""
     scanner = _Scanner(text.removeprefix("\ufeff"))
     values: dict[str, str | None] = {}
+    names = ChainMap(values, cast("dict[str, str | None]", environ))
     bad_lines: list[int] = []
     while scanner.to_entry():
-        line = scanner.line
+        start = scanner.at
         try:
             name, value = scanner.entry()
+            if name is not None:
+                values[name] = None if value is None else _interpolated(value, names)
+        except _TooLong:
+            bad_lines.append(scanner.line(start))
         except _Unreadable:
-            bad_lines.append(line)
+            bad_lines.append(scanner.line(start))
             # From where it failed, not from where the entry began: a quoted value may have taken whole lines.
             scanner.take(_LINE)
-            continue
-        if name is not None:
-            values[name] = None if value is None else _interpolated(value, {**environ, **values})
     return DotEnv(values, tuple(bad_lines))
 
 
 def _interpolated(value: str, names: Mapping[str, str | None]) -> str:
-    def text(match: re.Match[str]) -> str:
-        return names.get(match["name"], match["default"]) or ""
-
-    return _VARIABLE.sub(text, value)
+    """The value with each ``${NAME}`` and ``${NAME:-default}`` replaced; what looks otherwise stays as it is."""
+    parts: list[str] = []
+    done, start, end = 0, value.find("${"), -1
+    while start >= 0 and (end := end if end > start else value.find("}", start)) >= 0:
+        if len(value) > LONGEST:
+            raise _TooLong
+        colon = value.find(":", start, end)
+        after = start + 2
+        if colon < 0 or value[colon + 1] == "-":
+            default = None if colon < 0 else value[colon + 2 : end]
+            name = value[start + 2 : end if colon < 0 else colon]
+            parts += (value[done:start], names.get(name, default) or "")
+            done = after = end + 1
+        start = value.find("${", after)
+    parts.append(value[done:])
+    if sum(map(len, parts)) > max(LONGEST, len(value)):
+        raise _TooLong
+    return "".join(parts)
 
 
 class _Unreadable(ValueError):
     """What stands here is not the syntax of ``.env`` files."""
+
+
+class _TooLong(ValueError):
+    """A value that grew beyond all measure."""
 
 
 class _Scanner:
@@ -80,8 +105,12 @@ class _Scanner:
         self._at = 0
 
     @property
-    def line(self) -> int:
-        return self._text.count("\n", 0, self._at) + 1
+    def at(self) -> int:
+        return self._at
+
+    def line(self, place: int) -> int:
+        """The number of the line that a place is in."""
+        return self._text.count("\n", 0, place) + 1
 
     def take(self, pattern: re.Pattern[str]) -> str:
         """Move past the pattern, which must match here; its first group, or all of it where it has none."""

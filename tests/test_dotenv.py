@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rawlogs.dotenv import parse
+from rawlogs.dotenv import LONGEST, parse
 
 ENVIRON = {"HOME": "/home/me", "EMPTY": ""}
 
@@ -88,3 +88,17 @@ def test_any_text_is_read_without_an_error(text: str) -> None:
 def test_a_value_in_double_quotes_comes_back_whole(value: str) -> None:
     quoted = value.replace("\\", "\\\\").replace('"', '\\"')
     assert parse(f'A="{quoted}"\nB=c', {}).values == {"A": value, "B": "c"}
+
+
+def test_a_value_that_grows_without_end_is_left_out() -> None:
+    """Forty lines that each double the value would be 2 TB; the lines where it is too long are told."""
+    found = parse("A=xx\n" + "A=${A}${A}\n" * 40 + "B=1\n", {})
+    assert len(found.values["A"] or "") == LONGEST
+    assert found.bad_lines == tuple(range(18, 42))
+    assert found.values["B"] == "1"
+
+
+def test_a_long_file_is_read_in_a_short_time() -> None:
+    """No step looks at all that came before: each of these once took longer than the square of its size."""
+    for text in ("A=1\n" * 20_000, "A=" + "${" * 50_000, "A=" + "${" * 50_000 + ":}", "A=" + "${:-" * 25_000):
+        assert parse(text, {}).values["A"] is not None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import ssl
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from socket import create_connection
 from typing import Any
 from uuid import uuid4
 
@@ -500,6 +502,26 @@ async def test_refusing_server_keeps_its_connections_and_its_port() -> None:
         server.refuse(False)
         async with subscriber(server):
             pass
+
+
+async def test_a_client_that_comes_while_the_port_is_closed_disturbs_nothing() -> None:
+    """Whether its connection is waiting, taken, or not yet served at that moment."""
+    loop = asyncio.get_running_loop()
+    told: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, context: told.append(context))
+    for steps in range(6):
+        async with FakeServer() as server:
+            for _ in range(3):
+                with create_connection(("127.0.0.1", server.port)):
+                    for _ in range(steps):
+                        await asyncio.sleep(0)
+                    server.refuse()
+                    server.refuse(False)
+            with create_connection(("127.0.0.1", server.port)):
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+    gc.collect()  # a socket that was forgotten would say so now
+    assert told == []
 
 
 async def test_failure_of_the_fake_itself_comes_out_at_the_end() -> None:

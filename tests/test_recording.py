@@ -331,6 +331,15 @@ def test_any_file_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, c
         read(path)
 
 
+@pytest.mark.parametrize("seconds", ["1e300", "1e12", "-1e300"])
+def test_a_time_that_no_calendar_has_is_refused(tmp_path: Path, seconds: str) -> None:
+    """Not only when it is played."""
+    path = tmp_path / "far"
+    path.write_text(f"{HEADER}\n{json.dumps({**json.loads(EVENT), 't': float(seconds)})}\n")
+    with pytest.raises(ConfigError, match="a time that no calendar has"):
+        read(path)
+
+
 def test_every_prefix_of_a_recording_is_read_or_refused(tmp_path: Path) -> None:
     path = tmp_path / "prefix"
     whole = f"{HEADER}\n{EVENT}\n{EVENT}\n".encode()

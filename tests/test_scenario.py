@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rawlogs.cli.fake import parse_fault
@@ -42,15 +42,39 @@ def test_a_file_says_server_logs_and_faults(tmp_path: Path) -> None:
     ("data", "words"),
     [
         pytest.param({"sever": {}}, "unknown: sever", id="an unknown table"),
-        pytest.param({"server": {"queue": "x"}}, "queue is not a int", id="a wrong type"),
+        pytest.param({"server": {"queue": "x"}}, "queue is not a whole number", id="a wrong type"),
         pytest.param({"server": {"que": 1}}, "unknown: que", id="an unknown field"),
         pytest.param({"fault": {}}, "[[fault]]", id="one fault instead of a list"),
         pytest.param({"fault": [{"kind": "boom"}]}, "unknown kind 'boom'", id="an unknown kind"),
         pytest.param({"fault": [{"kind": "http", "stat": 1}]}, "unknown: stat", id="an unknown argument"),
         pytest.param({"fault": [{"kind": "slice", "at": 1}]}, "cannot be done at a time", id="no action"),
-        pytest.param({"fault": [{"kind": "drop", "at": "x"}]}, "of the wrong kind", id="a time that is none"),
+        pytest.param(
+            {"fault": [{"kind": "drop", "at": "x"}]}, "at is not a number", id="a time that is none"
+        ),
         pytest.param({"fault": [{"kind": "truncate"}]}, "nothing for logs", id="a REST step on the socket"),
         pytest.param({"fault": [{"kind": "http", "where": "x"}]}, "where is 'x'", id="an unknown place"),
+        pytest.param({"fault": [{"kind": {}}]}, "kind is not a text", id="a kind that is a table"),
+        pytest.param({"fault": [{"kind": "http", "where": []}]}, "where is []", id="a place that is a list"),
+        pytest.param({"fault": [{"kind": "http"}]}, "missing 1 required", id="a status that is missing"),
+        pytest.param(
+            {"fault": [{"kind": "http", "status": "x"}]}, "status is not a whole number", id="a status"
+        ),
+        pytest.param(
+            {"fault": [{"kind": "http", "status": 99}]}, "between 100 and 599", id="no status at all"
+        ),
+        pytest.param(
+            {"fault": [{"kind": "http", "status": 500, "headers": {"a": 1}}]}, "headers is not", id="a header"
+        ),
+        pytest.param(
+            {"fault": [{"kind": "stall", "at": "x"}]}, "cannot be done at a time", id="where to stall"
+        ),
+        pytest.param(
+            {"fault": [{"kind": "slice", "size": 0}]}, "size is not between 1", id="slices of nothing"
+        ),
+        pytest.param({"fault": [{"kind": "drop", "times": "x"}]}, "times is not a whole", id="how often"),
+        pytest.param({"fault": [{"kind": "close", "at": 1, "code": 70_000}]}, "65535", id="a code too high"),
+        pytest.param({"logs": {"batch": 0, "count": 1}}, "batch is not between 1", id="POSTs of nothing"),
+        pytest.param({"logs": {"late": float("nan")}}, "late is not between", id="a number that is none"),
     ],
 )
 def test_a_wrong_scenario_is_told_with_its_place(data: dict[str, Any], words: str) -> None:
@@ -66,6 +90,7 @@ json = st.recursive(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # how slow a machine is says nothing
 @given(st.dictionaries(st.sampled_from(["server", "logs", "fault", "x"]), json))
 def test_nothing_but_a_config_error_comes_of_any_mapping(data: dict[str, Any]) -> None:
     """Whatever the TOML holds."""

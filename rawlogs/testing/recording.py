@@ -20,7 +20,7 @@ import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
@@ -151,13 +151,18 @@ def read(path: str | os.PathLike[str]) -> Recording:
             if number != numbered[-1][0] or lines[-1] != line:
                 raise _problem(f"{name}, line {number}: {error}") from None
             problem = f"{name}, line {number} is cut; the {len(events)} events before it are whole"
-    return Recording(
+    found = Recording(
         created=header["created"],
         prefect_version=header["prefect_version"],
         api_url=header["api_url"],
         events=tuple(events),
         problem=problem,
     )
+    try:
+        found.created + timedelta(seconds=found.duration)
+    except OverflowError:
+        raise _problem(f"{name}: t leads to a time that no calendar has") from None
+    return found
 
 
 def _header(line: bytes, name: str) -> dict[str, Any]:

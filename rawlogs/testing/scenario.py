@@ -28,7 +28,8 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from rawlogs.errors import ConfigError
 from rawlogs.testing import faults
@@ -110,6 +111,31 @@ class Scenario:
     actions: tuple[Action, ...] = ()
 
 
+_COMMON: Mapping[str, type] = {"connection": int, "path": str, "times": int}
+_WORDS: Mapping[Any, str] = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+_ANY = (0.0, 1e9)
+_BOUNDS: Mapping[Any, tuple[float, float]] = {
+    "status": (100, 599),
+    "code": (0, 65_535),
+    "clock_skew": (-1e9, 1e9),
+    "late": (-1e9, 1e9),
+    **dict.fromkeys(
+        (
+            (Traffic, "batch"),
+            (Traffic, "runs"),
+            (Behaviour, "batch"),
+            (Behaviour, "queue"),
+            (Behaviour, "page_limit"),
+            (faults.Slice, "size"),
+            (faults.Throttle, "rate"),
+            (faults.Lose, "every"),
+        ),
+        (1, 1e9),
+    ),
+}
+"""What the numbers of a scenario may be, by field, or by class and field; else they are not negative."""
+
+
 def read(path: str | os.PathLike[str]) -> Scenario:
     """The scenario in a TOML file. Raises ConfigError with the place and what is known there."""
     try:
@@ -149,6 +175,8 @@ def fault(entry: Mapping[str, Any], place: str = "fault") -> Fault | Action:
     """One fault: with ``at`` something done to the running server, otherwise a step for what connects."""
     rest = dict(entry)
     kind = rest.pop("kind", None)
+    if not isinstance(kind, str):
+        raise _bad(f"{place}: kind is not a text", f"Known: {', '.join(sorted({*KINDS, *ACTIONS}))}.")
     if "at" in rest:
         if kind not in ACTIONS:
             raise _bad(
@@ -157,15 +185,18 @@ def fault(entry: Mapping[str, Any], place: str = "fault") -> Fault | Action:
         at = rest.pop("at")
         wanted = ACTIONS[kind]
         _known(rest, set(wanted), place)
-        if not _fits(at, float) or not all(_fits(rest[key], wanted[key]) for key in rest):
-            raise _bad(f"{place}: a value is of the wrong kind")
+        _check(at, float, f"{place}: at")
+        for key, value in rest.items():
+            _check(value, wanted[key], f"{place}: {key}", *_BOUNDS.get(key, _ANY))
         return Action(kind, float(at), rest)
     if kind not in KINDS:
         raise _bad(f"{place}: unknown kind {kind!r}", f"Known: {', '.join(sorted(KINDS))}.")
     where = rest.pop("where", "logs")
     if where not in get_args(Where):
         raise _bad(f"{place}: where is {where!r}", f"Known: {', '.join(get_args(Where))}.")
-    common = {key: rest.pop(key, None) for key in ("connection", "path", "times")}
+    common = {key: rest.pop(key) for key in _COMMON if key in rest}
+    for key, value in common.items():
+        _check(value, _COMMON[key], f"{place}: {key}")
     step = _build(KINDS[kind], rest, f"{place} ({kind})")
     allowed = faults.RestStep if where == "rest" else faults.SocketStep
     other = faults.SocketStep if where == "rest" else faults.RestStep
@@ -175,30 +206,39 @@ def fault(entry: Mapping[str, Any], place: str = "fault") -> Fault | Action:
 
 
 def _build(kind: type[Any], values: Mapping[str, Any], place: str) -> Any:
-    names = (
-        {item.name for item in dataclasses.fields(kind) if item.init}
-        if dataclasses.is_dataclass(kind)
-        else set()
-    )
-    _known(values, names, place)
-    for item in dataclasses.fields(kind) if dataclasses.is_dataclass(kind) else ():
-        default = item.default
-        if (
-            item.name in values
-            and type(default) in (int, float, bool, str)
-            and not _fits(values[item.name], type(default))
-        ):
-            raise _bad(f"{place}: {item.name} is not a {type(default).__name__}")
+    fields = {item.name for item in dataclasses.fields(kind) if item.init}
+    _known(values, fields, place)
+    hints = get_type_hints(kind)
+    for name, value in values.items():
+        _check(value, hints[name], f"{place}: {name}", *_BOUNDS.get((kind, name), _BOUNDS.get(name, _ANY)))
     try:
         return kind(**values)
-    except (TypeError, ValueError) as error:
+    except TypeError as error:  # one that must be given was not
         raise _bad(f"{place}: {error}") from None
 
 
-def _fits(value: Any, kind: type) -> bool:
-    if kind is float:
+def _check(value: Any, hint: Any, place: str, least: float = 0.0, most: float = 1e9) -> None:
+    """Raise ConfigError for a value that is not of that type, or a number out of bounds."""
+    if not _fits(value, hint):
+        raise _bad(f"{place} is not {_WORDS.get(hint) or str(hint).replace('typing.', '')}")
+    if type(value) in (int, float) and not least <= value <= most:
+        raise _bad(f"{place} is not between {least:g} and {most:g}")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    if hint is Any:
+        return True
+    if hint is float:
         return type(value) in (int, float)
-    return type(value) is kind
+    if (origin := get_origin(hint)) is Literal:
+        return value in get_args(hint)
+    if origin in (Union, UnionType):
+        return any(_fits(value, one) for one in get_args(hint))
+    if origin is not None:  # Mapping[str, str]
+        return isinstance(value, Mapping) and all(
+            type(text) is str for pair in value.items() for text in pair
+        )
+    return type(value) is hint
 
 
 def _table(data: Mapping[str, Any], name: str, place: str) -> Mapping[str, Any]:
