@@ -7,7 +7,7 @@ import os
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
-from functools import partial
+from contextlib import suppress
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -25,8 +25,9 @@ class Listener:
         self._address = (host, port)
         self._family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._socket: socket.socket | None = None
-        self._accepting: Callable[[], object] | None = None
+        self._accepting: asyncio.Task[None] | None = None
         self._lines: set[asyncio.Task[None]] = set()
+        self._untouched: set[socket.socket] = set()
         self.failures: list[BaseException] = []
 
     @property
@@ -50,7 +51,7 @@ class Listener:
         """Accept connections from now on."""
         if self._accepting is None and self._socket is not None:
             self._socket.listen(1024)
-            self._accepting = self._start(self._socket)
+            self._accepting = asyncio.get_running_loop().create_task(self._accept(self._socket))
 
     def refuse(self) -> None:
         """Refuse connections from now on; those that are up stay up."""
@@ -60,8 +61,11 @@ class Listener:
 
     def close(self) -> None:
         """Give the port back."""
-        if self._accepting is not None:
-            self._accepting()
+        if self._accepting is not None and self._socket is not None:
+            # A connection that waits at this moment has its callback queued, which would run on a closed socket.
+            with suppress(NotImplementedError):  # Windows, where there is no such callback
+                self._accepting.get_loop().remove_reader(self._socket)
+            self._accepting.cancel()
             self._accepting = None
         if self._socket is not None:
             self._socket.close()
@@ -73,48 +77,21 @@ class Listener:
         for line in lines:
             line.cancel()
         await asyncio.gather(*lines, return_exceptions=True)
+        for connection in self._untouched:  # their tasks were cancelled before the first step
+            connection.close()
+        self._untouched.clear()
 
-    def _start(self, listening: socket.socket) -> Callable[[], object]:
-        """Accept from now on; what is returned ends it at once.
-
-        Not a cancelled ``sock_accept``: where a connection is waiting at that moment, its callback still runs, on a
-        socket that is closed by then.
-        """
+    async def _accept(self, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()
-        try:
-            loop.add_reader(listening, self._accept, listening, loop)
-        except NotImplementedError:  # Windows, whose loop takes a cancellation well
-            return loop.create_task(self._accept_on_windows(listening, loop)).cancel
-        return partial(loop.remove_reader, listening)
-
-    def _accept(self, listening: socket.socket, loop: asyncio.AbstractEventLoop) -> None:
-        try:
-            connection, _ = listening.accept()
-        except (BlockingIOError, InterruptedError, ConnectionAbortedError):  # the client has left already
-            return
-        except OSError as failure:  # too many open files: the server cannot go on
-            self.failures.append(failure)
-            self.close()
-            return
-        connection.setblocking(False)
-        self._take(connection, loop)
-
-    async def _accept_on_windows(self, listening: socket.socket, loop: asyncio.AbstractEventLoop) -> None:
         while True:
             connection, _ = await loop.sock_accept(listening)
-            self._take(connection, loop)
-
-    def _take(self, connection: socket.socket, loop: asyncio.AbstractEventLoop) -> None:
-        line = loop.create_task(self._line(connection))
-        self._lines.add(line)
-        line.add_done_callback(partial(self._ended, connection))
-
-    def _ended(self, connection: socket.socket, line: asyncio.Task[None]) -> None:
-        self._lines.discard(line)
-        if line.cancelled():  # perhaps before its first step, which would have taken the connection over
-            connection.close()
+            line = loop.create_task(self._line(connection))
+            self._lines.add(line)
+            line.add_done_callback(self._lines.discard)
+            self._untouched.add(connection)
 
     async def _line(self, connection: socket.socket) -> None:
+        self._untouched.discard(connection)
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(limit=1 << 20)
         protocol = asyncio.StreamReaderProtocol(reader)
