@@ -98,6 +98,8 @@ class History:
                 steady = steady and not any(row.id_text in passed for row in rows)
                 passed.update(row.id_text for row in rows)
                 total += len(rows)
+                # Where the offset is not honoured, the same rows come for ever.
+                full = full and total <= 2 * (len(known) + self.page)
                 last = rows[-1].id_text if rows else last
                 if new := [row for row in rows if row.id_text not in known]:
                     known.update((row.id_text, None) for row in new)

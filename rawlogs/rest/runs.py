@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
+from types import NoneType
 from typing import Any, Protocol
 from urllib.parse import quote
 from uuid import UUID
@@ -151,8 +152,8 @@ class Runs:
         rows = await self._rows("/deployments/filter", {"sort": "NAME_ASC"})
         ids = sorted({str(row.get("flow_id")) for row in rows})
         flows = await self._rows("/flows/filter", {"flows": {"id": {"any_": ids}}}) if ids else []
-        names = {flow.get("id"): flow.get("name") for flow in flows}
-        return [f"{names.get(row.get('flow_id'))}/{row.get('name')}" for row in rows]
+        names = {str(flow.get("id")): flow.get("name") for flow in flows}
+        return [f"{names.get(str(row.get('flow_id')))}/{row.get('name')}" for row in rows]
 
     async def _get(self, path: str, missing: str) -> Any:
         try:
@@ -203,6 +204,8 @@ class Runs:
             if len(rows) < self._page:
                 return list(found.values())
             offset += len(rows) - overlap
+            if offset > 2 * (len(found) + self._page):  # the offset is not honoured
+                raise HistoryError(f"The answers of {path} show the same rows without end", transient=True)
 
     async def _rows(self, path: str, body: Mapping[str, Any]) -> list[dict[str, Any]]:
         """One page, as large as the server allows."""
@@ -217,6 +220,8 @@ class Runs:
                 continue
             if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
                 raise HistoryError(f"The answer of {path} is not a list of objects", transient=True)
+            if not all(isinstance(row.get("id"), (str, NoneType)) for row in rows):
+                raise HistoryError(f"An id in the answer of {path} is not a text", transient=True)
             return rows
 
 

@@ -57,7 +57,10 @@ def _choice(chosen: Any) -> Any:
 
 
 def _place(target: str) -> tuple[str, list[tuple[str, str]]]:
-    parts = urlsplit(target)
+    try:
+        parts = urlsplit(target)
+    except ValueError:  # a recording may hold anything
+        return target, []
     if parts.path == "/csrf-token":  # asked for under a new name each time
         return parts.path, []
     return unquote(parts.path), sorted(parse_qsl(parts.query, keep_blank_values=True))

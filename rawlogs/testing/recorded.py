@@ -53,12 +53,20 @@ class Exchanged:
 
     @property
     def path(self) -> str:
-        return urlsplit(self.target).path
+        return path_of(self.target)
+
+
+def path_of(url: object) -> str:
+    """The path of a recorded URL; empty for what is no URL."""
+    try:
+        return urlsplit(str(url)).path
+    except ValueError:
+        return ""
 
 
 def below(target: str, api_url: str | None) -> str:
     """A recorded path, with its query, below the API's base path; a path that is not below it stays as it is."""
-    base = urlsplit(api_url or "").path.rstrip("/") or "/api"
+    base = path_of(api_url or "").rstrip("/") or "/api"
     return target[len(base) :] if target.startswith(f"{base}/") else target
 
 
@@ -69,7 +77,7 @@ def sessions(events: Sequence[WireEvent]) -> Iterator[Session]:
     for event in events:
         if event.kind == "upgrade":
             current[event.connection] = [event]
-            path = unquote(urlsplit(str(event.facts.get("path", ""))).path)
+            path = unquote(path_of(event.facts.get("path", "")))
             found.append(Session(path, current[event.connection]))
         elif event.connection in current and event.kind not in ("request", "response"):
             current[event.connection].append(event)

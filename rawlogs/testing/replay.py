@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from rawlogs.testing import recorded
 from rawlogs.testing.behaviour import Behaviour
@@ -74,7 +74,7 @@ class Replay:
 
     def behaviour(self) -> Behaviour:
         """The recorded server, as far as the recording knows it."""
-        base = urlsplit(self.recording.api_url or "").path.rstrip("/") or "/api"
+        base = recorded.path_of(self.recording.api_url or "").rstrip("/") or "/api"
         return Behaviour(version=self.recording.prefect_version or Behaviour().version, base_path=base)
 
     @property
