@@ -243,6 +243,54 @@ async def test_every_key_does_what_the_help_says() -> None:
         assert await page.evaluate("document.activeElement.id") == "run-name"
 
 
+async def test_a_line_closed_before_it_was_laid_out_stays_closed() -> None:
+    """Both keys come before the next frame, as on a slow machine."""
+    async with FakeServer() as fake, serving(fake.api_url) as url, looking_at(url) as page:
+        fake.post([f"row {i}" for i in range(3)])
+        await until_shown(page, "3 lines")
+        chosen = await page.evaluate(
+            """async () => { const lines = document.getElementById('lines');
+            for (const key of ['Home', 'Enter', 'Escape'])
+                lines.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true }));
+            for (let i = 0; i < 3; i += 1) await new Promise(requestAnimationFrame);
+            return [document.getElementById('details').hidden,
+                document.querySelectorAll('.line[aria-selected=true]').length]; }"""
+        )
+        assert chosen == [True, 0]
+
+
+async def test_lines_that_come_right_after_others_went_do_not_end_the_following() -> None:
+    """The browser moves the list back by itself when it becomes shorter; only the reader's scrolling back counts."""
+    async with FakeServer() as fake, serving(fake.api_url) as url, looking_at(url) as page:
+        found = await page.evaluate(
+            """async () => { const { LineView } = await import('/lines.js');
+            const frame = () => new Promise(requestAnimationFrame);
+            const [list, space] = [document.createElement('div'), document.createElement('div')];
+            [list.className, space.className] = ['lines', 'space'];
+            list.style = 'position: fixed; inset: 0 auto auto 0; width: 600px; height: 200px';
+            list.append(space);
+            document.body.append(list);
+            const view = new LineView(list, space, () => '', {});
+            const log = (i) => ({ id: `${i}`, message: `row ${i}`, level: 20, level_name: 'INFO',
+                timestamp: '2026-01-01T12:00:00Z', key: `${i}` });
+            const rows = Array.from({ length: 1000 }, (_, i) => log(100000 + i));
+            view.setRows([...rows]);
+            for (let i = 0; i < 5; i += 1) await frame();
+            view.take([], rows.slice(0, 200));
+            await frame();
+            list.scrollTop; // lays it out
+            view.take(Array.from({ length: 500 }, (_, i) => log(200000 + i)), []);
+            await frame(); await frame(); await frame();
+            const kept = [view.following, list.scrollTop + list.clientHeight >= list.scrollHeight - 1];
+            list.scrollTop -= 500;
+            view.take([log(300000)], []);
+            await frame(); await frame();
+            list.remove();
+            return [...kept, view.following]; }"""
+        )
+        assert found == [True, True, False]
+
+
 async def test_paused_lines_wait_and_scrolling_back_stops_following() -> None:
     async with FakeServer() as fake, serving(fake.api_url) as url, looking_at(url) as page:
         fake.post([f"row {i}" for i in range(100)])

@@ -27,11 +27,15 @@ export class LineView {
       const index = Number(event.target.closest(".line")?.dataset.index ?? -1);
       if (index >= 0) this.select(index, { open: true });
     });
-    new ResizeObserver(() => this.draw()).observe(list);
+    new ResizeObserver(() => {
+      this._stay();
+      this.draw();
+    }).observe(list);
   }
 
   /** Other rows, as after a new filter: the chosen line, or else the topmost one, stays where it is. */
   setRows(rows, needle = "") {
+    this._onScroll();
     const anchor = this.selected ?? this.rows[this._top()];
     const offset = anchor ? this.indexOf(anchor) * ROW - this._list.scrollTop : 0;
     this.rows = rows;
@@ -44,6 +48,7 @@ export class LineView {
 
   /** Lines that came (in any order), after the `dropped` oldest have gone. */
   take(added, dropped) {
+    this._onScroll();
     let shift = 0;
     if (dropped.length) {
       const left = new Set(dropped);
@@ -127,6 +132,20 @@ export class LineView {
 
   _size() {
     this._space.style.height = `${this.rows.length * ROW}px`;
+    this._stay();
+  }
+
+  // Fewer rows or a taller window move the list back by themselves. Told of it only in the next frame, when more rows
+  // may have come, one would take that for the reader's scrolling back; so the end is kept at once, not when drawn.
+  _stay() {
+    if (!this.following) return;
+    this._list.scrollTop = this._end();
+    this._lastTop = this._list.scrollTop;
+  }
+
+  // Not by scrollHeight: lines drawn before some went may still stand below.
+  _end() {
+    return Math.max(0, this.rows.length * ROW - this._list.clientHeight);
   }
 
   _choose(log, open = false) {
@@ -136,8 +155,8 @@ export class LineView {
   }
 
   _onScroll() {
-    const { scrollTop, clientHeight, scrollHeight } = this._list;
-    const atEnd = scrollTop + clientHeight >= scrollHeight - 2;
+    const { scrollTop } = this._list;
+    const atEnd = scrollTop >= this._end() - 2;
     if (this.following ? !atEnd && scrollTop < this._lastTop - 1 : atEnd && scrollTop > this._lastTop) this.follow(atEnd);
     this._lastTop = scrollTop;
     this.draw();
@@ -146,10 +165,7 @@ export class LineView {
   _draw() {
     this._drawn = 0;
     const list = this._list;
-    if (this.following) {
-      list.scrollTop = list.scrollHeight;
-      this._lastTop = list.scrollTop;
-    }
+    this._stay();
     const first = Math.max(0, this._top() - SPARE);
     const wanted = Math.min(this.rows.length, first + this.page + 2 * SPARE) - first;
     while (this._slots.length < wanted) this._slots.push(makeSlot(this._slots.length, this._space));

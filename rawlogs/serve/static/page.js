@@ -214,9 +214,9 @@ function showGap(gap) {
     const text = {
       behind: "This page is behind: lines came faster than they could be sent. The missing ones are being listed.",
       upstream: "Prefect cannot be reached right now; lines may be missing until it can.",
-      history: "A gap: lines are missing here, and Prefect's REST list does not answer yet.",
+      history: gap.trouble && "A gap: lines are missing here, and Prefect's REST list does not answer yet.",
     }[gap.reason];
-    banners.show(cause, text ?? gap.text, { weight: gap.reason === "behind" ? "warn" : "bad" });
+    banners.show(cause, text || gap.text, { weight: gap.reason === "behind" ? "warn" : "bad" });
   } else if (banners.has(cause)) {
     const count = gap.recovered ? ` ${gap.recovered.toLocaleString("en")} lines were listed.` : "";
     banners.show(cause, `Complete again.${count}`, { weight: "fine" });
@@ -247,7 +247,8 @@ function showDetails(log, open = false) {
   showMessage(log, LONGEST_OPENED);
   const was = details.hidden;
   details.hidden = false;
-  if (was) requestAnimationFrame(() => view.select(view.indexOf(log)));
+  // The details take room from the list. By the time that is laid out they may be closed, or of another line.
+  if (was) requestAnimationFrame(() => view.selected === log && view.select(view.indexOf(log)));
 }
 
 function showLinks(log) {
