@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from rawlogs.models import Log
-from rawlogs.relay import Batch, Reader, Tell
+from rawlogs.relay import Batch, NotKept, Reader, Tell
 from rawlogs.relay.events import Event
 from rawlogs.selection import Selection
 
@@ -35,7 +35,10 @@ def log(message: str, at: float = 0.0, *, run: UUID | None = None, level: int = 
 
 
 class HandSource:
-    """Implements ``rawlogs.relay.Source``. ``mark`` is what it vouches for, in seconds after NOW."""
+    """Implements ``rawlogs.relay.Source``.
+
+    In seconds after NOW: ``mark`` is what it vouches for, ``kept_from`` where its list begins.
+    """
 
     def __init__(self, name: str = "p", mark: float = -90.0) -> None:
         self.stored: list[Log] = []
@@ -45,6 +48,7 @@ class HandSource:
         self.open = 0
         self.lists: list[tuple[datetime, bool]] = []
         self.history_errors: list[Exception] = []
+        self.kept_from = -1e6
         self.list_gate = asyncio.Event()
         self.list_gate.set()
         self.listing = asyncio.Event()
@@ -96,14 +100,17 @@ class HandSource:
         self.listing.set()
         if self.history_errors:
             raise self.history_errors.pop(0)
+        kept_from = NOW + timedelta(seconds=self.kept_from)
         rows = sorted(
-            (row for row in self.stored if after <= row.timestamp <= before),
+            (row for row in self.stored if max(after, kept_from) <= row.timestamp <= before),
             key=lambda row: row.timestamp,
             reverse=newest_first,
         )
         for start in range(0, len(rows), 2):
             await self.list_gate.wait()
             yield rows[start : start + 2]
+        if after < kept_from:
+            raise NotKept(kept_from)
 
     def runs(self) -> None:
         return None

@@ -13,7 +13,7 @@ from relay_source import NOW, HandSource, Taken, log
 
 from rawlogs.errors import AuthError, ConnectError, HistoryError
 from rawlogs.models import Log
-from rawlogs.relay import BadQuery, Cursor, Hub, Query, Reader
+from rawlogs.relay import BadQuery, Cursor, GapEvent, Hub, Query, Reader
 from rawlogs.relay.query import parse_query, parse_request
 from rawlogs.testing import Behaviour, FakeServer
 
@@ -204,6 +204,46 @@ class TestBacklog:
             await taken.until(lambda t: t.messages == ["stored"])
             assert taken.gaps() == [("history", True), ("history", False)]
             assert b"secret" not in b"".join(event.sse for event in taken.events)
+
+    @pytest.mark.parametrize(
+        ("query", "gaps"),
+        [
+            pytest.param(Query(since=timedelta(minutes=1)), 3, id="oldest first, told behind what there is"),
+            pytest.param(Query(since=timedelta(minutes=1), tail=5), 2, id="newest first, told before"),
+        ],
+    )
+    async def test_what_the_list_does_not_keep_is_a_gap_that_stays_open(
+        self, hub: Hub, source: HandSource, query: Query, gaps: int
+    ) -> None:
+        """Also when the list failed before."""
+        source.stored += [log("gone", -50.0), log("kept", -5.0)]
+        source.kept_from = -10.0
+        error = HistoryError("503", status=503, transient=True)
+        source.history_errors += [error]
+        async with taking(hub, query) as taken:
+            await taken.until(lambda t: t.messages == ["kept"] and len(t.gaps()) == gaps)
+            gap = [event for event in taken.events if isinstance(event, GapEvent)][-1]
+            assert (gap.since, gap.trouble, gap.retry) == (NOW - timedelta(minutes=1), None, None)
+            assert "not kept" in gap.text
+            source.send(log("live"))
+            await taken.until(lambda t: t.messages == ["kept", "live"])
+            assert len(taken.gaps()) == gaps and taken.gaps()[-1] == ("history", True)
+
+    async def test_a_slow_reader_whose_missed_logs_are_not_kept_is_never_told_it_has_all(
+        self, source: HandSource
+    ) -> None:
+        async with Hub(source, linger=0.0, queue=5, ring=1) as hub:
+            reader = await hub.join()
+            await source.settled()
+            await fill(hub, source, reader, 12)
+            source.kept_from = 8.0
+            taken = Taken(reader)
+            await taken.until(lambda t: len(t.gaps()) == 2 and "log 11" in t.messages)
+            source.send(log("live again", 20.0))
+            await taken.until(lambda t: "live again" in t.messages)
+            await taken.stop()
+        assert taken.gaps() == [("behind", True), ("history", True)]
+        assert "log 07" not in taken.messages
 
 
 async def fill(hub: Hub, source: HandSource, reader: Reader, count: int) -> None:

@@ -21,8 +21,7 @@ from streaming import no_settings  # noqa: F401
 from rawlogs.errors import AuthError, ConfigError, ConnectError
 from rawlogs.filters import LogFilter, Selection
 from rawlogs.models import END, Log
-from rawlogs.relay import Cursor, Hub, PrefectSource, Query, redis_source
-from rawlogs.relay.redis_history import NotKept
+from rawlogs.relay import Cursor, Hub, NotKept, PrefectSource, Query, redis_source
 from rawlogs.relay.redis_source import RedisSource, source_from_environment
 from rawlogs.relay.redis_store import Keep, Store, chunks, row
 from rawlogs.testing import FakeServer
@@ -464,18 +463,25 @@ class TestSource:
     ) -> None:
         await pen.write(make("kept"))
         source = RedisSource(redis.url, name=NAME)
+        found: list[str] = []
         with pytest.raises(NotKept) as raised:
-            await history(source, -7200.0, newest_first=newest_first)
+            pages = source.history(
+                EVERYTHING, NOW - timedelta(hours=2), NOW + timedelta(days=1), newest_first=newest_first
+            )
+            async for page in pages:
+                found += [log.message for log in page]
         assert raised.value.kept_from == NOW - timedelta(hours=1)
-        assert await history(source, -7200.0, newest_first=newest_first) == ["kept"]
+        assert found == ["kept"]
         await source.close()
 
     async def test_a_reader_is_told_what_is_not_kept(self, redis: RedisServer, pen: Pen) -> None:
         await pen.write(make("kept"))
         query = Query(since=NOW - timedelta(hours=2))
         async with reading(RedisSource(redis.url, name=NAME), query=query) as taken:
-            await taken.until(lambda t: t.messages == ["kept"])
-            assert ("history", True) in taken.gaps()
+            await taken.until(lambda t: t.messages == ["kept"] and t.gaps())
+            await pen.write(make("live", 60.0))
+            await taken.until(lambda t: t.messages == ["kept", "live"])
+            assert taken.gaps() == [("history", True)]
 
     @pytest.mark.parametrize("newest_first", [False, True], ids=["oldest first", "newest first"])
     async def test_with_prefect_nothing_is_missing_whoever_has_it(

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from rawlogs.relay.redis_source import RedisSource as RedisSource
     from rawlogs.relay.redis_source import source_from_environment as source_from_environment
     from rawlogs.relay.source import Batch as Batch
+    from rawlogs.relay.source import NotKept as NotKept
     from rawlogs.relay.source import Source as Source
     from rawlogs.relay.source import Tell as Tell
     from rawlogs.relay.source import Trouble as Trouble
@@ -44,6 +45,7 @@ _HOMES = {
     "GapEvent": "events",
     "Hub": "hub",
     "LogEvent": "events",
+    "NotKept": "source",
     "PrefectSource": "prefect",
     "Query": "query",
     "Reader": "reader",

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from rawlogs.errors import RawlogsError
 from rawlogs.models import END, Log
+from rawlogs.relay.source import NotKept
 
 if TYPE_CHECKING:
     from rawlogs.relay.source import Source
@@ -43,6 +44,7 @@ async def read(
     """The chosen rows of a range, in order of time, page by page (pages may be empty).
 
     A failure is yielded, not raised: the caller waits as it sees fit, and asks on. What was read is not read again.
+    After NotKept nothing is left to ask for: the range is read as far as it is there.
     """
     if listing.tail is not None:
         async for outcome in _tail(source, selection, listing, listing.tail, chosen):
@@ -63,6 +65,8 @@ async def read(
         except RawlogsError as error:
             failure = error
         yield failure
+        if isinstance(failure, NotKept):
+            return
 
 
 async def _tail(
@@ -78,6 +82,10 @@ async def _tail(
                     looked += len(page)
                     if len(kept) >= tail or looked >= MOST_TAIL_ROWS:
                         break
+            yield kept[:tail][::-1]
+            return
+        except NotKept as error:
+            yield error
             yield kept[:tail][::-1]
             return
         except RawlogsError as error:

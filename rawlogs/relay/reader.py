@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -24,6 +25,7 @@ from rawlogs.relay.events import EndEvent, Event, GapEvent, LogEvent, StateEvent
 from rawlogs.relay.inbox import Inbox
 from rawlogs.relay.listing import MOST_LISTED_RUNS, Listing, read
 from rawlogs.relay.match import matcher
+from rawlogs.relay.source import NotKept
 from rawlogs.waiting import wait_until_set
 
 if TYPE_CHECKING:
@@ -79,6 +81,7 @@ class Reader:
         self._todo: list[Listing] = []
         self._notes: list[Event] = []
         self._gap: GapEvent | None = None
+        self._not_kept: GapEvent | None = None
         self._trouble: Trouble | None = None
         self._recovered = 0
         self._failures = 0
@@ -307,6 +310,7 @@ class Reader:
         hub, inbox, selection = self._hub, self._inbox, self._selection
         early = inbox.attach(listing, hub.ring.since(self._clock.monotonic() - COMMIT))
         floor, stored = hub.low, hub.source.now() - timedelta(seconds=COMMIT)
+        began = listing.after
         runs = listing.runs if listing.runs is not None else inbox.runs
         if runs is not None and len(runs) <= MOST_LISTED_RUNS:
             selection = selection.with_runs(UUID(str(run)) for run in runs)
@@ -316,6 +320,9 @@ class Reader:
 
         async with aclosing(read(hub.source, selection, listing, chosen)) as outcomes:
             async for outcome in outcomes:
+                if isinstance(outcome, NotKept):
+                    yield self._history_short(outcome, listing, began)
+                    continue
                 if isinstance(outcome, RawlogsError):
                     retry = self._retry(outcome)
                     yield self._history_off(outcome, retry)
@@ -372,10 +379,20 @@ class Reader:
             )
         ]
 
+    def _history_short(self, error: NotKept, listing: Listing, began: datetime) -> list[Event]:
+        """The list answered, with less than was asked for. That stays so: neither gap is ever said to be closed."""
+        self._failures = 0
+        if listing.why == "gap":
+            self._gap = None
+        self._not_kept = GapEvent(self.cursor, "history", True, error.text, since=began)
+        return [self._not_kept]
+
     def _history_on(self) -> list[Event]:
         if not self._failures:
             return []
         self._failures = 0
+        if self._not_kept is not None:
+            return [replace(self._not_kept, cursor=self.cursor)]
         return [GapEvent(self.cursor, "history", False, "the list answers again")]
 
     async def _pause(self, seconds: float) -> None:

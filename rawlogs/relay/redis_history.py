@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from rawlogs.errors import ConnectError, HistoryError
+from rawlogs.errors import ConnectError
 from rawlogs.models import END, MICROSECOND, Log
-from rawlogs.output.json import rfc3339
 from rawlogs.relay.redis_store import Place, State, Store
+from rawlogs.relay.source import NotKept
 
 if TYPE_CHECKING:
     from rawlogs.filters import Selection
@@ -21,15 +20,6 @@ if TYPE_CHECKING:
 MOST_ROWS = 5000
 """So many rows are read from Redis; more than that Prefect finds faster, as it can filter."""
 READS = 4
-TOLD = 1000
-
-
-class NotKept(HistoryError):
-    """Logs stamped before ``kept_from`` are not in Redis, and there is no access to Prefect. Raised once a list."""
-
-    def __init__(self, kept_from: datetime) -> None:
-        super().__init__(f"logs before {rfc3339(kept_from)} are not kept here", transient=True)
-        self.kept_from = kept_from
 
 
 class RedisHistory:
@@ -39,7 +29,6 @@ class RedisHistory:
         self._store = store
         self._prefect = prefect
         self._gate = asyncio.Semaphore(READS)
-        self._told: deque[Selection] = deque(maxlen=TOLD)
 
     async def read(
         self, selection: Selection, after: datetime, before: datetime, newest_first: bool
@@ -80,11 +69,13 @@ class RedisHistory:
     ) -> AsyncGenerator[list[Log], None]:
         """Rows from Redis, page by page; what it has trimmed meanwhile comes from elsewhere."""
         at: dict[Place, None] = {}  # what was read of the timestamp at which the next page begins
+        missing: datetime | None = None  # what was not kept lies before this moment
         while after <= before:
             state = await self._state()
             kept = state.covered if state is not None else END
             if not newest_first and kept > after:
-                async for page in self._older(selection, after, min(kept - MICROSECOND, before), False):
+                missing = kept
+                async for page in self._listed(selection, after, min(kept - MICROSECOND, before), False):
                     yield page
                 after, at = kept, {}
                 continue
@@ -101,23 +92,15 @@ class RedisHistory:
                 after, before = (after, last) if newest_first else (last, before)
             at |= {entry.place: None for entry in entries if entry.log.timestamp == last}
         if newest_first and after < (kept := await self._covered()):
-            async for page in self._older(selection, after, min(kept - MICROSECOND, before), True):
+            missing = kept
+            async for page in self._listed(selection, after, min(kept - MICROSECOND, before), True):
                 yield page
+        if missing is not None and self._prefect is None:
+            raise NotKept(missing)
 
     async def _covered(self) -> datetime:
         state = await self._state()
         return state.covered if state is not None else END
-
-    async def _older(
-        self, selection: Selection, after: datetime, before: datetime, newest_first: bool
-    ) -> AsyncGenerator[list[Log], None]:
-        """What Redis has not (any more). A list that is asked for once more goes on without it."""
-        if self._prefect is not None:
-            async for page in self._listed(selection, after, before, newest_first):
-                yield page
-        elif not any(told is selection for told in self._told):
-            self._told.append(selection)
-            raise NotKept(before + MICROSECOND)
 
     async def _listed(
         self, selection: Selection, after: datetime, before: datetime, newest_first: bool

@@ -117,7 +117,7 @@ class RedisSource:
     async def history(
         self, selection: Selection, after: datetime, before: datetime, *, newest_first: bool = False
     ) -> AsyncGenerator[list[Log], None]:
-        """What Redis keeps from Redis, all else from Prefect; raises NotKept where neither has it."""
+        """What Redis keeps from Redis, all else from Prefect; raises NotKept at the end where neither has it."""
         async with aclosing(self._history.read(selection, after, before, newest_first)) as pages:
             async for page in pages:
                 yield page

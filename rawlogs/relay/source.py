@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from rawlogs.errors import HistoryError
 from rawlogs.models import Log
+from rawlogs.output.json import rfc3339
 
 if TYPE_CHECKING:
     from rawlogs.rest.runs import Runs
@@ -31,6 +33,14 @@ class Batch:
 
     logs: Sequence[Log]
     places: Sequence[str]
+
+
+class NotKept(HistoryError):
+    """The list has nothing stamped before ``kept_from``, and nobody else can be asked; asking again is of no use."""
+
+    def __init__(self, kept_from: datetime) -> None:
+        super().__init__(f"logs before {rfc3339(kept_from)} are not kept here")
+        self.kept_from = kept_from
 
 
 class Source(Protocol):
@@ -65,8 +75,9 @@ class Source(Protocol):
     ) -> AsyncGenerator[list[Log], None]:
         """Stored logs stamped from ``after`` to ``before`` (both inclusive), in order of time, page by page.
 
-        It may yield more than ``selection`` chooses (the hub checks each log), never less. Raises HistoryError,
-        AuthError, ConnectError, RedirectRefused.
+        It may yield more than ``selection`` chooses (the hub checks each log), never less. Raises NotKept, after all
+        that there is, where the range begins before what is kept; and HistoryError, AuthError, ConnectError,
+        RedirectRefused for what may go through later.
         """
         ...
 
