@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import click
 
 from rawlogs.models import parse_timestamp
+
+if TYPE_CHECKING:
+    _Moments = click.ParamType[datetime | timedelta]
+else:  # before click 8.2 it cannot be subscripted
+    _Moments = click.ParamType
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _AGO = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
@@ -25,7 +31,7 @@ def parse_duration(text: str) -> timedelta:
     )
 
 
-class Moment(click.ParamType[datetime | timedelta]):
+class Moment(_Moments):
     """A duration (how long ago), or an RFC 3339 time; a time without a zone is local."""
 
     name = "moment"
