@@ -22,7 +22,7 @@ from rawlogs.delivery.seen import SeenIds
 from rawlogs.errors import AuthError, ConfigError, GaveUp, RawlogsError
 from rawlogs.models import Log
 from rawlogs.relay.cursor import Cursor
-from rawlogs.relay.events import LogEvent
+from rawlogs.relay.events import LogEvent, Variants
 from rawlogs.relay.prefect import PrefectSource
 from rawlogs.relay.query import BadQuery, Query
 from rawlogs.relay.reader import SLOW, Reader, beginning
@@ -71,6 +71,7 @@ class Hub:
         self.source: Source = source or _own_source(clock, access)
         self.queue = queue
         self.ring = Ring(ring)
+        self.variants = Variants()
         self._linger = linger
         self._readers: dict[Reader, tuple[str, ...] | None] = {}
         self._of_run: dict[str, list[Reader]] = {}
@@ -299,6 +300,7 @@ class Hub:
                 events.append(event)
         if not events:
             return
+        self.variants.clear()
         for reader in self._of_any:
             reader.offer(events)
         if self._of_run:

@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import groupby
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -55,13 +56,19 @@ def beginning(query: Query, cursor: Cursor | None, now: datetime) -> datetime:
     """From when on logs are the reader's: its cursor, its backlog, or about now."""
     if cursor is not None:
         return max(cursor.low, BEGINNING)
+    # Alike for all who join within one second: they share their cursors, and with them the encoded events.
+    about_now = now.replace(microsecond=0) - LEAD
     if query.tail == 0:
-        return now - LEAD
+        return about_now
     if isinstance(query.since, timedelta):
         return now - query.since if query.since < now - BEGINNING else BEGINNING
     if query.since is not None:
         return query.since
-    return BEGINNING if query.tail else now - LEAD
+    return BEGINNING if query.tail else about_now
+
+
+def _low(event: LogEvent) -> datetime:
+    return event.cursor.low
 
 
 class Reader:
@@ -249,7 +256,7 @@ class Reader:
             elif self._inbox.overflowed is not None:
                 yield self._fall_behind(self._bounded(self._inbox.overflowed))
             elif self._inbox:
-                yield [self._own(event) for event in self._inbox.take(self._hub.low)]
+                yield self._own(self._inbox.take(self._hub.low))
             elif self._gap is not None:
                 yield self._catch_up(self._gap)
             elif self._quiet:
@@ -266,12 +273,13 @@ class Reader:
         notes, self._notes = self._notes, []
         return notes
 
-    def _own(self, event: LogEvent) -> LogEvent:
-        """The event, with this reader's bounds in its cursor; in the long run the one that all share."""
-        low = self._bounded(event.cursor.low)
-        if low == event.cursor.low:
-            return event
-        return event.at(Cursor(low, event.cursor.log_id, event.cursor.place))
+    def _own(self, events: list[LogEvent]) -> list[Event]:
+        """The events, with this reader's bounds in their cursors; in the long run those that all share."""
+        own: list[Event] = []
+        for low, alike in groupby(events, key=_low):
+            bounded = self._bounded(low)
+            own += alike if bounded == low else self._hub.variants.at(alike, bounded)
+        return own
 
     def _bounded(self, low: datetime) -> datetime:
         """Not before the reader's time, and not behind a run of the deployment that is not known yet."""
