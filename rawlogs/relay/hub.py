@@ -21,8 +21,10 @@ from rawlogs.delivery.retry import delay
 from rawlogs.delivery.seen import SeenIds
 from rawlogs.errors import AuthError, ConfigError, GaveUp, RawlogsError
 from rawlogs.models import Log
+from rawlogs.relay.audience import Audience
 from rawlogs.relay.cursor import Cursor
 from rawlogs.relay.events import LogEvent, Variants
+from rawlogs.relay.match import Sieves
 from rawlogs.relay.prefect import PrefectSource
 from rawlogs.relay.query import BadQuery, Query
 from rawlogs.relay.reader import SLOW, Reader, beginning
@@ -73,9 +75,8 @@ class Hub:
         self.ring = Ring(ring)
         self.variants = Variants()
         self._linger = linger
-        self._readers: dict[Reader, tuple[str, ...] | None] = {}
-        self._of_run: dict[str, list[Reader]] = {}
-        self._of_any: list[Reader] = []
+        self.sieves = Sieves()
+        self._readers = Audience()
         self._watch = RunWatch(self.source, clock=self.clock, rng=self.rng)
         self._low: datetime | None = None
         self._seq = 0
@@ -143,12 +144,7 @@ class Hub:
         """The reader is gone; ``Reader.close`` does this."""
         if reader not in self._readers:
             return
-        runs = self._readers.pop(reader)
-        for readers in [self._of_any] if runs is None else [self._of_run[run] for run in runs]:
-            readers.remove(reader)
-        for run in runs or ():
-            if not self._of_run[run]:
-                del self._of_run[run]
+        self._readers.remove(reader)
         self._watch.remove(reader)
         self._maybe_end()
 
@@ -198,10 +194,7 @@ class Hub:
         return [run.id for item in deployments for run in await runs.by_deployment(item, since=since)]
 
     def _enter(self, reader: Reader) -> None:
-        runs = reader.indexed()
-        self._readers[reader] = None if runs is None else tuple(runs)
-        for readers in [self._of_any] if runs is None else [self._of_run.setdefault(r, []) for r in runs]:
-            readers.append(reader)
+        self._readers.add(reader)
         if self._trouble is not None:
             reader.tell_trouble(*self._trouble)
         if reader.watched_runs or reader.watched_deployments:
@@ -301,15 +294,7 @@ class Hub:
         if not events:
             return
         self.variants.clear()
-        for reader in self._of_any:
-            reader.offer(events)
-        if self._of_run:
-            of_runs: dict[Reader, list[LogEvent]] = {}
-            for event in events:
-                for reader in self._of_run.get(event.log.data.get("flow_run_id") or "", ()):
-                    of_runs.setdefault(reader, []).append(event)
-            for reader, own in of_runs.items():
-                reader.offer(own)
+        self._readers.offer(events)
         self._seen.forget(low, now - KEEP, now.timestamp())
 
     def __repr__(self) -> str:

@@ -9,7 +9,7 @@ from uuid import UUID
 from rawlogs.models import Log
 from rawlogs.relay.events import LogEvent
 from rawlogs.relay.listing import Listed, Listing
-from rawlogs.relay.match import Predicate
+from rawlogs.relay.match import Sieve
 from rawlogs.relay.ring import Ring
 
 
@@ -22,8 +22,8 @@ class Inbox:
     overflowed: from when on the list has to be read, because the queue was dropped; None while it was not.
     """
 
-    def __init__(self, matches: Predicate, size: int, since: datetime, joined: datetime) -> None:
-        self._matches = matches
+    def __init__(self, sieve: Sieve, size: int, since: datetime, joined: datetime) -> None:
+        self._sieve = sieve
         self._size = size
         self._joined = joined
         self._queue: list[LogEvent] = []
@@ -41,22 +41,26 @@ class Inbox:
 
     def wants(self, log: Log) -> bool:
         """Whether it is chosen, and not one of those stored before the reader's time."""
-        if not self._matches(log) or (self.runs is not None and log.data.get("flow_run_id") not in self.runs):
+        return self._sieve.matches(log) and self._is_ours(log)
+
+    def _is_ours(self, log: Log) -> bool:
+        if self.runs is not None and log.data.get("flow_run_id") not in self.runs:
             return False
         if log.timestamp >= self.since:
             return True
         created = log.created
         return created is None or created >= self._joined
 
-    def offer(self, events: Iterable[LogEvent]) -> bool:
+    def offer(self, events: list[LogEvent]) -> bool:
         """Live events, in order; whether any was of interest. A full queue is dropped.
 
         One batch may go beyond the size: who takes at once shall not fall behind by one burst.
         """
         if not self._collecting:
             return False
-        wants = self.wants
-        wanted = [event for event in events if wants(event.log)]
+        wanted, oldest = self._sieve.sift(events)
+        if oldest is not None and (oldest < self.since or self.runs is not None):
+            wanted = [event for event in wanted if self._is_ours(event.log)]
         if not wanted:
             return False
         if len(self._queue) >= self._size:

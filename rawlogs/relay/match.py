@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from rawlogs.models import Log
 
 if TYPE_CHECKING:
+    from rawlogs.relay.events import LogEvent
+    from rawlogs.relay.query import Query
     from rawlogs.selection import Selection
 
 Predicate = Callable[[Log], bool]
@@ -46,3 +51,39 @@ def _among(field: str, ids: frozenset[str]) -> Predicate:
 
 def _null(field: str, null: bool) -> Predicate:
     return lambda log: (log.data.get(field) is None) is null
+
+
+class Sieve:
+    """One filter of all readers that gave it: a list of events that is handed to them all is sifted once."""
+
+    __slots__ = ("__weakref__", "_chosen", "_events", "_oldest", "matches")
+
+    def __init__(self, matches: Predicate) -> None:
+        self.matches = matches
+        self._events: list[LogEvent] | None = None
+        self._chosen: list[LogEvent] = []
+        self._oldest: datetime | None = None
+
+    def sift(self, events: list[LogEvent]) -> tuple[list[LogEvent], datetime | None]:
+        """The events it chooses, and the oldest timestamp of them; None where it chooses none."""
+        if events is not self._events:
+            self._events = events
+            self._chosen = [event for event in events if self.matches(event.log)]
+            self._oldest = min((event.log.timestamp for event in self._chosen), default=None)
+        return self._chosen, self._oldest
+
+
+class Sieves:
+    """The sieves that are in use."""
+
+    def __init__(self) -> None:
+        self._sieves: WeakValueDictionary[str, Sieve] = WeakValueDictionary()
+
+    def get(self, query: Query, selection: Selection) -> Sieve:
+        """The one for this query, whose filter is ``selection``."""
+        # A backlog and deployments are the reader's own affair. (What is in a query need not be hashable.)
+        key = repr(replace(query, since=None, tail=None, deployment=()))
+        sieve = self._sieves.get(key)
+        if sieve is None:
+            sieve = self._sieves[key] = Sieve(matcher(selection))
+        return sieve

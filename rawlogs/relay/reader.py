@@ -25,7 +25,6 @@ from rawlogs.relay.cursor import END_PLACE, Cursor
 from rawlogs.relay.events import EndEvent, Event, GapEvent, LogEvent, StateEvent
 from rawlogs.relay.inbox import Inbox
 from rawlogs.relay.listing import MOST_LISTED_RUNS, Listing, read
-from rawlogs.relay.match import matcher
 from rawlogs.relay.source import NotKept
 from rawlogs.waiting import wait_until_set
 
@@ -84,7 +83,9 @@ class Reader:
         self.query = query
         self._selection = selection
         now = hub.source.now()
-        self._inbox = Inbox(matcher(selection), hub.queue, beginning(query, cursor, now), now - LEAD)
+        self._inbox = Inbox(
+            hub.sieves.get(query, selection), hub.queue, beginning(query, cursor, now), now - LEAD
+        )
         self._todo: list[Listing] = []
         self._notes: list[Event] = []
         self._gap: GapEvent | None = None
@@ -170,7 +171,7 @@ class Reader:
         part = self._selection.wire.get("flow_run_id")
         return part["any_"] if part is not None else None
 
-    def offer(self, events: Iterable[LogEvent]) -> None:
+    def offer(self, events: list[LogEvent]) -> None:
         """Live events, in order; never waits."""
         if self._inbox.offer(events):
             self._wake.set()
@@ -276,7 +277,8 @@ class Reader:
     def _own(self, events: list[LogEvent]) -> list[Event]:
         """The events, with this reader's bounds in their cursors; in the long run those that all share."""
         own: list[Event] = []
-        for low, alike in groupby(events, key=_low):
+        for low, group in groupby(events, key=_low):
+            alike = list(group)
             bounded = self._bounded(low)
             own += alike if bounded == low else self._hub.variants.at(alike, bounded)
         return own
