@@ -63,6 +63,7 @@ example-django: $(INSTALLED) ## a Django page with live logs, against PREFECT_AP
 	cd examples/django && ../../$(VENV)/bin/python run.py
 
 bench: $(INSTALLED) ## measure
+	@$(VENV)/bin/python $(PIP) -e '.[web]' -c constraints/highest.txt -c constraints/test.txt
 	$(VENV)/bin/python -m benchmarks
 
 system: ## install what only some tests need: Chromium and Redis (as root, with apt-get)

@@ -1,9 +1,10 @@
-"""Both benchmarks, one after the other: `python -m benchmarks`."""
+"""All benchmarks, one after the other: `python -m benchmarks`."""
 
 from __future__ import annotations
 
-from benchmarks import delivery, speed
+from benchmarks import delivery, fanout, speed
 
 if __name__ == "__main__":
     speed.main([])
     delivery.main([])
+    fanout.main([])

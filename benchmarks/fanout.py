@@ -24,7 +24,7 @@ from typing import Any
 from uuid import uuid4
 
 from benchmarks.fanout_tables import Fanout, report
-from benchmarks.machine import PREFECT_VERSION, client_home, describe, environment, run
+from benchmarks.machine import PREFECT_VERSION, ROOT, client_home, describe, environment, run
 from tests.real import prefect_env
 from tests.real.prefect_server import ApiError, PrefectServer
 
@@ -214,7 +214,10 @@ def designs(python: Path, home: Path) -> dict[str, Design]:
     """Both; what the helper's environment lacks is installed for this run beside it."""
     beside = home / "beside"
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input"]
-    run([*pip, "install", "--quiet", "--no-deps", "--target", str(beside), "sse-starlette"])
+    pins = [
+        word for name in ("highest", "test") for word in ("-c", str(ROOT / "constraints" / f"{name}.txt"))
+    ]
+    run([*pip, "install", "--quiet", "--no-deps", "--target", str(beside), *pins, "sse-starlette"])
     helper = prefect_env.require(PREFECT_VERSION)
     return {
         "rawlogs": Design(python, "fanout_rawlogs", {}),
@@ -243,6 +246,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every outcome there")
     chosen = parser.parse_args(arguments)
     allow_files()
+    try:
+        run([str(chosen.python), "-c", "import sse_starlette, starlette, uvicorn"])
+    except RuntimeError:
+        parser.error(f"{chosen.python} lacks the extra: pip install rawlogs[web]")
     outcomes: list[Fanout] = []
     with client_home() as home:
         known = designs(chosen.python, home)

@@ -1,0 +1,122 @@
+"""What readers of one hub have in common is worked out once, and nobody gets more or less for that."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from relay_source import NOW, HandSource, Taken, log
+
+from rawlogs.relay import Hub, Query
+from rawlogs.relay.cursor import Cursor
+from rawlogs.relay.events import MOST_VARIANTS, LogEvent, Variants
+from rawlogs.relay.match import Sieve, Sieves
+
+RUN = UUID("00000000-0000-4000-8000-000000000001")
+OTHER = UUID("00000000-0000-4000-8000-000000000002")
+THIRD = UUID("00000000-0000-4000-8000-000000000003")
+
+
+def events(*messages: str) -> list[LogEvent]:
+    return [
+        LogEvent(entry, Cursor(NOW, entry.id_text, f"p{n}"), n)
+        for n, entry in enumerate(log(message) for message in messages)
+    ]
+
+
+@pytest.fixture
+async def source() -> HandSource:
+    return HandSource()
+
+
+@pytest.fixture
+async def hub(source: HandSource) -> AsyncIterator[Hub]:
+    async with Hub(source, linger=0.0) as hub:
+        yield hub
+
+
+class TestSieves:
+    def sieve(self, sieves: Sieves, query: Query) -> Sieve:
+        return sieves.get(query, query.selection())
+
+    def test_equal_filters_have_one_sieve_whatever_their_backlog(self) -> None:
+        sieves = Sieves()
+        one = self.sieve(sieves, Query(min_level=30, since=NOW))
+        assert self.sieve(sieves, Query(min_level=30, tail=5)) is one
+        assert self.sieve(sieves, Query(min_level=40)) is not one
+
+    def test_a_filter_is_asked_once_for_a_list(self) -> None:
+        asked = []
+        sieve = Sieve(lambda entry: not asked.append(entry.message) and entry.message == "yes")
+        some = events("yes", "no")
+        first, oldest = sieve.sift(some)
+        assert sieve.sift(some)[0] is first
+        assert [event.log.message for event in first] == ["yes"]
+        assert oldest == first[0].log.timestamp
+        assert asked == ["yes", "no"]
+
+    def test_another_list_is_asked_about_anew(self) -> None:
+        sieve = Sieve(lambda entry: True)
+        sieve.sift(events("before"))
+        assert [event.log.message for event in sieve.sift(events("after"))[0]] == ["after"]
+
+    def test_of_nothing_there_is_no_oldest(self) -> None:
+        assert Sieve(lambda entry: False).sift(events("no")) == ([], None)
+
+
+class TestVariants:
+    def test_one_is_made_for_all_who_want_that_moment(self) -> None:
+        variants, some, low = Variants(), events("a", "b"), NOW + timedelta(seconds=5)
+        first, second = variants.at(some, low), variants.at(some[1:], low)
+        assert second[0] is first[1]
+        assert [event.cursor for event in first] == [Cursor(low, e.log.id_text, e.cursor.place) for e in some]
+        assert variants.at(some, NOW + timedelta(seconds=6))[0] is not first[0]
+
+    def test_they_are_forgotten_when_there_are_too_many(self) -> None:
+        variants, some = Variants(), events("a")
+        first = variants.at(some, NOW)[0]
+        for second in range(1, MOST_VARIANTS + 2):
+            variants.at(some, NOW + timedelta(seconds=second))
+        assert variants.at(some, NOW)[0] is not first
+
+
+async def test_who_joins_within_one_second_shares_the_encoded_events(hub: Hub, source: HandSource) -> None:
+    source.clock = 10.2
+    one = Taken(await hub.join())
+    source.clock = 10.9
+    two = Taken(await hub.join())
+    source.clock = 11.0
+    three = Taken(await hub.join())
+    source.send(log("shared", 12.0))
+    for taken in (one, two, three):
+        await taken.until(lambda t: t.messages == ["shared"])
+    assert one.events[0].sse is two.events[0].sse
+    assert one.events[0].cursor is not None and three.events[0].cursor is not None
+    assert three.events[0].cursor.low - one.events[0].cursor.low == timedelta(seconds=1)
+    for taken in (one, two, three):
+        await taken.stop()
+
+
+async def test_sets_of_runs_that_overlap_get_each_log_once(hub: Hub, source: HandSource) -> None:
+    wanted = [(RUN,), (RUN, OTHER), (OTHER, RUN), (OTHER, THIRD), (RUN, RUN), ()]
+    async with AsyncExitStack() as stack:
+        readers = [Taken(await hub.join(Query(flow_run_id=runs))) for runs in wanted]
+        for taken in readers:
+            stack.push_async_callback(taken.stop)
+        source.send(log("a", run=RUN), log("b", run=OTHER), log("c", run=THIRD), log("d"))
+        await readers[-1].until(lambda t: len(t.messages) == 4)
+        await source.settled()
+        assert ["".join(taken.messages) for taken in readers] == ["a", "ab", "ab", "bc", "a", "abcd"]
+
+
+async def test_who_leaves_takes_nobody_of_the_same_runs_along(hub: Hub, source: HandSource) -> None:
+    leaving, staying = [Taken(await hub.join(Query(flow_run_id=(RUN,)))) for _ in range(2)]
+    await source.settled()
+    await leaving.stop()
+    source.send(log("for the other one", run=RUN))
+    await staying.until(lambda t: t.messages == ["for the other one"])
+    await staying.stop()
+    assert hub.readers == 0
