@@ -32,6 +32,8 @@ class Fanout:
     """Readers that were let in; the figures are of these."""
     lost: int
     """Connections that were closed by the web process, or never answered."""
+    planned: int
+    """Logs that were to be posted; a server that stands still takes fewer."""
     stored: int
     """Logs that the Prefect server has stored."""
     post_seconds: float
@@ -68,7 +70,8 @@ def report(machine: str, outcomes: Sequence[Fanout]) -> str:
         "design",
         "readers",
         "upstream connections",
-        "logs due",
+        "logs taken by Prefect",
+        "deliveries due",
         "missing",
         "repeated",
         "delay p50 / p99 / longest, s",
@@ -86,6 +89,7 @@ def report(machine: str, outcomes: Sequence[Fanout]) -> str:
                 _NAMES[one.design],
                 f"{one.readers:,}" if one.began == one.readers else f"{one.began:,} of {one.readers:,}",
                 f"{one.connections:,}",
+                f"{one.stored:,}" if one.stored == one.planned else f"{one.stored:,} of {one.planned:,}",
                 f"{due:,}",
                 f"{one.missing:,}" + (f" ({one.missing / due:.0%})" if one.missing else ""),
                 f"{one.repeats:,}",
