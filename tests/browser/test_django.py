@@ -2,71 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import re
-import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Page
 
 from rawlogs.testing import Behaviour, FakeServer
 
+from .example import KEY, example, log_in, until
 from .site import browsing, looking_at
-
-EXAMPLE = Path(__file__).parents[2] / "examples" / "django"
-KEY = "pnu_marked-key-of-the-browser-test"
-LINES = "() => [...document.querySelectorAll('#lines .message')].map((line) => line.textContent)"
-
-
-@asynccontextmanager
-async def example(fake: FakeServer, folder: Path) -> AsyncIterator[str]:
-    """The example's own server, in a process of its own; its URL."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "run.py",
-        cwd=EXAMPLE,
-        env={
-            **environment,
-            "PREFECT_API_URL": fake.api_url,
-            "PREFECT_API_KEY": KEY,
-            "PREFECT_HOME": str(folder),
-            "EXAMPLE_DATABASE": str(folder / "db.sqlite3"),
-            "PORT": "0",
-        },
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None and process.stderr is not None
-    try:
-        while line := (await asyncio.wait_for(process.stdout.readline(), 30)).decode():
-            if found := re.search(r"http://127\.0\.0\.1:\d+/ ", line):
-                yield found[0].strip()
-                return
-        raise AssertionError((await process.stderr.read()).decode())
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.communicate()
-
-
-async def log_in(page: Page) -> None:
-    await page.fill("#id_username", "demo")
-    await page.fill("#id_password", "demo")
-    await page.click("main button")
-
-
-async def until(page: Page, count: int) -> list[str]:
-    """Wait for so many lines; the messages."""
-    await page.wait_for_function(
-        "(count) => document.querySelectorAll('#lines .message').length >= count", arg=count, timeout=20_000
-    )
-    found: list[str] = await page.evaluate(LINES)
-    return found
 
 
 @pytest.fixture
@@ -81,7 +25,7 @@ async def test_a_chosen_run_is_shown_in_order_and_once_through_a_restart(
     """The backlog, what comes live, and a burst of which the socket loses most, while the server restarts."""
     run = str(fake.add_run("brisk-otter", state="RUNNING"))
     fake.post([f"line {n}" for n in range(300)], flow_run_id=run)
-    async with example(fake, tmp_path) as url, looking_at(url) as page:
+    async with example(fake.api_url, tmp_path) as url, looking_at(url) as page:
         await log_in(page)
         await page.click("text=brisk-otter")
         assert await until(page, 300) == [f"line {n}" for n in range(300)]
@@ -97,7 +41,7 @@ async def test_a_chosen_run_is_shown_in_order_and_once_through_a_restart(
 async def test_a_browser_that_was_offline_misses_nothing(fake: FakeServer, tmp_path: Path) -> None:
     """It goes on behind its last frame."""
     run = str(fake.add_run("calm-lynx", state="RUNNING"))
-    async with example(fake, tmp_path) as url, browsing() as context:
+    async with example(fake.api_url, tmp_path) as url, browsing() as context:
         page = await context.new_page()
         await page.goto(url)
         await log_in(page)
@@ -120,7 +64,7 @@ async def test_hostile_text_does_nothing_and_the_key_stays_on_the_server(
     run = str(fake.add_run("<b>bold</b>", state="RUNNING"))
     fake.post(["<img src=x onerror='window.hacked=1'>", "a\u202eb\x1b[31m"], flow_run_id=run)
     seen: list[str] = []
-    async with example(fake, tmp_path) as url, looking_at(url) as page:
+    async with example(fake.api_url, tmp_path) as url, looking_at(url) as page:
         page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: seen.append(str(frame))))
         await log_in(page)
         seen.append(await page.content())
@@ -135,7 +79,7 @@ async def test_hostile_text_does_nothing_and_the_key_stays_on_the_server(
 async def test_nobody_reads_without_logging_in(fake: FakeServer, tmp_path: Path) -> None:
     """The page leads to the login, and the socket is closed with 4401."""
     run = fake.add_run("brisk-otter")
-    async with example(fake, tmp_path) as url, looking_at(f"{url}runs/{run}") as page:
+    async with example(fake.api_url, tmp_path) as url, looking_at(f"{url}runs/{run}") as page:
         assert "/login" in page.url
         code = await page.evaluate(
             """(run) => new Promise((done) => {

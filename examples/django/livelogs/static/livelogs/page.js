@@ -6,11 +6,16 @@ const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b\u200e\u200f\u2028
 const list = document.getElementById("lines");
 const status = document.getElementById("status");
 const pauseButton = document.getElementById("pause");
-const texts = [];
+const texts = new WeakMap(); // what is copied of a line
 let paused = false;
 let waiting = [];
 
 const visible = (text) => text.replace(HIDDEN, (c) => "\\u" + c.charCodeAt(0).toString(16).padStart(4, "0"));
+// Timestamps in UTC as texts that sort as the moments do.
+const sortKey = (stamp) => {
+  const [seconds, fraction = ""] = stamp.replace(/Z$|\+00:00$/, "").split(".");
+  return `${seconds}.${fraction.padEnd(6, "0")}`;
+};
 const time = (stamp) => new Date(stamp).toLocaleTimeString([], {
   hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hour12: false,
 });
@@ -18,6 +23,8 @@ const time = (stamp) => new Date(stamp).toLocaleTimeString([], {
 function line(log) {
   const item = document.createElement("li");
   item.dataset.id = log.id;
+  item.dataset.key = sortKey(log.timestamp);
+  texts.set(item, `${log.timestamp} ${log.level_name} ${log.name} ${log.message}`);
   item.className = "level-" + Math.min(50, Math.max(0, Math.floor(log.level / 10) * 10));
   for (const [name, text] of [["time", time(log.timestamp)], ["level", log.level_name], ["message", visible(log.message)]]) {
     const part = document.createElement("span");
@@ -30,12 +37,13 @@ function line(log) {
 
 function show(logs) {
   const following = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
-  const lines = document.createDocumentFragment();
   for (const log of logs) {
-    texts.push(`${log.timestamp} ${log.level_name} ${log.name} ${log.message}`);
-    lines.append(line(log));
+    const item = line(log);
+    // What was missed for a while is listed behind what is younger; it goes where it belongs.
+    let before = null;
+    for (let last = list.lastElementChild; last?.dataset.key > item.dataset.key; last = last.previousElementSibling) before = last;
+    list.insertBefore(item, before);
   }
-  list.append(lines);
   while (list.childElementCount > MOST_LINES) list.firstElementChild.remove();
   if (following) list.scrollTop = list.scrollHeight;
 }
@@ -43,6 +51,7 @@ function show(logs) {
 function note(text) {
   const item = document.createElement("li");
   item.className = "note";
+  item.dataset.key = list.lastElementChild?.dataset.key ?? "";
   item.textContent = text;
   list.append(item);
 }
@@ -64,10 +73,11 @@ pauseButton.addEventListener("click", () => {
     waiting = [];
   }
 });
-document.getElementById("copy").addEventListener("click", () => navigator.clipboard.writeText(texts.join("\n")));
+const asText = () => [...list.children].filter((item) => texts.has(item)).map((item) => texts.get(item)).join("\n");
+document.getElementById("copy").addEventListener("click", () => navigator.clipboard.writeText(asText()));
 document.getElementById("download").addEventListener("click", () => {
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([texts.join("\n") + "\n"], { type: "text/plain" }));
+  link.href = URL.createObjectURL(new Blob([asText() + "\n"], { type: "text/plain" }));
   link.download = list.dataset.name.replace(/[^A-Za-z0-9._-]/g, "_") + ".log";
   link.click();
   URL.revokeObjectURL(link.href);
