@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tracemalloc
 from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ from fuzz.targets import SEEDS, TARGETS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rawlogs.errors import ConfigError
+from rawlogs.errors import ConfigError, HistoryError
+from rawlogs.rest.history import History
 from rawlogs.testing.recording import read
 
 ROOM = 40 << 20
@@ -132,6 +134,35 @@ def test_memory_is_bounded_by_the_size_of_what_came(name: str, shape: str) -> No
     finally:
         tracemalloc.stop()
     assert peak < ROOM + TIMES * len(data)
+
+
+async def test_a_list_that_ignores_the_offset_comes_to_an_end() -> None:
+    """As behind a cache that looks at the path only: transient, so that it is tried again later."""
+
+    class Cached:
+        asked = 0
+
+        async def post(self, path: str, body: object) -> object:
+            self.asked += 1
+            assert self.asked < 2_000
+            return [LOG] * 200
+
+    stamp = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    with pytest.raises(HistoryError) as caught:
+        async for _ in History(Cached()).pages({}, stamp - timedelta(1), stamp + timedelta(1)):
+            pass
+    assert caught.value.transient
+
+
+LOG = {
+    "id": "01a20537-c002-7db3-8e59-6c5b0fa42bcb",
+    "name": "a",
+    "level": 20,
+    "message": "m",
+    "timestamp": "2026-01-01T00:00:00Z",
+    "flow_run_id": None,
+    "task_run_id": None,
+}
 
 
 def test_a_file_without_lines_is_refused(tmp_path: Path) -> None:

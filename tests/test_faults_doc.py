@@ -1,0 +1,64 @@
+"""docs/faults.md: every number of the catalogue has its row, and every test named there exists."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "docs" / "faults.md").read_text("utf-8")
+NUMBERS = range(1, 129)
+_NAMES = re.compile(r"\b(test_[a-z0-9_]+)(…?)(: ?)?")
+
+
+def rows() -> list[tuple[str, str]]:
+    """Numbers and holder of each row above the section on Prefect's own tests."""
+    catalogue = TEXT.partition("## Prefect's own tests")[0]
+    found = re.findall(r"^\| ([\d, –]+) \| [^|]+ \| (.+) \|$", catalogue, re.MULTILINE)
+    return [(numbers, held) for numbers, held in found]
+
+
+def defined() -> dict[str, set[str]]:
+    """The tests of each file, by the file's name."""
+    found: dict[str, set[str]] = {}
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        nodes = ast.walk(ast.parse(path.read_text("utf-8")))
+        kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+        # Two folders may have a file of one name.
+        found.setdefault(path.stem, set()).update(node.name for node in nodes if isinstance(node, kinds))
+    return found
+
+
+def test_every_number_of_the_catalogue_has_one_row() -> None:
+    """From 1 to 128, in order."""
+    told = [int(number) for numbers, _ in rows() for number in numbers.split(",")]
+    assert sorted(told) == list(NUMBERS)
+
+
+def test_every_row_names_a_test_or_says_why_there_is_none() -> None:
+    """A reason is more than a word."""
+    for numbers, held in rows():
+        assert "test_" in held or len(held.split()) > 5, numbers
+
+
+def test_every_test_that_is_named_exists() -> None:
+    """``file: test`` or ``file: test, test``; a name that ends in … is the beginning of one or more."""
+    files, missing, file = defined(), [], ""
+    for name, more, colon in _NAMES.findall(TEXT):
+        if colon or (name in files and not more):
+            file = name if name in files else file
+            if name not in files:
+                missing.append(name)
+        elif not any(test == name or (more and test.startswith(name)) for test in files.get(file, ())):
+            missing.append(f"{file}: {name}{more}")
+    assert missing == []
+
+
+def test_a_fault_test_names_the_rows_that_it_holds() -> None:
+    """A number in the name of a test of test_faults is a row that names that file."""
+    held = {int(number): text for numbers, text in rows() for number in numbers.split(",")}
+    for test in defined()["test_faults"]:
+        if found := re.match(r"test_fault_((?:\d+_)+)", test):
+            for number in found[1].strip("_").split("_"):
+                assert "test_faults" in held[int(number)], test
