@@ -163,12 +163,25 @@ async def test_nothing_is_missing_and_nothing_is_repeated(tmp_path: Path, seed: 
         started.append(fake)
         url = (await fake.until_said("API_URL=")).partition("API_URL=")[2].split()[0]
         tail = await Command.start(
-            tmp_path, "tail", "-o", "json", "--api-url", url, "-v", "--audit", "2", "--rest-budget", "0"
+            tmp_path,
+            "tail",
+            "-o",
+            "json",
+            "--api-url",
+            url,
+            "-v",
+            "--audit",
+            "2",
+            "--rest-budget",
+            "0",
+            "--overlap",
+            "15",
         )
         started.append(tail)
         await fake.until_said("logs stored")
         sent, received = tmp_path / "fake.out", tmp_path / "tail.out"
-        # The stream has to find them by itself, before it is told to look once more at its end.
+        # The stream has to find them by itself, before it is told to look once more at its end: a late log that
+        # became readable just after a list is found when its overlap has passed.
         for _ in range(int(DEADLINE / 0.05)):
             if lines(received) >= lines(sent) or tail.process.returncode is not None:
                 break
