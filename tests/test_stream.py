@@ -598,6 +598,20 @@ async def test_finish_lists_once_more_and_ends() -> None:
         await server.until(lambda: server.subscribed == 0)
 
 
+async def test_finish_looks_again_at_what_was_listed_a_short_while_ago() -> None:
+    """A log that was stamped before that list and stored after it, and that nothing streamed."""
+    async with serving() as server, reading(server, options={"audit": 1000.0}) as reader:
+        before = server.world.now() - timedelta(seconds=1)
+        await server.until(lambda: lists(server))
+        rows = server.post("live")
+        await reader.take()
+        await server.close_all(1012)
+        await reader.until_noted("gap_closed")
+        rows += server.store({"message": "late", "timestamp": before})
+        await reader.finish()
+        assert sorted(reader.messages) == ["late", "live"]
+
+
 async def test_finish_gives_up_after_its_seconds_and_counts_an_open_gap() -> None:
     async with serving() as server, reading(server) as reader:
         server.fault("rest", Blackhole())

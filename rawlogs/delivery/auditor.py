@@ -159,6 +159,11 @@ class Auditor:
             self._misses = 0
         self._intake.since_audit = 0
 
+    async def last_look(self) -> None:
+        """Look once more at what was listed a short while ago: the stream ends before that is due."""
+        for look in self._core.window.owed():
+            await self.lister.take(look, self._core.selection.wire)
+
     async def _audit(self) -> None:
         """Compare the list with what has been delivered, over everything that has settled since the last time."""
         core = self._core

@@ -380,14 +380,17 @@ class LogStream:
         closing = asyncio.ensure_future(self._live.close()) if self._live is not None else None
         self._intake.release()
         if core.rest is not None and core.history_ok and core.options.follow:
-            try:
-                await within(seconds, self._auditor.catch_up())
-                core.stats.open_gaps = 0
-            except (RawlogsError, TimeoutError):
-                core.stats.open_gaps = 1
+            core.stats.open_gaps = 1
+            with contextlib.suppress(RawlogsError, TimeoutError):
+                await within(seconds, self._list_the_rest())
         if closing is not None:
             await closing
         self._end()
+
+    async def _list_the_rest(self) -> None:
+        await self._auditor.catch_up()
+        self._core.stats.open_gaps = 0
+        await self._auditor.last_look()
 
     # Going on later
 

@@ -185,6 +185,15 @@ class Window:
             return [Look("list", span)]
         return [Look("count", span, sum(segment.rows or 0 for segment in due))]
 
+    def owed(self) -> list[Look]:
+        """The second looks that are not due yet, for a stream that ends before they are."""
+        counted = [segment for segment in self._segments if segment.rows is not None]
+        if not counted:
+            return []
+        span = Range(counted[0].range.after, counted[-1].range.before)
+        rows = sum(segment.rows or 0 for segment in counted)
+        return [Look("count", span, rows)] if len(counted) == len(self._segments) else []
+
     def stray_look(self) -> Look | None:
         """The range in which stray logs were seen, until it has been listed. Rows are then judged by ``vouched``.
 
