@@ -15,6 +15,7 @@ from rawlogs.errors import AuthError, ConnectError, HistoryError
 from rawlogs.models import Log
 from rawlogs.relay import BadQuery, Cursor, GapEvent, Hub, Query, Reader
 from rawlogs.relay.query import parse_query, parse_request
+from rawlogs.relay.reader import LEAD
 from rawlogs.testing import Behaviour, FakeServer
 
 RUN = UUID("00000000-0000-4000-8000-000000000001")
@@ -42,6 +43,34 @@ async def hub(source: HandSource) -> AsyncIterator[Hub]:
 
 
 class TestFanOut:
+    async def test_a_reader_of_two_runs_gets_their_logs_in_the_order_of_the_sequence(
+        self, hub: Hub, source: HandSource
+    ) -> None:
+        async with (
+            taking(hub, Query(flow_run_id=(RUN, OTHER))) as both,
+            taking(hub, Query(flow_run_id=(OTHER,))) as one,
+        ):
+            source.send(*[log(f"{n}", run=RUN if n % 2 else OTHER) for n in range(6)])
+            await both.until(lambda t: t.messages == list("012345"))
+            await one.until(lambda t: t.messages == list("024"))
+
+    async def test_readers_of_the_same_second_and_filter_share_the_encoded_event(
+        self, hub: Hub, source: HandSource
+    ) -> None:
+        """Also while their own beginning, and not the sequence's, is the bound of their cursors."""
+        query = Query(min_level=30)
+        async with taking(hub, query) as first:
+            source.clock = 0.4
+            async with taking(hub, query) as second:
+                source.clock = 1.4
+                async with taking(hub, query) as later:
+                    source.send(log("error", level=40), log("info"))
+                    for taken in (first, second, later):
+                        await taken.until(lambda t: t.messages == ["error"])
+        assert first.events[0].sse is second.events[0].sse
+        assert first.events[0].cursor == Cursor(NOW - LEAD, first.events[0].log.id_text, "p0")
+        assert later.events[0].cursor.low == NOW - LEAD + timedelta(seconds=1)
+
     @pytest.mark.parametrize(
         ("query", "expected"),
         [
