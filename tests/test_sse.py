@@ -2,10 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 from uuid import uuid4
@@ -107,35 +105,6 @@ async def answer(hub: Hub, path: str, **options: Any) -> httpx.Response:
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://relay") as client:
         return await client.get(path, headers=options.get("headers"))
-
-
-def examples() -> list[str]:
-    """The Python of the section "Starlette and FastAPI" in docs/relay.md."""
-    text = (Path(__file__).parents[1] / "docs" / "relay.md").read_text("utf-8")
-    section = text.split("## Starlette and FastAPI\n")[1].split("\n## ")[0]
-    return re.findall(r"```python\n(.*?)```", section, re.DOTALL)
-
-
-class TestDocuments:
-    @pytest.mark.parametrize("number", [0, 1], ids=["starlette", "fastapi"])
-    async def test_the_documented_applications_run(
-        self, number: int, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        async with FakeServer() as fake:
-            monkeypatch.setenv("PREFECT_API_URL", fake.api_url)
-            names: dict[str, Any] = {}
-            for example in examples()[: number + 1]:
-                exec(example, names)
-            run = fake.add_run("etl")
-            fake.store("stored", flow_run_id=str(run))
-            query = urlencode({"flow_run_id": run, "since": "1h"})
-            async with running(names["app"]) as url, httpx.AsyncClient(trust_env=False, timeout=15) as client:
-                refused = await client.get(f"{url}/logs?{query}")
-                assert refused.status_code == 403
-                team = {"x-team": "data"}
-                async with client.stream("GET", f"{url}/logs?{query}", headers=team) as response:
-                    (event,) = await Browser(response).until(1)
-            assert json.loads(event["data"])["message"] == "stored"
 
 
 class TestStream:
