@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import Coroutine, Iterator
 from types import TracebackType
 from typing import Any, TypeVar
@@ -11,6 +9,7 @@ from typing import Any, TypeVar
 from rawlogs.api import stream
 from rawlogs.delivery.stats import Stats
 from rawlogs.delivery.stream import LogStream
+from rawlogs.loop_thread import LoopThread
 from rawlogs.models import Log
 
 T = TypeVar("T")
@@ -21,8 +20,7 @@ class SyncLogStream:
 
     def __init__(self, logs: LogStream) -> None:
         self._logs = logs
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
+        self._loop: LoopThread | None = None
         self._current: Iterator[Log] = iter(())
 
     @property
@@ -30,9 +28,7 @@ class SyncLogStream:
         return self._logs.stats
 
     def __enter__(self) -> SyncLogStream:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="rawlogs", daemon=True)
-        self._thread.start()
+        self._loop = LoopThread("rawlogs")
         try:
             self._run(self._logs.__aenter__())
         except BaseException:
@@ -63,6 +59,8 @@ class SyncLogStream:
 
     def batches(self) -> Iterator[list[Log]]:
         """The logs as lists, one for each time something came; never empty."""
+        if begun := list(self._current):
+            yield begun
         while (batch := self._run(self._logs.next_batch())) is not None:
             yield batch
 
@@ -70,19 +68,12 @@ class SyncLogStream:
         if self._loop is None:
             work.close()
             raise RuntimeError("enter the stream first: with rawlogs.stream_sync(...) as logs")
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()
-            raise
+        return self._loop.run(work)
 
     def _stop(self) -> None:
         loop, self._loop = self._loop, None
-        if loop is not None and self._thread is not None:
-            loop.call_soon_threadsafe(loop.stop)
-            self._thread.join()
-            loop.close()
+        if loop is not None:
+            loop.stop()
 
 
 def stream_sync(**arguments: Any) -> SyncLogStream:

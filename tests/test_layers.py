@@ -21,7 +21,7 @@ MODULES = sorted(
 )
 
 LINES: list[set[str]] = [
-    {"errors", "clock", "notices", "waiting", "version", "dotenv"},
+    {"errors", "clock", "notices", "waiting", "loop_thread", "version", "dotenv"},
     {"foreign", "search", "urls", "sources", "proxies", "tls"},
     {"models", "headers"},
     {"filters", "settings"},

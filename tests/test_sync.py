@@ -138,3 +138,10 @@ def test_a_reader_in_another_thread_works(server: ThreadedServer) -> None:
         server.post("x")
         thread.join(DEADLINE)
     assert found == ["x"]
+
+
+def test_batches_begin_with_what_was_fetched_and_not_read_yet(server: ThreadedServer) -> None:
+    server.store(["1", "2", "3"])
+    with stream(server, tail=3, follow=False) as logs:
+        assert next(logs).message == "1"
+        assert [[log.message for log in batch] for batch in logs.batches()] == [["2", "3"]]

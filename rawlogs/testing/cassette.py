@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Literal, get_args
 from urllib.parse import urlsplit
 
 from rawlogs.errors import ConfigError, RawlogsError
+from rawlogs.loop_thread import LoopThread
 from rawlogs.testing.behaviour import Behaviour
 from rawlogs.testing.cassette_server import CassetteServer
-from rawlogs.testing.loop_thread import LoopThread
 from rawlogs.testing.recording import Recording, read
 from rawlogs.testing.tape import Tape
 from rawlogs.testing.upstream import Upstream
