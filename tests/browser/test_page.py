@@ -333,6 +333,22 @@ def events(count: int, start: int = 0) -> bytes:
     return b"".join(b"event: log\ndata: " + orjson.dumps(log) + b"\n\n" for log in logs)
 
 
+async def test_a_gap_that_nothing_will_fill_stays_told_over_a_reconnection() -> None:
+    async with FakeServer() as fake, serving(fake.api_url) as url, browsing() as context:
+        page = await context.new_page()
+        gap = {"reason": "history", "open": True, "text": "Logs of before noon are not kept."}
+        bodies = [b"event: gap\ndata: " + orjson.dumps(gap) + b"\n\n" + events(1), events(1, 1)]
+
+        async def answer(route: Route) -> None:
+            body = b"retry: 100\n\n" + (bodies.pop(0) if bodies else b"")
+            await route.fulfill(body=body, content_type="text/event-stream")
+
+        await page.route("**/logs?*", answer)
+        await page.goto(url)
+        await until_shown(page, "2 lines")
+        assert "not kept" in await page.inner_text("[data-cause=not-kept]")
+
+
 async def test_a_hundred_thousand_lines_do_not_stall_the_page() -> None:
     """Frames are counted while the lines come and while they are scrolled; memory is bounded by the cap."""
     async with FakeServer() as fake, serving(fake.api_url) as url, browsing() as context:

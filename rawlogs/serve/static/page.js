@@ -209,7 +209,9 @@ function showStatus(status) {
 }
 
 function showGap(gap) {
-  const cause = `gap-${gap.reason}`;
+  // Without a trouble nothing will fill it: it stays, also when the connection is opened again.
+  const lasting = gap.open && gap.reason === "history" && !gap.trouble;
+  const cause = lasting ? "not-kept" : `gap-${gap.reason}`;
   if (gap.open) {
     const text = {
       behind: "This page is behind: lines came faster than they could be sent. The missing ones are being listed.",
