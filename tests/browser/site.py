@@ -72,7 +72,7 @@ async def shown(page: Page) -> list[str]:
 async def until(page: Page, script: str, argument: Any = None, timeout: float = 15.0) -> None:
     """Wait until a script says true; a failure says what the page shows meanwhile."""
     try:
-        await page.wait_for_function(script, arg=argument, timeout=timeout * 1000, polling=50)
+        await page.wait_for_function(script, arg=argument, timeout=timeout * 1000, polling=40)
     except TimeoutError as error:
         parts = [await page.inner_text(part) for part in ("#status", "#shown", "#banners", "#empty")]
         raise AssertionError(f"not within {timeout} s: {script}\nThe page says: {parts}") from error

@@ -70,6 +70,47 @@ async def test_lines_of_the_chosen_run_appear_in_order_and_once() -> None:
         assert f"run={run}" in page.url
 
 
+async def test_a_run_is_chosen_also_where_its_state_changes_under_the_pressed_button() -> None:
+    async with FakeServer() as fake, serving(fake.api_url) as url, looking_at(url) as page:
+        run = fake.add_run("brave-otter")
+        fake.post("line", flow_run_id=str(run))
+        await page.fill("#run-name", "otter")
+        await page.hover(f'input[value="{run}"]')
+        await page.mouse.down()
+        await page.evaluate("window.pressed = document.querySelector('#runs input')")
+        fake.add_run("calm-otter")
+        fake.set_state(run, "COMPLETED")
+        await page.focus("#run-name")
+        await page.keyboard.press("Enter")
+        await until(page, "() => document.querySelectorAll('#runs li').length === 2")
+        await page.hover(f'input[value="{run}"]')
+        await page.mouse.up()
+        await until(page, "(run) => document.querySelector(`input[value='${run}']`).checked", str(run))
+        assert f"run={run}" in page.url
+
+
+async def test_lines_that_wait_to_be_shown_go_with_the_old_choice() -> None:
+    async with FakeServer() as fake, serving(fake.api_url) as url, browsing() as context:
+        run = fake.add_run("brave-otter")
+        page = await context.new_page()
+        # Nothing that waits a moment is ever shown by its timer: all of it is still waiting when the choice is made.
+        await page.add_init_script(
+            "{ const later = setTimeout; window.setTimeout = (work, ms) => later(work, ms === 50 ? 1e6 : ms); }"
+        )
+
+        async def answer(route: Route) -> None:
+            await route.fulfill(body=b"retry: 9000\n\n" + events(3), content_type="text/event-stream")
+
+        await page.route("**/logs?*", answer)
+        await page.goto(url)
+        await until_status(page, "Reconnecting…")
+        await page.focus("#run-name")
+        await page.keyboard.press("Enter")
+        await choose(page, run)
+        await until(page, "(run) => location.search.includes(run)", str(run))
+        assert await page.inner_text("#shown") == "0 lines"
+
+
 async def test_without_a_choice_the_lines_of_all_runs_appear() -> None:
     async with FakeServer() as fake, serving(fake.api_url) as url, looking_at(url) as page:
         fake.post("of one", flow_run_id=str(fake.add_run()))

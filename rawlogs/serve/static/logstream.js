@@ -85,14 +85,16 @@ export class LogStream {
       if (source.readyState === EventSource.CLOSED) this._again();
       else this._say(navigator.onLine ? "lost" : "offline");
     });
-    source.addEventListener("log", (event) => this._take(event));
+    source.addEventListener("log", (event) => source === this._source && this._take(event));
     for (const name of ["gap", "state"]) {
       source.addEventListener(name, (event) => {
+        if (source !== this._source) return;
         this._remember(event);
         this._tell(name, parse(event.data) ?? {});
       });
     }
     source.addEventListener("end", (event) => {
+      if (source !== this._source) return;
       this._remember(event);
       const fact = parse(event.data) ?? {};
       // A server that stops says so too; that end is only the connection's.

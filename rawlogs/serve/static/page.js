@@ -65,6 +65,7 @@ function readAnswer(body) {
 
 /** A new choice of runs: the lines of the old one go. */
 function begin() {
+  stream?.close(); // first: it hands over what it still has
   children = new Map();
   flowRuns = new Set();
   errorsSeen = errorsSaid = 0;

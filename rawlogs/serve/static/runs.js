@@ -16,7 +16,7 @@ export class RunChooser {
     this._ask = ask;
     this._listeners = listeners;
     this._asked = 0;
-    this._drawn = "";
+    this._items = new Map(); // run id -> its list item: a box that is being pressed is never replaced
     this._timer = null;
     for (const field of Object.values(this._fields)) field.addEventListener("input", () => this._soon());
     byId("search").addEventListener("submit", (event) => {
@@ -80,31 +80,50 @@ export class RunChooser {
     const count = this.chosen.size;
     this._choice.textContent = count ? `${count} ${count === 1 ? "run" : "runs"} chosen` : "All runs";
     this._clear.hidden = !count;
-    const drawn = JSON.stringify([rows, [...this.chosen]]);
-    if (drawn === this._drawn) return; // nothing moves under the pointer without need
-    this._drawn = drawn;
-    const focused = document.activeElement?.closest?.("#runs") ? document.activeElement.value : null;
-    this._list.replaceChildren(...rows.map((run) => this._row(run)));
-    if (focused) this._list.querySelector(`input[value="${CSS.escape(focused)}"]`)?.focus();
+    const items = rows.map((run) => this._item(run));
+    const ids = new Set(rows.map((run) => run.id));
+    for (const [id, row] of this._items) {
+      if (ids.has(id)) continue;
+      row.item.remove();
+      this._items.delete(id);
+    }
+    const focused = document.activeElement?.closest?.("#runs") ? document.activeElement : null;
+    let next = this._list.firstChild;
+    for (const item of items) {
+      if (item === next) next = next.nextSibling;
+      else this._list.insertBefore(item, next);
+    }
+    if (focused !== document.activeElement) focused?.focus();
   }
 
-  _row(run) {
-    const box = make("input");
-    box.type = "checkbox";
-    box.value = run.id;
+  _item(run) {
+    const drawn = JSON.stringify([run, this.chosen.has(run.id)]);
+    let row = this._items.get(run.id);
+    if (!row) {
+      row = { item: make("li"), label: make("label"), box: make("input"), drawn: "" };
+      row.box.type = "checkbox";
+      row.box.value = run.id;
+      row.label.append(row.box);
+      row.item.append(row.label);
+      this._items.set(run.id, row);
+    }
+    if (row.drawn !== drawn) this._fill(row, run);
+    row.drawn = drawn;
+    return row.item;
+  }
+
+  _fill({ item, label, box }, run) {
     box.checked = this.chosen.has(run.id);
     const chip = make("span", "chip", run.state_name ?? "");
     chip.dataset.state = run.state ?? "";
     const under = make("span", "under");
     const where = [run.flow, run.deployment].filter(Boolean).join("/");
     under.append(make("span", "", where || "\u00a0"), began(run));
-    const label = make("label");
     label.title = [run.name, where, run.subflow ? "a subflow" : ""].filter(Boolean).join("\n");
-    label.append(box, make("span", "name", run.name), run.state_name ? chip : "", under);
-    const item = make("li");
-    item.append(label);
+    while (box.nextSibling) box.nextSibling.remove();
+    label.append(make("span", "name", run.name), run.state_name ? chip : "", under);
+    while (label.nextSibling) label.nextSibling.remove();
     if (/^https?:\/\//.test(run.page ?? "")) item.append(uiLink(run));
-    return item;
   }
 }
 
