@@ -7,6 +7,8 @@ VENV ?= .venv
 VERSIONS ?=
 # More words for pytest: make test ARGS="-k window"
 ARGS ?=
+# Files of tests at the same time; most of them wait for something. 0: one after the other, in this process.
+JOBS ?= 2
 
 MATRIX_PYTHONS := 3.10 3.11 3.12 3.13
 MATRIX_VERSIONS := 3.8.8 3.7.8 3.6.29 3.5.0 3.4.7
@@ -27,7 +29,7 @@ demo: $(INSTALLED) ## see it work: streams from a fake server that is built in, 
 	$(VENV)/bin/rawlogs demo
 
 test: lint prefect system ## lint, types and every test, with real Prefect servers (VERSIONS=…, ARGS=…)
-	RAWLOGS_PREFECT_VERSIONS="$(VERSIONS)" $(VENV)/bin/python -m pytest $(ARGS)
+	RAWLOGS_PREFECT_VERSIONS="$(VERSIONS)" $(VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 lint: $(TOOLS) ## ruff and mypy
 	$(VENV)/bin/ruff check --extend-exclude .prefect,.venvs .
