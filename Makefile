@@ -85,7 +85,7 @@ system: ## install what only some tests need: Chromium and Redis (as root, with 
 	fi
 
 clean: ## remove what was made here, except for the Prefect environments in .prefect
-	rm -rf $(VENV) .venvs dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) .venvs dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .fuzz
 	find rawlogs tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.rawlogs-made:
