@@ -493,6 +493,28 @@ async def test_states_that_cannot_be_asked_for_are_asked_for_again(status: int) 
             assert reader.follower.outcome == "completed"
 
 
+async def test_a_run_that_was_found_by_a_look_that_failed_is_read_all_the_same() -> None:
+    """One of a flow's runs is found, and the question for its children fails."""
+    async with serving() as server:
+        server.add_run(flow="etl")
+        failed = False
+
+        async def find(runs: Runs) -> Any:
+            nonlocal failed
+            found = await runs.by_flow("etl")
+            if len(found) == 2 and not failed:
+                failed = True
+                server.fault("rest", Http(500), times=2, path="/flow_runs/filter")
+            return found
+
+        async with following(server, find=find) as reader:
+            await connected(server)
+            second = server.add_run(flow="etl")
+            await server.until(lambda: failed)
+            post(server, second, "line")
+            assert await reader.take() == ["line"]
+
+
 async def test_a_restart_of_the_server_meanwhile_costs_nothing() -> None:
     async with serving() as server:
         run = server.add_run()

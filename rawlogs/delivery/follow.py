@@ -94,6 +94,7 @@ class Follower:
         self._rng = rng or random.Random()
         self._notify = notify
         self._followed: dict[UUID, _Followed] = {}
+        self._streamed: set[UUID] = set()
         self._changed = asyncio.Event()
         self._ask_states = self._ask_births = True
         self._asked_at = self._clock.monotonic()
@@ -114,6 +115,7 @@ class Follower:
             self._add(run, root=True)
         if self._children:
             await self._find_children()
+        self._streamed = set(self._followed)
         return list(self._followed)
 
     async def run(self, stream: LogStream) -> None:
@@ -123,7 +125,13 @@ class Follower:
             self._runs = Runs(stream.rest)  # it is told when a key was rotated
         if not self._follow:
             return
-        events = RunEvents(stream.events_target(), self._on_event, clock=self._clock, rng=self._rng)
+        events = RunEvents(
+            stream.events_target(),
+            self._on_event,
+            clock=self._clock,
+            rng=self._rng,
+            on_open=self._on_events_opened,
+        )
         listening = asyncio.create_task(events.run())
         try:
             while not self._done():
@@ -144,6 +152,7 @@ class Follower:
             added = await self._refresh()
             if added:
                 await self._stream.follow_runs(self._current(), added)
+                self._streamed.update(added)
             await self._sweep()
             self._denied = False
         except AuthError:
@@ -158,19 +167,23 @@ class Follower:
             self._notify("warning", f"{error.text}; asking again")
 
     async def _refresh(self) -> list[UUID]:
-        """Ask what has to be asked; the runs that are new."""
+        """Ask what has to be asked; the runs that the stream does not read yet."""
         self._changed.clear()
-        before = set(self._followed)
-        if self._ask_states or any(self._due_in(item) == 0.0 for item in self._followed.values()):
-            await self._find_states()
-        if self._ask_births:
-            if self._roots.endless:
-                for run in await self._roots.find(self._runs):
-                    self._add(run, root=True)
-            if self._children:
-                await self._find_children()
-            self._ask_births = False
-        return [run_id for run_id in self._followed if run_id not in before]
+        try:
+            if self._ask_states or any(self._due_in(item) == 0.0 for item in self._followed.values()):
+                self._ask_states = False  # before asking: what an event tells meanwhile is asked for again
+                await self._find_states()
+            if self._ask_births:
+                self._ask_births = False
+                if self._roots.endless:
+                    for run in await self._roots.find(self._runs):
+                        self._add(run, root=True)
+                if self._children:
+                    await self._find_children()
+        except BaseException:
+            self._ask_states = self._ask_births = True
+            raise
+        return [run_id for run_id in self._followed if run_id not in self._streamed]
 
     async def _find_states(self) -> None:
         open_runs = [
@@ -183,7 +196,6 @@ class Follower:
                     self._update(found[run_id])
                 else:
                     self._lose(run_id)
-        self._ask_states = False
 
     async def _find_children(self) -> None:
         """Subflow runs at any depth, one level a request."""
@@ -264,6 +276,11 @@ class Follower:
             self._ask_births = True
         if self._ask_states or self._ask_births:
             self._changed.set()
+
+    def _on_events_opened(self) -> None:
+        """What happened before the first event comes is asked for once more, soon."""
+        self._asked_at = self._clock.monotonic() + POLL - POLL_BESIDE_EVENTS
+        self._changed.set()
 
     async def _wait(self, events: bool) -> None:
         period = POLL_BESIDE_EVENTS if events else POLL

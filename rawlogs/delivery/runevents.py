@@ -42,7 +42,11 @@ def run_event(event: Mapping[str, Any]) -> tuple[UUID, str | None, bool] | None:
 
 
 class RunEvents:
-    """Keeps the events socket open for as long as it answers; ``usable`` tells whether it does."""
+    """Keeps the events socket open for as long as it answers; ``usable`` tells whether it does.
+
+    ``on_open`` is told each time that it was opened: nothing tells when the server has begun to send, and what happened
+    before is not sent.
+    """
 
     def __init__(
         self,
@@ -51,9 +55,11 @@ class RunEvents:
         *,
         clock: Clock,
         rng: random.Random,
+        on_open: Callable[[], None] = lambda: None,
     ) -> None:
         self._target = target
         self._on_event = on_event
+        self._on_open = on_open
         self._clock = clock
         self._rng = rng
         self.usable = False
@@ -68,6 +74,7 @@ class RunEvents:
             try:
                 async with await open_connection(self._target, message) as connection:
                     self.usable = True
+                    self._on_open()
                     while True:
                         for payload in await connection.batch():
                             failures = 0
