@@ -190,7 +190,8 @@ class Auditor:
         """What has settled; while logs are being lost, everything that can be read by now."""
         core, page = self._core, self.lister.history.page
         suspected, now = self._intake.suspected_at, core.now()
-        if suspected is None or core.clock.monotonic() >= suspected + core.options.settle:
+        swept = core.options.keep_ids  # followed runs are read again at their end: soon is enough
+        if suspected is None or swept or core.clock.monotonic() >= suspected + core.options.settle:
             return core.window.audit(now, page)
         looks = core.window.catch_up(now, page)
         if not all(self.lister.affords(look.range) for look in looks):
@@ -298,7 +299,8 @@ class Auditor:
         suspected = self._intake.suspected_at
         if suspected is not None:
             left = suspected + options.settle - self._core.clock.monotonic()
-            return min(POLL if self._found or self._lags else max(left, POLL), options.audit)
+            soon = (self._found or self._lags) and not options.keep_ids
+            return min(POLL if soon else max(left, POLL), options.audit)
         return options.audit
 
     def _looked(self, began: float) -> None:

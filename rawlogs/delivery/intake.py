@@ -182,7 +182,7 @@ class Intake:
             if self._oldest < self._core.window.fresh and not self._core.window.stray(self._oldest):
                 self._core.window.reopen(self._oldest)
             self.suspect()
-            if self._in_second >= QUEUE:
+            if self._in_second >= QUEUE and not self._core.options.keep_ids:
                 self._schedule.bring_forward(EARLY)
 
     def suspect(self, pause: float = 0.0) -> None:
