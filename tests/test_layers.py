@@ -24,6 +24,7 @@ LINES: list[set[str]] = [
     {"errors", "clock", "notices", "waiting", "loop_thread", "version", "dotenv"},
     {"foreign", "search", "urls", "sources", "proxies", "tls"},
     {"models", "headers"},
+    {"batch"},
     {"filters", "settings"},
     {
         "wire",
@@ -71,6 +72,7 @@ PURE = [
     "search",
     "urls",
     "models",
+    "batch",
     "filters",
     "wire.frames",
     "wire.handshake",
