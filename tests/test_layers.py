@@ -21,7 +21,7 @@ MODULES = sorted(
 )
 
 LINES: list[set[str]] = [
-    {"errors", "clock", "notices", "waiting", "loop_thread", "version", "dotenv"},
+    {"errors", "clock", "notices", "host", "waiting", "loop_thread", "version", "dotenv"},
     {"foreign", "search", "urls", "sources", "proxies", "tls"},
     {"models", "headers"},
     {"batch"},
@@ -68,6 +68,7 @@ HOMES: dict[str, set[str] | None] = {
 PURE = [
     "errors",
     "notices",
+    "host",
     "foreign",
     "search",
     "urls",

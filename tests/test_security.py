@@ -24,6 +24,7 @@ from typing import Any
 
 import httpx
 import pytest
+from browser.serving import serving
 
 import rawlogs
 from rawlogs.cli.group import COMMANDS
@@ -454,6 +455,107 @@ def _listening(port: int) -> list[str]:
     rows = [line.split() for line in _text(Path("/proc/net/tcp")).splitlines()[1:]]
     places = [row[1].split(":") for row in rows if row[3] == "0A"]
     return [address for address, number in places if int(number, 16) == port]
+
+
+# The page's server: a login is passed by no Host and by no path.
+
+PROTECTED = ("/logs", "/api/about", "/api/runs", "/api/children", "/api/names", "/page.js", "/logstream.js")
+"""What is served only to those who have shown the token."""
+FORGED_HOSTS = [
+    *(f"{name}{end}" for name in ("x", "localhost", "127.0.0.1", "[::1]", "") for end in (
+        "/page.css?", "/page.css#", "/page.css", "/login?", "/login#", "/login", "/favicon.svg?x=", "/?",
+        "/#", "?", "#",
+        "/", "/page.css;", "\\page.css?", "@x/page.css?", ":8642/page.css?", ":/page.css?", ":x", ":",
+        ":65536", "//page.css",
+        "%2fpage.css%3f", "/page.css%3f", "/%70age.css?", "/page.css?#", " /page.css?", "\t/page.css?", ",x", ";x",
+    )),
+    "http://x/page.css?", "//x/page.css?", "/page.css?", "x/../page.css?", "x/a/../../page.css#", "[::1",
+    "::1", "[x]/page.css?",
+    "[::1]:1/page.css?", "evil/.localhost", "evil?.localhost", "evil#.localhost", "evil@localhost",
+    "evil\\.localhost",
+    ".localhost", "localhost..", "\xe9.localhost", "xn--/page.css?", "x:1@y/page.css?",
+]  # fmt: skip
+"""Host headers that are none: some Starlettes built a URL from them whose path is an open one."""
+FOREIGN_HOSTS = [
+    "evil.example", "evil.example:8642", "evillocalhost", "localhost.evil.example", "127.0.0.1.evil.example",
+    "0.0.0.0", "10.0.0.1",
+    "[::]", "[::2]", "[::ffff:10.0.0.1]", "127.1", "2130706433", "0x7f.0.0.1", "localhost.localdomain",
+]  # fmt: skip
+"""Names of this machine for whoever points them here (DNS rebinding)."""
+OTHER_PATHS = [
+    "/logs/", "//logs", "/logs?x=/page.css", "/logs;/page.css", "/logs%2f", "/logs%0a", "/logs%00",
+    "/./logs", "/x/../logs",
+    "/page.css/../logs", "/page.css/%2e%2e/logs", "/page.css%2f..%2flogs", "/page.css/",
+    "/page.css%3f/../logs", "/page.css;/logs",
+    "/login/../logs", "/login/", "/LOGS", "/%6cogs", "/logs#/page.css", "/favicon.svg/../api/about",
+    "/api/about/", "/api//about",
+    "/page.css%0a", "/page.css%20", "http://localhost/logs", "http://x/page.css?/logs", "http://x/logs", "*",
+    "/\\logs",
+]  # fmt: skip
+
+
+async def _ask(url: str, target: str, *hosts: str, more: str = "", method: str = "GET") -> tuple[int, bytes]:
+    """The status and the beginning of an answer to a request exactly so."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rstrip("/").rpartition(":")[2]))
+    try:
+        fields = "".join(f"Host: {host}\r\n" for host in hosts) + more + "Connection: close\r\n"
+        writer.write(f"{method} {target} HTTP/1.1\r\n{fields}\r\n".encode("latin-1"))
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
+        return int(head.split()[1]), head
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
+@pytest.mark.parametrize(
+    "ways", [{"token": TOKEN}, {}, {"behind_proxy": True}], ids=["token", "open", "proxy"]
+)
+async def test_a_host_that_is_none_is_refused_for_every_path(ways: dict[str, Any]) -> None:
+    """Also for what needs no login, and whoever else asks users who they are."""
+    async with FakeServer() as fake, serving(fake.api_url, **ways) as url:
+        got = {
+            (host, path): (await _ask(url, path, host))[0]
+            for host in FORGED_HOSTS
+            for path in (*PROTECTED[:3], "/page.css", "/login", "/")
+        }
+        assert {place: status for place, status in got.items() if status != 400} == {}
+        assert (await _ask(url, "/logs"))[0] == 400
+        assert (await _ask(url, "/logs", "localhost", "localhost"))[0] == 400
+        assert (await _ask(url, "/logs", "localhost", "x/page.css?"))[0] == 400
+        assert fake.requests == [] and fake.connections == []
+
+
+@pytest.mark.parametrize("ways", [{"token": TOKEN}, {}], ids=["token", "open"])
+async def test_on_loopback_a_name_of_elsewhere_is_refused_for_every_path(ways: dict[str, Any]) -> None:
+    async with FakeServer() as fake, serving(fake.api_url, **ways) as url:
+        got = {
+            (host, path): (await _ask(url, path, host))[0]
+            for host in FOREIGN_HOSTS
+            for path in (*PROTECTED, "/page.css", "/login", "/")
+        }
+        assert {place: status for place, status in got.items() if status != 421} == {}
+        assert fake.requests == [] and fake.connections == []
+
+
+async def test_no_path_and_no_header_passes_the_login() -> None:
+    """Without the token: only its form, its style and its icon, each at exactly one path."""
+    more = ["", "X-Forwarded-Host: x\r\n", "X-Original-URL: /page.css\r\n", "X-Rewrite-URL: /page.css\r\n"]
+    more += [
+        f"Cookie: rawlogs_1={'0' * 64}\r\n",
+        "Cookie: rawlogs_8642=\r\n",
+        "X-Forwarded-Prefix: /page.css\r\n",
+    ]
+    async with FakeServer() as fake, serving(fake.api_url, token=TOKEN) as url:
+        port = url.rstrip("/").rpartition(":")[2]
+        more += [f"Cookie: rawlogs_{port}={value}\r\n" for value in ("", TOKEN, "true", "\xe9")]
+        for path in (*PROTECTED, *OTHER_PATHS):
+            for extra in more:
+                for method in ("GET", "HEAD", "POST", "OPTIONS", "PUT", "FOO"):
+                    status, _ = await _ask(url, path, "localhost", more=extra, method=method)
+                    assert status in (400, 401, 404), (method, path, extra, status)
+        for path in ("/login", "/page.css", "/favicon.svg"):
+            assert (await _ask(url, path, "localhost"))[0] == 200
+        assert fake.requests == [] and fake.connections == []
 
 
 # Code.

@@ -11,7 +11,8 @@ import click
 
 from rawlogs.cli.access import access_arguments, access_options
 from rawlogs.errors import ConfigError
-from rawlogs.serve.gate import TOKEN_VARIABLE, Gate, is_loopback, open_gate
+from rawlogs.host import is_loopback
+from rawlogs.serve.gate import TOKEN_VARIABLE, Gate, open_gate
 
 PACKAGES = ("starlette", "sse_starlette", "uvicorn")
 
@@ -43,7 +44,8 @@ def command(host: str, port: int, token: str | None, behind_proxy: bool, **given
     token = token or (None if behind_proxy else os.environ.get(TOKEN_VARIABLE)) or None
     open_gate(host, port, token=token, behind_proxy=behind_proxy)
     with open_socket(host, port) as listening:
-        gate = open_gate(host, listening.getsockname()[1], token=token, behind_proxy=behind_proxy)
+        address, port = listening.getsockname()[:2]
+        gate = open_gate(host, port, address=address, token=token, behind_proxy=behind_proxy)
         app = make_app(gate, access_arguments(given))
         serve(app, listening, started=lambda: _announce(gate))
 

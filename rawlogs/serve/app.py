@@ -83,6 +83,8 @@ class _Service:
             middleware=[Middleware(Guard, gate=gate)],
             lifespan=self._lifespan,
         )
+        # Off: to "/logs/" Starlette would answer with a URL that it builds from the client's own Host header.
+        self.app.router.redirect_slashes = False
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:

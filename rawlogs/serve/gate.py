@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hmac
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 
 from rawlogs.errors import ConfigError
+from rawlogs.host import Host, is_loopback
 
 SHORTEST_TOKEN = 16
 TOKEN_VARIABLE = "RAWLOGS_SERVE_TOKEN"
@@ -34,13 +34,13 @@ class Gate:
         """What the browser keeps: proof of the token, not the token."""
         return hmac.new((self.token or "").encode(), b"rawlogs serve cookie", sha256).hexdigest()
 
-    def knows_host(self, header: str | None) -> bool:
+    def knows_host(self, host: Host) -> bool:
         """Whether a request with this Host header was meant for this server.
 
         On loopback any website can point a name of its own here (DNS rebinding) and would then read the logs as
         its own pages; so only names of loopback count. Elsewhere the token, or the proxy, keeps others out.
         """
-        return self.behind_proxy or not is_loopback(self.host) or is_loopback(host_name(header or ""))
+        return self.behind_proxy or not is_loopback(self.host) or host.is_loopback
 
     def takes_token(self, given: str | None) -> bool:
         """Whether this is the token; it takes as long for a nearly right one as for any other."""
@@ -56,8 +56,18 @@ class Gate:
         return hmac.compare_digest(given.encode("utf-8", "replace"), self.cookie_value.encode())
 
 
-def open_gate(host: str, port: int, *, token: str | None = None, behind_proxy: bool = False) -> Gate:
-    """The gate of a server on that address. ConfigError where anybody on the network could read the logs."""
+def open_gate(
+    host: str,
+    port: int,
+    *,
+    address: str | None = None,
+    token: str | None = None,
+    behind_proxy: bool = False,
+) -> Gate:
+    """The gate of a server on that host. ConfigError where anybody on the network could read the logs.
+
+    ``address`` is where the host's name led to: that of ``localhost``, too, is somebody's to set. None: not yet known.
+    """
     if token is not None and behind_proxy:
         raise ConfigError("--token and --behind-proxy exclude each other", setting="--token")
     if token is not None and len(token) < SHORTEST_TOKEN:
@@ -70,28 +80,12 @@ def open_gate(host: str, port: int, *, token: str | None = None, behind_proxy: b
         raise ConfigError(
             "the token must be printable ASCII without spaces", setting="--token", hint=_MAKE_ONE
         )
-    if token is None and not behind_proxy and not is_loopback(host):
+    if token is None and not behind_proxy and not (is_loopback(host) and is_loopback(address or host)):
+        where = host if address in (None, host) else f"{host} ({address})"
         raise ConfigError(
-            f"on {host} everybody who reaches this machine could read the logs",
+            f"on {where} everybody who reaches this machine could read the logs",
             setting="--host",
             hint=f"Set {TOKEN_VARIABLE} (or --token) to a secret that the page asks for, or give --behind-proxy "
             f"where a reverse proxy asks users who they are. {_MAKE_ONE}",
         )
     return Gate(host, port, token, behind_proxy)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether that name or address can only mean this machine. No name is looked up."""
-    name = host.strip("[]").rstrip(".").lower()
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
-
-
-def host_name(header: str) -> str:
-    """A Host header without its port."""
-    name, colon, port = header.rpartition(":")
-    return name if colon and port.isdigit() and not (":" in name and not name.endswith("]")) else header

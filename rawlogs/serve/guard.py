@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from rawlogs.host import only_host
 from rawlogs.serve.gate import Gate
 
 POLICY = "; ".join(
@@ -69,26 +70,34 @@ class Guard:
     async def _answer(self, request: Request) -> Response | None:
         """The answer in place of the app's; None to let the request in."""
         gate = self._gate
-        if not gate.knows_host(request.headers.get("host")):
+        # The path that is routed. Never request.url: older Starlettes build it from the Host header as it came, so
+        # that its path is whatever the client likes.
+        path: str = request.scope["path"]
+        host = only_host(request.headers.getlist("host"))
+        if host is None:
+            return PlainTextResponse(
+                "A request needs one Host header: a name or an address, and perhaps a port.\n", 400
+            )
+        if not gate.knows_host(host):
             return PlainTextResponse(
                 "rawlogs serve answers to localhost only. Behind a reverse proxy that asks users who they are, "
                 "start it with --behind-proxy.\n",
                 421,
             )
-        if request.url.path not in _PAGES and not _asked_by_us(request.headers):
+        if path not in _PAGES and not _asked_by_us(request.headers):
             return PlainTextResponse("Other sites may not ask this.\n", 403)
         if gate.token is None:
             return None
-        if request.url.path == "/login":
+        if path == "/login":
             return await self._login(request)
-        if request.url.path == "/" and (given := request.query_params.get("token")) is not None:
-            rest = [(name, value) for name, value in parse_qsl(request.url.query) if name != "token"]
+        if path == "/" and (given := request.query_params.get("token")) is not None:
+            rest = [(name, value) for name, value in request.query_params.multi_items() if name != "token"]
             if gate.takes_token(given):
                 return self._welcome(request, "/" + ("?" + urlencode(rest) if rest else ""))
             return self._ask(_WRONG)
-        if request.url.path in OPEN or gate.takes_cookies(request.cookies):
+        if path in OPEN or gate.takes_cookies(request.cookies):
             return None
-        if request.url.path == "/":
+        if path == "/":
             return RedirectResponse("/login", 303)
         return JSONResponse({"error": "Log in first.", "login": "/login"}, 401)
 
@@ -113,7 +122,7 @@ class Guard:
             self._gate.cookie_value,
             httponly=True,
             samesite="strict",
-            secure=request.url.scheme == "https",
+            secure=request.scope["scheme"] == "https",
         )
         return answer
 
