@@ -11,7 +11,7 @@ ARGS ?=
 JOBS ?= 2
 
 MATRIX_PYTHONS := 3.10 3.11 3.12 3.13
-MATRIX_VERSIONS := 3.8.8 3.7.8 3.6.29 3.5.0 3.4.7
+MATRIX_VERSIONS := 3.9.1 3.8.8 3.7.8 3.6.29 3.5.0 3.4.7
 SYSTEM_PACKAGES := chromium redis-server
 
 PIP := -m pip --disable-pip-version-check --no-input install --quiet
@@ -57,7 +57,7 @@ matrix-%: .venvs/%/.rawlogs-tools
 	@echo "== $*"
 	@.venvs/$*/bin/python -m pytest -m "not real" $(ARGS)
 
-fixtures: $(TOOLS) prefect ## record fixtures/ anew from real servers (VERSIONS="3.4.7 3.6.29 3.7.8 3.8.8")
+fixtures: $(TOOLS) prefect ## record fixtures/ anew from real servers (VERSIONS="3.4.7 3.6.29 3.7.8 3.8.8 3.9.1")
 	$(VENV)/bin/python -m tests.real.record_fixtures $(VERSIONS)
 
 example-django: $(INSTALLED) ## a Django page with live logs, against PREFECT_API_URL or an embedded server

@@ -16,7 +16,7 @@ from rawlogs.wire.connection import Target, open_connection
 from rawlogs.wire.frames import LogFrame, decode, filter_message
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
-VERSIONS = ["3.4.7", "3.6.29", "3.7.8", "3.8.8"]
+VERSIONS = ["3.4.7", "3.6.29", "3.7.8", "3.8.8", "3.9.1"]
 STORIES = ["auth", "bad-filter", "flow", "restart", "wrong-token"]
 
 

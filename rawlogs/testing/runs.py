@@ -269,7 +269,7 @@ def _part(row: Row, name: str, part: BaseModel) -> bool:
     if isinstance(part, LikeText):
         return part.like_.casefold() in str(value).casefold()
     assert isinstance(part, (AnyId, AnyText))
-    # Both at once in state.type: Prefect drops that part silently up to 3.8.8.
+    # Both at once in state.type: Prefect drops that part silently up to 3.9.0; 3.9.1 asks for both.
     if isinstance(part, AnyText) and part.any_ is not None and part.not_any_ is not None and name == "type":
         return True
     return (

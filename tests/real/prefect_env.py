@@ -1,6 +1,6 @@
 """The virtual environments in which real Prefect servers run, one a version; never the one rawlogs runs in.
 
-Run it as a script: `python tests/real/prefect_env.py install 3.8.8 3.4.7`, or `… find 3.12` for the path of a
+Run it as a script: `python tests/real/prefect_env.py install 3.9.1 3.4.7`, or `… find 3.12` for the path of a
 Python. The environments stand in `$RAWLOGS_PREFECT_ENVS`, or else `.prefect` in this repository.
 """
 
@@ -17,8 +17,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 CONSTRAINTS = ROOT / "constraints"
-DEFAULT_VERSIONS = ("3.8.8", "3.4.7")
-# The servers were run with their pins on 3.11; some pins of 3.8.8 cannot be installed on 3.10.
+DEFAULT_VERSIONS = ("3.9.1", "3.4.7")
+# The servers were run with their pins on 3.11; some pins of the newest cannot be installed on 3.10.
 PREFECT_PYTHONS = ("3.11", "3.12", "3.13")
 
 

@@ -24,7 +24,7 @@ from rawlogs.wire.frames import filter_message
 from .prefect_server import PrefectServer
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
-VERSIONS = ("3.4.7", "3.6.29", "3.7.8", "3.8.8")
+VERSIONS = ("3.4.7", "3.6.29", "3.7.8", "3.8.8", "3.9.1")
 AUTH = "admin:a-password-for-recordings"
 
 

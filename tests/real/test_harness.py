@@ -119,7 +119,7 @@ def test_server_is_not_mistaken_for_another(default_server: PrefectServer, tmp_p
 
 @pytest.mark.parametrize(
     ("version", "command"),
-    [("3.8.8", "make prefect$"), ("3.5.0", "make prefect VERSIONS=3.5.0$")],
+    [("3.9.1", "make prefect$"), ("3.5.0", "make prefect VERSIONS=3.5.0$")],
     ids=["a default version", "another version"],
 )
 def test_missing_prefect_names_the_command(

@@ -25,7 +25,7 @@ from . import prefect_env
 
 pytestmark = pytest.mark.real
 
-VERSION = "3.8.8"
+VERSION = prefect_env.DEFAULT_VERSIONS[0]
 
 DRIVER = r"""
 import contextlib, io, json, os, sys, traceback
