@@ -1,9 +1,25 @@
-"""A clock that tests turn by hand: sleeping moves it on at once and is written down."""
+"""Clocks that tests turn by hand, so that no test depends on how fast a machine is."""
 
 from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timedelta, timezone
+
+
+class StandingClock:
+    """A ``rawlogs.clock.Clock`` whose wall clock stands; sleeping is real. For servers: what they stamp is known."""
+
+    def __init__(self, now: datetime) -> None:
+        self._now = now
+
+    def now(self) -> datetime:
+        return self._now
+
+    def monotonic(self) -> float:
+        return 1000.0
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
 
 
 class FakeClock:

@@ -31,7 +31,8 @@ from rawlogs.doctor.known import Known, release
 from rawlogs.doctor.report import Report
 from rawlogs.doctor.verdict import Verdict, judge
 from rawlogs.models import Log
-from rawlogs.testing import Behaviour, FakeServer
+from rawlogs.testing import Behaviour
+from rawlogs.testing import FakeServer as TimedServer
 from rawlogs.testing.faults import (
     Accept,
     Close,
@@ -47,6 +48,7 @@ from rawlogs.testing.faults import (
     Stall,
     WrongAccept,
 )
+from tests.clocks import StandingClock
 from tests.http_peer import CLOSE, HANG, HttpPeer, reply
 
 AUTH = "admin:correct-horse"
@@ -59,15 +61,29 @@ def tls() -> ssl.SSLContext:
     return context
 
 
+STARTED = datetime.now(timezone.utc)
+"""What the clocks here say, the examined server's and the doctor's own, however long a test takes."""
+
+
+class FakeServer(TimedServer):
+    """A fake server whose clock stands."""
+
+    def __init__(self, behaviour: Behaviour | None = None, **options: Any) -> None:
+        super().__init__(behaviour, **{"clock": StandingClock(STARTED), **options})
+
+
 class Hour(SystemClock):
-    """A clock whose sleeps return at once, after ``meanwhile`` was called; its time goes on by as much."""
+    """A clock whose sleeps return at once, after ``meanwhile`` was called; its time passes by sleeps alone."""
 
     def __init__(self, meanwhile: Callable[[], object] = lambda: None) -> None:
         self.slept = 0.0
         self._meanwhile = meanwhile
 
     def now(self) -> datetime:
-        return super().now() + timedelta(seconds=self.slept)
+        return STARTED + timedelta(seconds=self.slept)
+
+    def monotonic(self) -> float:
+        return self.slept
 
     async def sleep(self, seconds: float) -> None:
         self.slept += seconds

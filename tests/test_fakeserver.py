@@ -13,6 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from clocks import StandingClock
 from fake_client import AUTH, DROPPED, EVERYTHING, api, ending, messages, socket, subscriber
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import InvalidHandshake, InvalidStatus
@@ -384,12 +385,12 @@ async def test_server_with_a_setting_off_accepts_and_stays_silent(off: dict[str,
 
 
 async def test_ids_are_uuid7_of_the_arrival() -> None:
-    async with FakeServer() as server:
-        before = datetime.now(timezone.utc)
-        [row] = server.post("late", timestamp=before - timedelta(minutes=5))
+    arrival = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    async with FakeServer(clock=StandingClock(arrival)) as server:
+        [row] = server.post("late", timestamp=arrival - timedelta(minutes=5))
         milliseconds = int(row["id"].replace("-", "")[:12], 16)
         assert row["id"][14] == "7"
-        assert abs(milliseconds / 1000 - before.timestamp()) < 5
+        assert milliseconds == arrival.timestamp() * 1000
 
 
 async def test_same_seed_mints_the_same_ids() -> None:
@@ -728,11 +729,9 @@ async def test_requests_are_written_down() -> None:
 
 
 async def test_date_header_shows_the_skewed_clock() -> None:
-    async with FakeServer(Behaviour(clock_skew=-3600)) as server, api(server) as client:
-        from email.utils import parsedate_to_datetime
-
-        date = parsedate_to_datetime((await client.get("/health")).headers["date"])
-        assert abs((datetime.now(timezone.utc) - date).total_seconds() - 3600) < 5
+    clock = StandingClock(datetime(2026, 1, 1, 12, tzinfo=timezone.utc))
+    async with FakeServer(Behaviour(clock_skew=-3600), clock=clock) as server, api(server) as client:
+        assert (await client.get("/health")).headers["date"] == "Thu, 01 Jan 2026 11:00:00 GMT"
 
 
 async def test_line_that_speaks_no_http_is_told_so() -> None:

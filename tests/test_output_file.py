@@ -224,17 +224,38 @@ def test_a_disk_that_fails_to_keep_the_bytes_is_an_error_of_flush(tmp_path: Path
     sink.close()
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read everything")
+@needs_posix
 def test_a_file_that_may_only_be_written_is_appended_to(tmp_path: Path) -> None:
     """Whether its last line is torn cannot be seen."""
     path = tmp_path / "log"
     path.write_bytes(b"one\n")
-    path.chmod(0o200)
-    sink = FileSink(path)
-    sink.write(b"two\n")
-    sink.close()
+    path.chmod(0o222)
+    with as_somebody(tmp_path):
+        sink = FileSink(path)
+        sink.write(b"two\n")
+        sink.close()
     path.chmod(0o600)
     assert path.read_bytes() == b"one\ntwo\n"
+
+
+@contextmanager
+def as_somebody(folder: Path) -> Iterator[None]:
+    """Not root, who may read everything. Every folder on the way to that one is open to all meanwhile."""
+    if os.geteuid() != 0:
+        yield
+        return
+    shut = [
+        (each, each.stat().st_mode) for each in (folder, *folder.parents) if not each.stat().st_mode & 0o001
+    ]
+    for each, mode in shut:
+        each.chmod(mode | 0o011)
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        for each, mode in shut:
+            each.chmod(mode)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="named pipes that open in this order")

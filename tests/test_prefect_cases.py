@@ -6,7 +6,6 @@ says how, and why.
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 from uuid import UUID
 
@@ -236,7 +235,7 @@ async def test_prefect_15_after_an_outage_the_list_begins_no_later_than_the_last
         before = len(lists(server))
         server.refuse()
         await server.drop_all()
-        await asyncio.sleep(0.3)
+        await reader.until_noted("retrying")
         server.store("missed")
         server.refuse(False)
         assert await reader.take() == ["missed"]

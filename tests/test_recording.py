@@ -470,6 +470,7 @@ async def test_speed_stretches_time(write: Write) -> None:
 
         before = time.monotonic()
         await messages(ws, 20)
+        # A lower bound: it holds however slow the machine is.
         assert time.monotonic() - before > 0.03
 
 

@@ -1,0 +1,25 @@
+"""What holds for every test: Hypothesis without a clock, and on Linux no test that is skipped."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# How fast an example runs says something about the machine, not about rawlogs.
+settings.register_profile("rawlogs", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("rawlogs")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail what would be skipped on Linux: there, all that a test needs can be installed."""
+    report = yield
+    if report.skipped and sys.platform == "linux":
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped; on Linux every test runs"
+    return report

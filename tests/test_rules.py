@@ -1,0 +1,55 @@
+"""The rules of CONTRIBUTING that a reader of the tests cannot see at a glance: no test waits by sleeping."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+FILES = sorted(TESTS.rglob("test_*.py"))
+OLDER = {
+    "test_cli_tail.py",
+    "test_faults.py",
+    "test_follow.py",
+    "test_promise_socket.py",
+    "test_stream.py",
+}
+"""Files from before the rule. Whoever changes one takes the sleeps out and its name off this list."""
+
+
+def sleeps(tree: ast.AST, polling: bool = False) -> Iterator[int]:
+    """Yield the lines that sleep once for a time. Sleeping in a loop is polling, sleep(0) gives others a turn."""
+    for node in ast.iter_child_nodes(tree):
+        called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+        if called in ("asyncio.sleep", "time.sleep") and not polling and ast.unparse(node.args[0]) != "0":
+            yield node.lineno
+        if isinstance(node, (ast.While, ast.For, ast.AsyncFor)):
+            yield from sleeps(node, True)
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            yield from sleeps(node, node.name == "sleep")  # a clock's own method
+        else:
+            yield from sleeps(node, polling)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(TESTS)))
+def test_no_test_waits_by_sleeping(path: Path) -> None:
+    """It waits for an event or a condition: a slow machine takes longer, and still passes."""
+    found = list(sleeps(ast.parse(path.read_text("utf-8"))))
+    assert not found or path.name in OLDER, f"it sleeps in lines {found}"
+
+
+def test_a_sleep_is_found() -> None:
+    """Once, nested or not; neither where it polls nor where it gives others a turn."""
+    source = """
+async def test() -> None:
+    await asyncio.sleep(0)
+    await asyncio.sleep(0.1)
+    while not done():
+        await asyncio.sleep(0.1)
+    async with reader:
+        time.sleep(wait)
+"""
+    assert list(sleeps(ast.parse(source))) == [4, 8]
