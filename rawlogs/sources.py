@@ -20,7 +20,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from rawlogs import dotenv
+from rawlogs import dotenv, files
 from rawlogs.errors import ConfigError
 
 TABLES: Mapping[str, tuple[str, str]] = {
@@ -51,6 +51,11 @@ _TEST_MODES = (
 )
 
 
+_BRACKETS = re.compile(r"[\[\]{}]")
+_DEEPEST = 200
+"""Parsers of TOML call themselves for each level, and a compiled one would crash where Python raises an error."""
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """The raw values of one place, by setting name. ``name`` is the place as users know it."""
@@ -63,7 +68,8 @@ class Source:
 class Sources:
     """All places, the strongest first.
 
-    ``profile`` is the name of the profile that was read (None: none was), ``profile_origin`` what chose it.
+    ``profile`` is the name of the profile that was read (None: none was), ``profile_origin`` what chose it, and
+    ``profiles_named_by`` the place that names the file of the profiles ("default" where none does).
     ``looked_at`` says in words which profile of which file was looked for, ``notes`` what was odd.
     """
 
@@ -72,6 +78,7 @@ class Sources:
     profile_origin: str
     looked_at: str
     notes: tuple[str, ...] = ()
+    profiles_named_by: str = "default"
 
 
 def read(environ: Mapping[str, str], cwd: Path, profile: str | None = None) -> Sources:
@@ -84,7 +91,8 @@ def read(environ: Mapping[str, str], cwd: Path, profile: str | None = None) -> S
     in_dotenv = _dotenv(cwd / ".env", environ, notes)
     prefect = _toml(cwd / "prefect.toml") or {}
     pyproject = _table(_toml(cwd / "pyproject.toml") or {}, ("tool", "prefect"), "pyproject.toml")
-    path = cwd / _profiles_path(environ, in_dotenv, prefect, pyproject)
+    place, named_by = _profiles_path(environ, in_dotenv, prefect, pyproject)
+    path = cwd / place
     chosen = _profile(environ, path, profile, notes)
     places = (
         Source("environment", _named(environ)),
@@ -93,7 +101,7 @@ def read(environ: Mapping[str, str], cwd: Path, profile: str | None = None) -> S
         Source("pyproject.toml", _tabled(pyproject, ("tool", "prefect"), "pyproject.toml")),
         Source(f"profile {chosen.name}", chosen.values),
     )
-    return Sources(places, chosen.name, chosen.origin, chosen.looked_at, tuple(notes))
+    return Sources(places, chosen.name, chosen.origin, chosen.looked_at, tuple(notes), named_by)
 
 
 def _named(variables: Mapping[str, str | None]) -> dict[str, object]:
@@ -124,14 +132,11 @@ def _table(
 
 
 def _dotenv(path: Path, environ: Mapping[str, str], notes: list[str]) -> Mapping[str, str | None]:
-    try:
-        # Password managers hand a .env out through a pipe.
-        there = path.is_file() or path.is_fifo()
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    if not there:
+    # Password managers hand a .env out through a pipe. A folder of that name is a virtual environment.
+    text = _text(path, pipe=files.PIPE_PATIENCE, skip_folder=True)
+    if text is None:
         return {}
-    found = dotenv.parse(_text(path), environ)
+    found = dotenv.parse(text, environ)
     if found.bad_lines:
         lines = ", ".join(map(str, found.bad_lines))
         notes.append(f"{path}: nothing could be read from line {lines}")
@@ -154,13 +159,14 @@ def _profiles_path(
     in_dotenv: Mapping[str, str | None],
     prefect: Mapping[str, Any],
     pyproject: Mapping[str, Any],
-) -> Path:
-    """The profiles.toml to read; these names count in upper case only, empty ones do not count.
+) -> tuple[Path, str]:
+    """The profiles.toml to read, and the place that names it.
 
+    The names count in upper case only, and empty ones do not count.
     Neither ``~`` nor ``$PREFECT_HOME`` is expanded.
     """
     for source, value in (
-        ("the environment", environ.get("PREFECT_PROFILES_PATH")),
+        ("environment", environ.get("PREFECT_PROFILES_PATH")),
         (".env", in_dotenv.get("PREFECT_PROFILES_PATH")),
         ("prefect.toml", prefect.get("profiles_path")),
         ("pyproject.toml", pyproject.get("profiles_path")),
@@ -168,10 +174,10 @@ def _profiles_path(
         if value:
             if not isinstance(value, str):
                 raise ConfigError(f"The profiles_path in {source} is not a string.", setting="profiles_path")
-            return Path(value)
+            return Path(value), source
     if home := environ.get("PREFECT_HOME"):
-        return Path(home) / "profiles.toml"
-    return _default_path(environ)
+        return Path(home) / "profiles.toml", "environment"
+    return _default_path(environ), "default"
 
 
 def _default_path(environ: Mapping[str, str]) -> Path:
@@ -224,17 +230,16 @@ def _test_mode(environ: Mapping[str, str]) -> bool:
 # --- files ---
 
 
-def _exists(path: Path) -> bool:
+def _text(path: Path, *, pipe: float | None = None, skip_folder: bool = False) -> str | None:
+    """The text of a file; None where there is no such file. ``pipe`` as in ``files.read``."""
     try:
-        return path.exists()
+        text = files.read(path, limit=files.SETTINGS_LIMIT, pipe=pipe).decode("utf-8")
+        return text.replace("\r\n", "\n").replace("\r", "\n")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
     except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
+        if skip_folder and isinstance(error, IsADirectoryError):
+            return None
         raise _unreadable(path, error) from error
     except UnicodeDecodeError as error:
         byte = error.start
@@ -244,23 +249,35 @@ def _text(path: Path) -> str:
 
 def _toml(path: Path) -> dict[str, Any] | None:
     """The tables of a TOML file; None where there is no such file."""
-    if not _exists(path):
-        return None
     text = _text(path)
+    if text is None:
+        return None
     toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
-    try:
-        tables: dict[str, Any] = toml.loads(text)
-        return tables
-    except toml.TOMLDecodeError as error:
-        reason = str(error)
-    place = re.search(r"at line (\d+), column (\d+)", reason)
-    line = place[1] if place else str(text.count("\n") + 1)
-    # The reason itself may quote a key or a value.
-    raise ConfigError(
-        f"{path} is not valid TOML: look at line {line}{f', column {place[2]}' if place else ''}.",
-        setting=path.name,
-        hint='A value is written in quotes: PREFECT_API_URL = "http://127.0.0.1:4200/api".',
-    )
+    problem, hint = "its arrays are nested too deeply", None
+    if _depth(text) <= _DEEPEST:
+        try:
+            tables: dict[str, Any] = toml.loads(text)
+            return tables
+        except toml.TOMLDecodeError as error:
+            place = re.search(r"at line (\d+), column (\d+)", str(error))
+            line = place[1] if place else str(text.count("\n") + 1)
+            # The reason itself may quote a key or a value.
+            problem = f"look at line {line}{f', column {place[2]}' if place else ''}"
+            hint = 'A value is written in quotes: PREFECT_API_URL = "http://127.0.0.1:4200/api".'
+        except ValueError:
+            problem = "a number in it has too many digits"
+        except RecursionError:
+            pass
+    raise ConfigError(f"{path} is not valid TOML: {problem}.", setting=path.name, hint=hint)
+
+
+def _depth(text: str) -> int:
+    """How deep the brackets of a text are nested at most; those in strings and comments count, too."""
+    deepest = depth = 0
+    for bracket in _BRACKETS.findall(text):
+        depth = depth + 1 if bracket in "[{" else max(depth - 1, 0)
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _unreadable(path: Path, error: OSError) -> ConfigError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rawlogs import files
 from rawlogs.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def context(cert_file: str | None, *, insecure: bool, origin: str) -> ssl.SSLCon
         return unchecked
     if cert_file:
         try:
+            files.refuse_special(cert_file, follow=True)  # OpenSSL would wait for a pipe for ever
             return ssl.create_default_context(cafile=cert_file)
         except OSError as error:
             cause = error

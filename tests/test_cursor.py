@@ -8,6 +8,7 @@ import subprocess
 import sys
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import orjson
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rawlogs.delivery.cursor import CursorFile, Resume, decode, encode, filter_digest
+from rawlogs.delivery.cursor import LIMIT, CursorFile, Resume, decode, encode, filter_digest
 from rawlogs.delivery.seen import SeenIds
 from rawlogs.errors import CursorError
 from rawlogs.models import BEGINNING, END, Log
@@ -265,19 +266,19 @@ def test_a_field_of_another_type_is_refused(field: str, value: object) -> None:
 @pytest.mark.parametrize(
     ("main", "temporary", "expected"),
     [
-        pytest.param(0, 1, 1, id="a newer whole temporary file wins"),
-        pytest.param(1, 0, 1, id="an older one does not"),
-        pytest.param(0, b"{", 0, id="a broken one is ignored"),
-        pytest.param(0, b"", 0, id="and so is an empty one"),
-        pytest.param(None, 1, 1, id="a crash while it was saved for the first time"),
+        pytest.param(0, 1, 0, id="a newer whole temporary file"),
+        pytest.param(1, 0, 1, id="an older one"),
+        pytest.param(0, 2000, 0, id="one from the future, which somebody has forged"),
+        pytest.param(0, b"{", 0, id="a broken one"),
+        pytest.param(0, b"", 0, id="an empty one"),
+        pytest.param(None, 1, None, id="a crash while it was saved for the first time"),
         pytest.param(None, b"{", None, id="or before that"),
-        pytest.param(b"{", 1, 1, id="a whole temporary file beside a broken file"),
     ],
 )
 def test_fault_118_a_crash_came_between_writing_and_renaming(
     tmp_path: Path, main: int | bytes | None, temporary: int | bytes | None, expected: int | None
 ) -> None:
-    """Numbers are the days at which a file was saved."""
+    """The last whole file counts, which is a second older at most. Numbers are the days at which one was saved."""
     for name, content in (("c", main), ("c.new", temporary)):
         if isinstance(content, int):
             day = LOW + timedelta(days=content)
@@ -372,16 +373,22 @@ def test_fault_120_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> No
 
 
 def test_a_full_disk_leaves_the_last_whole_file(tmp_path: Path) -> None:
-    """The temporary file is what breaks."""
+    """The temporary file is what breaks, and it does not stay."""
+    resource = pytest.importorskip("resource")
     held = cursor(tmp_path / "c")
     held.open()
     held.save(LOW, ENTRIES)
     whole = (tmp_path / "c").read_bytes()
-    (tmp_path / "c.new").symlink_to("/dev/full")
-    with pytest.raises(CursorError, match="it cannot be written: No space left on device"):
-        held.save(LOW + timedelta(seconds=1), [])
-    held.close()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(CursorError, match="it cannot be written: File too large"):
+            held.save(LOW + timedelta(seconds=1), ENTRIES)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        held.close()
     assert (tmp_path / "c").read_bytes() == whole
+    assert names(tmp_path) == ["c", "c.lock"]
 
 
 def test_a_folder_in_its_place_is_told(tmp_path: Path) -> None:
@@ -391,6 +398,60 @@ def test_a_folder_in_its_place_is_told(tmp_path: Path) -> None:
         opened(tmp_path / "c")
     with pytest.raises(CursorError, match="it cannot be written: Is a directory"):
         cursor(tmp_path / "c").save(LOW, [])
+
+
+def test_a_path_that_is_a_link_is_the_file_that_it_leads_to(tmp_path: Path) -> None:
+    """Lock, temporary file and what is saved are there; two names of one file are one cursor."""
+    real, other = tmp_path / "real", tmp_path / "other"
+    real.mkdir()
+    other.mkdir()
+    (other / "link").symlink_to(real / "c")
+    held = cursor(other / "link")
+    held.open()
+    held.save(LOW, ENTRIES)
+    assert (names(real), names(other)) == (["c", "c.lock"], ["link"])
+    assert (other / "link").is_symlink()
+    with pytest.raises(CursorError, match="another run uses it"):
+        opened(real / "c")
+    held.close()
+    found = opened(real / "c")
+    assert found is not None
+    assert list(found.entries) == ENTRIES
+
+
+def test_a_link_that_is_changed_meanwhile_changes_nothing(tmp_path: Path) -> None:
+    """It was resolved when the run began."""
+    (tmp_path / "link").symlink_to(tmp_path / "c")
+    held = cursor(tmp_path / "link")
+    held.open()
+    (tmp_path / "link").unlink()
+    (tmp_path / "link").symlink_to(tmp_path / "victim")
+    held.save(LOW, ENTRIES)
+    held.close()
+    assert names(tmp_path) == ["c", "c.lock", "link"]
+
+
+def test_it_is_saved_from_another_thread(tmp_path: Path) -> None:
+    """While the thread that opened it does something else."""
+    held = cursor(tmp_path / "c")
+    held.open()
+    saving = Thread(target=held.save, args=(LOW, ENTRIES))
+    saving.start()
+    saving.join()
+    held.close()
+    found = opened(tmp_path / "c")
+    assert found is not None
+    assert list(found.entries) == ENTRIES
+
+
+def test_a_file_beyond_all_measure_is_not_read(tmp_path: Path) -> None:
+    """--reset-cursor puts it aside like any other that cannot be used."""
+    with (tmp_path / "c").open("wb") as file:
+        file.truncate(LIMIT + 1)
+    with pytest.raises(CursorError, match="it is larger than 64 MiB"):
+        opened(tmp_path / "c")
+    assert opened(tmp_path / "c", reset=True) is None
+    assert names(tmp_path) == ["c.bad", "c.lock"]
 
 
 def test_a_bad_file_that_cannot_be_put_aside_is_told(tmp_path: Path) -> None:

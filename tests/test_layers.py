@@ -21,7 +21,7 @@ MODULES = sorted(
 )
 
 LINES: list[set[str]] = [
-    {"errors", "clock", "notices", "host", "waiting", "loop_thread", "version", "dotenv"},
+    {"errors", "files", "masking", "clock", "notices", "host", "waiting", "loop_thread", "version", "dotenv"},
     {"foreign", "search", "urls", "sources", "proxies", "tls"},
     {"models", "headers"},
     {"batch"},

@@ -320,18 +320,6 @@ def test_a_file_that_cannot_be_opened_is_refused(tmp_path: Path, name: str) -> N
         sources(tmp_path)
 
 
-@pytest.mark.parametrize("method", ["is_file", "exists"])
-def test_a_directory_that_may_not_be_entered_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
-) -> None:
-    def denied(self: Path) -> bool:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(Path, method, denied)
-    with pytest.raises(ConfigError, match="cannot be read: Permission denied"):
-        sources(tmp_path)
-
-
 @pytest.mark.parametrize(
     ("files", "problem"),
     [

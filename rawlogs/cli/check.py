@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import click
 import orjson
 
+from rawlogs import files
 from rawlogs.cli import codes
 from rawlogs.errors import ConfigError
+
+PIPE_PATIENCE = 30.0
+"""Seconds that a pipe (``<(command)``) may be silent."""
 
 
 @click.command()
@@ -49,6 +52,6 @@ def _lines(path: str) -> list[bytes]:
         return sys.stdin.buffer.read().split(b"\n")
     try:
         # Not splitlines() of the text: a message may hold other line separators.
-        return Path(path).read_bytes().split(b"\n")
+        return files.read(path, limit=None, pipe=PIPE_PATIENCE).split(b"\n")
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}", setting=path) from error

@@ -7,11 +7,11 @@ import signal
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from rawlogs import files
 from rawlogs.cli import codes
 from rawlogs.cli.access import access_options, settings_of
 from rawlogs.errors import ConfigError
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 EVERY_EVENT = {"occurred": {"until": "2999-01-01T00:00:00Z"}}
 """Without a future ``until`` a server sends no live event: it defaults to the moment of the subscription."""
+
+SCRIPT_LIMIT = 64 << 20
+"""How many bytes a script may have."""
 
 
 @click.command()
@@ -109,7 +112,11 @@ def _job(given: dict[str, Any]) -> _Job:
 
 def _read(name: str) -> str:
     try:
-        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        data = (
+            sys.stdin.buffer.read()
+            if name == "-"
+            else files.read(name, limit=SCRIPT_LIMIT, pipe=files.PIPE_PATIENCE)
+        )
         return data.decode("utf-8")
     except UnicodeDecodeError:
         raise ConfigError(

@@ -3,7 +3,11 @@
     {"rawlogs_cursor": 1, "api": URL, "filter": digest, "low": time, "saved": time, "stamps": [...], "ids": hex}
 
 ``low`` is the low-water mark; ``ids`` are the logs stamped at or after it that were flushed. A restart lists from
-``low`` and leaves those out.
+``low`` and leaves those out. Its modification time tells when it was saved last, also where nothing had changed: who
+watches a run may take it for a sign of life.
+
+Beside FILE stand FILE.lock, which holds the number of the process, FILE.new while it is saved, and FILE.bad after a
+reset. A path that is a symbolic link is resolved once, so all of them stand beside the file that it leads to.
 """
 
 from __future__ import annotations
@@ -21,10 +25,13 @@ from typing import Any
 
 import orjson
 
+from rawlogs import files
 from rawlogs.errors import CursorError
 from rawlogs.models import parse_timestamp
 
 VERSION = 1
+LIMIT = 64 << 20
+"""How many bytes a cursor file may have: about a million ids."""
 _IDS = re.compile(r"[0-9a-f]*").fullmatch
 _IN_USE = frozenset({errno.EACCES, errno.EAGAIN, errno.EDEADLK})
 """How systems say that another process holds a lock."""
@@ -95,12 +102,17 @@ def _resume(data: Mapping[str, Any]) -> Resume:
 
 
 class CursorFile:
-    """One cursor file, held by one process. ``api`` and ``digest`` name what it belongs to."""
+    """One cursor file, held by one process. ``api`` and ``digest`` name what it belongs to.
+
+    ``save`` may be called from another thread than ``open``, by one thread at a time: nothing of it needs an event
+    loop, and nothing but the files is changed.
+    """
 
     def __init__(self, path: str | Path, *, api: str, digest: str) -> None:
         self.path = Path(path)
-        self._temp = self.path.with_name(self.path.name + ".new")
-        self._lock_path = self.path.with_name(self.path.name + ".lock")
+        self._file = Path(os.path.realpath(self.path))
+        self._temp = self._file.with_name(self._file.name + ".new")
+        self._lock_path = self._file.with_name(self._file.name + ".lock")
         self._api = api
         self._digest = digest
         self._lock: int | None = None
@@ -108,8 +120,14 @@ class CursorFile:
     def open(self, *, reset: bool = False) -> Resume | None:
         """Lock the file and read it; None where there is none yet. ``reset`` puts an unusable one aside as ``.bad``.
 
-        A valid temporary file that a crash left behind is newer and wins. Raises CursorError.
+        A temporary file is never read: a crash may have cut it, and others may have put it there. Raises CursorError,
+        also for what is no regular file; that is neither changed nor put aside.
         """
+        try:
+            # Before the lock: none is made beside /dev/null.
+            files.refuse_special(self._file)
+        except OSError as error:
+            raise self._error(f"it cannot be read: {error.strerror or error}") from error
         self._acquire()
         try:
             return self._read(reset)
@@ -122,15 +140,10 @@ class CursorFile:
         saved = datetime.now(timezone.utc)
         content = encode(low, entries, api=self._api, digest=self._digest, saved=saved)
         try:
-            handle = os.open(self._temp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            try:
-                view = memoryview(content)
-                while view:
-                    view = view[os.write(handle, view) :]
-                os.fsync(handle)
-            finally:
-                os.close(handle)
-            self._temp.replace(self.path)
+            self._write_temp(content)
+            # A rename would replace a device or a pipe by a file: what took our place meanwhile is not ours to remove.
+            files.refuse_special(self._file)
+            self._temp.replace(self._file)
             self._sync_folder()
         except OSError as error:
             raise self._error(f"it cannot be written: {error.strerror or error}") from error
@@ -142,34 +155,51 @@ class CursorFile:
             os.close(self._lock)
             self._lock = None
 
+    def _write_temp(self, content: bytes) -> None:
+        handle = files.create(self._temp)
+        try:
+            view = memoryview(content)
+            while view:
+                view = view[os.write(handle, view) :]
+            os.fsync(handle)
+        except OSError:
+            # On a full disk what was written of it would only take up room.
+            with contextlib.suppress(OSError):
+                self._temp.unlink()
+            raise
+        finally:
+            os.close(handle)
+
     def _read(self, reset: bool) -> Resume | None:
-        found: list[Resume] = []
-        problem = None
-        for path in (self.path, self._temp):
-            try:
-                found.append(decode(path.read_bytes(), api=self._api, digest=self._digest))
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                raise self._error(f"it cannot be read: {error.strerror or error}") from error
-            except ValueError as error:
-                if path == self.path:
-                    problem = str(error)
-        if problem is not None and not found:
-            if not reset:
-                raise self._error(problem, hint="--reset-cursor starts anew and keeps this file as .bad.")
-            try:
-                self.path.replace(self.path.with_name(self.path.name + ".bad"))
-            except OSError as error:
-                raise self._error(f"it cannot be put aside: {error.strerror or error}") from error
+        try:
+            content = files.read(self._file, limit=LIMIT, null=False, follow=False)
+            found = decode(content, api=self._api, digest=self._digest)
+        except FileNotFoundError:
             return None
-        if reset:
-            return None
-        return max(found, key=lambda resume: resume.saved, default=None)
+        except files.TooLarge as error:
+            problem = str(error.strerror)
+        except OSError as error:
+            raise self._error(f"it cannot be read: {error.strerror or error}") from error
+        except ValueError as error:
+            problem = str(error)
+        else:
+            return None if reset else found
+        if not reset:
+            raise self._error(problem, hint="--reset-cursor starts anew and keeps this file as .bad.")
+        try:
+            self._file.replace(self._file.with_name(self._file.name + ".bad"))
+        except OSError as error:
+            raise self._error(f"it cannot be put aside: {error.strerror or error}") from error
+        return None
 
     def _acquire(self) -> None:
         try:
-            self._lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT, 0o600)
+            self._lock = files.lock(self._lock_path)
+        except files.Unfit as error:
+            raise self._error(
+                f"its lock {self._lock_path} is refused: {error.strerror}",
+                hint="Give the cursor another name, or a folder of its own.",
+            ) from error
         except OSError as error:
             raise self._error(f"its folder cannot be written: {error.strerror or error}") from error
         try:
@@ -189,7 +219,7 @@ class CursorFile:
 
     def _sync_folder(self) -> None:
         if os.name == "posix":
-            folder = os.open(self.path.parent, os.O_RDONLY)
+            folder = os.open(self._file.parent, os.O_RDONLY)
             try:
                 os.fsync(folder)
             finally:

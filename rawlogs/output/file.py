@@ -8,10 +8,10 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-from rawlogs.errors import SinkError
+from rawlogs import files
+from rawlogs.errors import ConfigError, SinkError
 from rawlogs.output.sink import Sink
 
-_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
 # Pipes, terminals and some network file systems have nothing to synchronise, and say so with one of these.
 _NO_SYNC = frozenset((errno.EINVAL, errno.EROFS, errno.ENOTSUP, errno.ENOSYS))
 _sync = getattr(os, "fdatasync", os.fsync)
@@ -25,7 +25,9 @@ class FileSink(Sink):
     takes such an offset back: what was written after the cursor was saved, torn or whole, will be delivered
     again and is cut off (``cut`` says how many bytes), unless the file is shorter or has no line end there,
     so another file by now. Without it a torn last line is ended, so that it cannot swallow the next log. A
-    write that fails half-way is cut back at once. Raises SinkError where the file cannot be opened.
+    write that fails half-way is cut back at once. Pipes and devices are written to as they are.
+
+    Raises SinkError where the file cannot be opened, ConfigError where it is nothing that can be written to.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, truncate_to: int | None = None) -> None:
@@ -33,7 +35,14 @@ class FileSink(Sink):
         self.cut = 0
         self.offset = 0
         self._identity: tuple[int, int] | None = None
-        super().__init__(self._open(truncate_to), path=str(path))
+        try:
+            opened = self._open(truncate_to)
+        except SinkError as error:
+            if isinstance(error.__cause__, files.Unfit):
+                # Nothing that may pass, as a full disk does: another file has to be named.
+                raise ConfigError(error.text, setting="--output-file") from error.__cause__
+            raise
+        super().__init__(opened, path=str(path))
 
     def write(self, lines: bytes | bytearray) -> None:
         """Write all of these bytes, to a new file if ``path`` has been moved, deleted or replaced."""
@@ -78,12 +87,12 @@ class FileSink(Sink):
     def _open(self, truncate_to: int | None) -> int:
         path = self._file_path
         try:
-            fd = os.open(path, _FLAGS, 0o600)
+            fd = files.append(path)
         except OSError as error:
             raise SinkError(
                 f"cannot open {path}: {error.strerror}",
                 path=str(path),
-                hint="Create the folder first." if error.errno == errno.ENOENT else None,
+                hint="Create the folder first." if isinstance(error, FileNotFoundError) else None,
             ) from error
         try:
             self._settle(fd, truncate_to)

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, get_args
 from urllib.parse import urlsplit
 
+from rawlogs import files
 from rawlogs.errors import ConfigError, RawlogsError
 from rawlogs.loop_thread import LoopThread
 from rawlogs.testing.behaviour import Behaviour
@@ -60,6 +61,8 @@ class Cassette:
                 f"{mode!r} is no mode of a cassette", setting="mode", hint=f"It is one of {', '.join(MODES)}."
             )
         self.path = Path(path)
+        # A link is resolved once: a new cassette takes the place of the file, not that of the link to it.
+        self._file = Path(os.path.realpath(self.path))
         self.mode: Mode = mode
         self._given = upstream
         self._thread: LoopThread | None = None
@@ -141,7 +144,13 @@ class Cassette:
 
     def _load(self) -> CassetteServer:
         """The server in this mode, and what records, where it does."""
-        there = self.path.exists()
+        try:
+            files.refuse_special(self._file)
+        except OSError as error:
+            raise ConfigError(
+                f"The cassette {self.path} cannot be used: {error.strerror or error}", setting="cassette"
+            ) from error
+        there = self._file.exists()
         replays = there and self.mode != "all"
         if not there and self.mode == "none":
             raise CassetteError(
@@ -150,7 +159,7 @@ class Cassette:
                 mode=self.mode,
                 hint="The mode once would record it.",
             )
-        recording = read(self.path) if replays else None
+        recording = read(self._file) if replays else None
         if recording is not None and recording.problem:
             raise ConfigError(
                 recording.problem, setting="cassette", hint="The mode all would record it anew."
@@ -165,7 +174,7 @@ class Cassette:
                 self._unreachable = error.text
         if settings is not None:
             self._tape = Tape(
-                self.path, secrets=settings.secrets(), api_url=settings.api_url, before=recording
+                self._file, secrets=settings.secrets(), api_url=settings.api_url, before=recording
             )
             self._upstream = Upstream(settings, self._tape)
         behaviour = None

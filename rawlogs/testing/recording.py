@@ -21,12 +21,12 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
 import orjson
 
+from rawlogs import files
 from rawlogs.errors import ConfigError, SinkError
 from rawlogs.models import parse_timestamp
 from rawlogs.testing.redact import Redactor
@@ -34,6 +34,8 @@ from rawlogs.testing.store import iso
 from rawlogs.wire.events import WireEvent
 
 VERSION = 1
+PIPE_PATIENCE = 30.0
+"""Seconds that a pipe with a recording may be silent: what unpacks a large one takes its time."""
 _KEYS = frozenset({"t", "connection", "dir", "event", "data", "data64"})
 
 
@@ -44,7 +46,8 @@ class Recorder:
         the values of headers like Authorization are replaced in any case.
     redact: replace what was logged by placeholders of the same length.
 
-    A path is created with mode 0600 (an existing file is replaced); every event is flushed. Raises SinkError where
+    A path is created with mode 0600 (an existing file is replaced; a pipe, a terminal or the null device is written
+    to, and nothing about it is changed); every event is flushed. Raises SinkError where
     it cannot be written.
     """
 
@@ -65,7 +68,10 @@ class Recorder:
         try:
             self._file = _private(self._name) if isinstance(target, (str, os.PathLike)) else target
         except OSError as error:
-            raise SinkError(f"Cannot write the recording: {error}", path=self._name) from error
+            text = f"Cannot write the recording {self._name}: {error.strerror or error}"
+            if isinstance(error, files.Unfit):
+                raise ConfigError(text, setting="recording") from error
+            raise SinkError(text, path=self._name) from error
         self.events = 0
         self._write(
             {
@@ -137,9 +143,9 @@ def read(path: str | os.PathLike[str]) -> Recording:
     """
     name = os.fspath(path)
     try:
-        lines = Path(name).read_bytes().split(b"\n")
-    except (OSError, ValueError) as error:
-        raise _problem(f"Cannot read the recording {name}: {error}") from None
+        lines = files.read(name, limit=None, pipe=PIPE_PATIENCE).split(b"\n")
+    except OSError as error:
+        raise _problem(f"Cannot read the recording {name}: {error.strerror or error}") from None
     header = _header(lines[0], name)
     numbered = [(number, line) for number, line in enumerate(lines[1:], start=2) if line.strip()]
     events: list[WireEvent] = []
@@ -228,10 +234,7 @@ def _problem(text: str) -> ConfigError:
 
 
 def _private(path: str) -> IO[str]:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    if hasattr(os, "fchmod"):
-        os.fchmod(descriptor, 0o600)  # also where the file was there before
-    return open(descriptor, "w", encoding="utf-8", newline="\n")  # noqa: PTH123
+    return open(files.replace(path), "w", encoding="utf-8", newline="\n")  # noqa: PTH123
 
 
 def _name(file: IO[str]) -> str:

@@ -27,10 +27,10 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from rawlogs import files
 from rawlogs.errors import ConfigError
 from rawlogs.testing import faults
 from rawlogs.testing.behaviour import Behaviour
@@ -141,11 +141,13 @@ def read(path: str | os.PathLike[str]) -> Scenario:
     try:
         # tomli is tomllib before Python 3.11, under its own name.
         toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
-        data = toml.loads(Path(path).read_text("utf-8"))
+        data = toml.loads(files.read(path, limit=files.SETTINGS_LIMIT).decode("utf-8"))
     except OSError as error:
         raise _bad(f"{path}: {error.strerror}") from error
-    except (ValueError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise _bad(f"{path}: {error}") from None
+    except RecursionError:
+        raise _bad(f"{path}: nested too deeply") from None
     return parse(data, str(path))
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
+from rawlogs import files
 from rawlogs.errors import SinkError
 from rawlogs.testing.recording import Recorder, Recording
 from rawlogs.wire.events import WireEvent
@@ -81,6 +82,7 @@ class Tape:
             return
         self._recorder.close()
         try:
+            files.refuse_special(self._path)  # a rename would put a file in the place of a device
             self._part.replace(self._path)
         except OSError as error:
             self._part.unlink(missing_ok=True)
