@@ -48,7 +48,7 @@ LINES: list[set[str]] = [
 HOMES: dict[str, set[str] | None] = {
     "websockets": {"wire", "testing"},
     "httpx": {"rest"},
-    "h11": {"testing"},
+    "h11": {"testing", "serve"},
     "pydantic": {"filters", "testing"},
     "click": {"cli"},
     "certifi": {"tls"},
@@ -81,6 +81,7 @@ PURE = [
     "delivery.retry",
     "delivery.window",
     "delivery.seen",
+    "serve.limits",
 ]
 
 

@@ -6,7 +6,7 @@ from importlib.resources import files
 from urllib.parse import parse_qsl, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -105,10 +105,13 @@ class Guard:
         if request.method != "POST":
             return self._ask()
         body = b""
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > LONGEST_FORM:
-                return PlainTextResponse("The form is too long.\n", 413)
+        try:
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > LONGEST_FORM:
+                    return PlainTextResponse("The form is too long.\n", 413)
+        except ClientDisconnect:
+            return PlainTextResponse("The form is not complete.\n", 400)
         given = dict(parse_qsl(body.decode("utf-8", "replace"))).get("token", "")
         return self._welcome(request, "/") if self._gate.takes_token(given.strip()) else self._ask(_WRONG)
 

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
+import logging
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
 from rawlogs.errors import ConfigError
+from rawlogs.serve.limits import Limits, limits_for
+from rawlogs.serve.protocol import Door
+from rawlogs.serve.quiet import OnceAMinute
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
 LAST_WORDS = 3.0
 """Seconds from a signal until streams that still run are cut."""
+BACKLOG = 128
+"""Connections that the system keeps until they are accepted."""
+SEND_BUFFER = 128 * 1024
+"""Bytes that the system keeps for one reader (it doubles this); by itself it would go up to megabytes for each."""
+ACCEPTED_AT_ONCE = 16
+"""How many are accepted before the first of them is looked at: so many may be too many for a moment."""
+_LOGGERS = ("uvicorn.error", "asyncio", "rawlogs.serve", "rawlogs.relay")
+_NO_DESCRIPTORS = "socket.accept() out of system resource"
 
 
 def open_socket(host: str, port: int) -> socket.socket:
@@ -26,8 +40,9 @@ def open_socket(host: str, port: int) -> socket.socket:
         listening = socket.socket(family, kind, protocol)
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
             listening.bind(place)
-            listening.listen(128)
+            listening.listen(BACKLOG)
         except BaseException:
             listening.close()
             raise
@@ -48,25 +63,62 @@ def serve(app: Starlette, listening: socket.socket, *, started: Callable[[], Non
     make_server(app, started=started).run(sockets=[listening])
 
 
-def make_server(app: Starlette, *, started: Callable[[], None] = lambda: None) -> uvicorn.Server:
-    """The server, not yet running. Requests are not logged: one of them may carry the token."""
+def make_server(
+    app: Starlette, *, started: Callable[[], None] = lambda: None, limits: Limits | None = None
+) -> uvicorn.Server:
+    """The server, not yet running. Requests are not logged: one of them may carry the token.
+
+    ``limits``: None takes those that fit this process's descriptors.
+    """
     config = uvicorn.Config(
         app,
+        http=Door(limits or limits_for(_descriptors())).protocol(),
         log_level="warning",
         access_log=False,
         server_header=False,
         lifespan="on",
         ws="none",
+        backlog=ACCEPTED_AT_ONCE,
         timeout_graceful_shutdown=int(LAST_WORDS),
     )
     return _Server(config, started)
+
+
+def _descriptors() -> int | None:
+    """How many files and sockets this process may have open; None where the system has no such bound."""
+    try:
+        resource = importlib.import_module("resource")
+    except ModuleNotFoundError:  # Windows
+        return None
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return None if soft == resource.RLIM_INFINITY else int(soft)
 
 
 class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
         super().__init__(config)
         self._told = started
+        self._quiet = OnceAMinute()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        for name in _LOGGERS:
+            logging.getLogger(name).addFilter(self._quiet)
+        asyncio.get_running_loop().set_exception_handler(_on_exception)
         await super().startup(sockets)
+        for listening in sockets or ():
+            listening.listen(BACKLOG)  # to asyncio the backlog is also how many it accepts at once
         self._told()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        asyncio.get_running_loop().set_exception_handler(None)
+        for name in _LOGGERS:
+            logging.getLogger(name).removeFilter(self._quiet)
+
+
+def _on_exception(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """asyncio says that there are no descriptors left with a traceback for each connection; here it is one line."""
+    if context.get("message") == _NO_DESCRIPTORS:
+        logging.getLogger("rawlogs.serve").error("no descriptors are left: no connection can be accepted")
+    else:
+        loop.default_exception_handler(context)
