@@ -13,17 +13,18 @@ JOBS ?= 2
 MATRIX_PYTHONS := 3.10 3.11 3.12 3.13
 MATRIX_VERSIONS := 3.9.1 3.8.8 3.7.8 3.6.29 3.5.0 3.4.7
 SYSTEM_PACKAGES := chromium redis-server
+MATRIX_PACKAGES := $(SYSTEM_PACKAGES) postgresql nginx haproxy openssl
 
 PIP := -m pip --disable-pip-version-check --no-input install --quiet
 PREFECT_ENV := tests/real/prefect_env.py
 INSTALLED := $(VENV)/.rawlogs-installed
 TOOLS := $(VENV)/.rawlogs-tools
 
-.PHONY: help demo test test-matrix prefect lint fixtures example-django bench system clean
+.PHONY: help demo test test-matrix prefect lint fixtures example-django bench system system-matrix clean
 .PRECIOUS: .venvs/%/.rawlogs-tools
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-14s %s\n", $$1, $$2}' Makefile
 
 demo: $(INSTALLED) ## see it work: streams from a fake server that is built in, and ends by itself
 	$(VENV)/bin/rawlogs demo
@@ -69,20 +70,28 @@ bench: $(INSTALLED) ## measure
 	$(VENV)/bin/python -m benchmarks
 
 system: ## install what only some tests need: Chromium and Redis (as root, with apt-get)
-	@missing=; for program in $(SYSTEM_PACKAGES); do \
-	    command -v $$program > /dev/null || PATH=$$PATH:/usr/sbin command -v $$program > /dev/null \
-	        || missing="$$missing $$program"; \
+	@$(call install_missing,$(SYSTEM_PACKAGES))
+
+system-matrix: ## the same for test-matrix: Postgres, nginx and haproxy, too
+	@$(call install_missing,$(MATRIX_PACKAGES))
+
+# Each package brings a program of its name; that of postgresql is psql.
+define install_missing
+	missing=; for package in $(1); do \
+	    program=$${package%postgresql}; program=$${program:-psql}; \
+	    PATH=$$PATH:/usr/sbin command -v $$program > /dev/null || missing="$$missing $$package"; \
 	done; \
 	if [ -z "$$missing" ]; then \
-	    echo "$(SYSTEM_PACKAGES): installed"; \
+	    echo "$(1): installed"; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
 	    apt-get update -q; \
 	    DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing; \
 	else \
 	    echo "Some tests need these programs, which are not here:$$missing" >&2; \
-	    echo "Install them with your package manager, or run 'make system' as root on Debian." >&2; \
+	    echo "Install them with your package manager, or run 'make $@' as root on Debian." >&2; \
 	    exit 1; \
 	fi
+endef
 
 clean: ## remove what was made here, except for the Prefect environments in .prefect
 	rm -rf $(VENV) .venvs dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .fuzz

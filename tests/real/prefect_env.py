@@ -36,10 +36,20 @@ def env_dir(version: str) -> Path:
     return Path(os.environ.get("RAWLOGS_PREFECT_ENVS") or ROOT / ".prefect") / version
 
 
+def packages(version: str) -> list[str]:
+    """Return what pip is asked to install: Prefect, and its Redis broker where there is a pin for it."""
+    pins = CONSTRAINTS / f"prefect-{version}.txt"
+    lines = pins.read_text().splitlines() if pins.exists() else []
+    return [f"prefect=={version}", *(line for line in lines if line.startswith("prefect-redis=="))]
+
+
 def is_complete(version: str) -> bool:
     """Whether Prefect is installed there, and no installation was cut short."""
     env = env_dir(version)
-    installed = any(env.glob(f"lib/python3*/site-packages/prefect-{version}.dist-info/METADATA"))
+    installed = all(
+        any(env.glob(f"lib/python3*/site-packages/{name}-{number}.dist-info/METADATA"))
+        for name, number in (package.replace("-", "_").split("==") for package in packages(version))
+    )
     return installed and (env / "bin/python").exists() and not _unfinished(env).exists()
 
 
@@ -77,7 +87,7 @@ def install(version: str) -> None:
     started = time.monotonic()
     pip = (str(env / "bin/python"), "-m", "pip", "--disable-pip-version-check", "--no-input")
     pins = CONSTRAINTS / f"prefect-{version}.txt"
-    _run(version, *pip, "install", "--quiet", f"prefect=={version}", "-c", str(pins))
+    _run(version, *pip, "install", "--quiet", *packages(version), "-c", str(pins))
     _unfinished(env).unlink()
     _say(version, f"ready after {time.monotonic() - started:.0f} s")
 

@@ -106,7 +106,8 @@ class PrefectServer:
 
     As a context manager it starts at the start, and at the end is stopped and forgotten. `streaming` switches
     on both of the settings that feed /logs/out, which are off by default; `env` adds or replaces settings of
-    the server. Without a `port` it takes a free one, and keeps it through stop() or kill() and start_again().
+    the server, `arguments` are more words for `prefect server start`. Without a `port` it takes a free one, and
+    keeps it through stop() or kill() and start_again().
     """
 
     def __init__(
@@ -117,16 +118,18 @@ class PrefectServer:
         streaming: bool = True,
         csrf: bool = False,
         env: Mapping[str, str] | None = None,
+        arguments: Sequence[str] = (),
         port: int | None = None,
         home: Path | None = None,
     ) -> None:
         self.version = version
         self.auth_string = auth_string
-        self.port = port or _free_port()
+        self.port = port or free_port()
         self._python = prefect_env.require(version)
         self.home = home or Path(tempfile.mkdtemp(prefix="rawlogs-prefect-"))
         self._home_is_ours = home is None
         self._csrf = csrf
+        self._arguments = tuple(arguments)
         self._process: subprocess.Popen[bytes] | None = None
         self._flows: list[FlowProcess] = []
         self._env = {name: os.environ[name] for name in PASSED_ON if name in os.environ} | {
@@ -189,7 +192,7 @@ class PrefectServer:
         log = self.home / "server.log"
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                [*command, "--port", str(self.port)],
+                [*command, "--port", str(self.port), *self._arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -319,7 +322,7 @@ class PrefectServer:
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def _free_port() -> int:
+def free_port() -> int:
     # Below the range of outgoing connections, so that none takes it while the server is down.
     return next(port for port in iter(lambda: random.randrange(20_000, 32_000), None) if _is_free(port))
 
