@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from rawlogs.errors import HistoryError
 from rawlogs.models import BEGINNING, END, parse_timestamp
+from rawlogs.rest.body import AnswerTooLarge
 from rawlogs.rest.history import History, Moved
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
@@ -28,6 +29,9 @@ class Table:
         self.shuffle = shuffle
         self.requests = 0
         self.between: Any = lambda: None
+        self.large: set[int] = set()
+        """Numbers of rows of which one page can hold two."""
+        self.asked: list[int] = []
 
     @staticmethod
     def row(number: int, stamp: int) -> dict[str, Any]:
@@ -49,7 +53,11 @@ class Table:
             self.shuffle.shuffle(rows)
         found = [row for row in rows if low <= parse_timestamp(row["timestamp"]) <= high]
         found.sort(key=lambda row: row["timestamp"], reverse=body["sort"] == "TIMESTAMP_DESC")
-        return [dict(row) for row in found[body["offset"] : body["offset"] + body["limit"]]]
+        page = [dict(row) for row in found[body["offset"] : body["offset"] + body["limit"]]]
+        self.asked.append(body["limit"])
+        if sum(UUID(row["id"]).int in self.large for row in page) > 2:
+            raise AnswerTooLarge("too large")
+        return page
 
 
 async def read(history: History, **options: Any) -> list[int]:
@@ -175,3 +183,58 @@ async def test_rows_that_come_while_those_behind_are_read_are_told() -> None:
             {}, BEGINNING, END, len(known), lambda log: str(log.id) in known
         ):
             pass
+
+
+@given(stamps, st.integers(3, 9), st.sets(st.integers(0, 60)), st.booleans())
+async def test_a_page_that_is_too_large_is_read_in_smaller_ones(
+    ages: list[int], limit: int, large: set[int], newest_first: bool
+) -> None:
+    """Wherever the large rows lie; all rows come, each once."""
+    table = Table(ages, limit=limit)
+    table.large = large
+    found = await read(History(table, page=limit), newest_first=newest_first)
+    assert sorted(found) == list(range(len(ages)))
+
+
+async def test_pages_grow_again_behind_the_large_rows() -> None:
+    """One place with large messages does not make all that follows slow."""
+    table = Table(list(range(200)), limit=16)
+    table.large = set(range(20, 30))
+    history = History(table, page=16)
+    assert await read(history) == list(range(200))
+    assert (min(table.asked), table.asked[-1], history.page) == (2, 16, 16)
+    assert table.requests < 40
+
+
+async def test_a_page_of_two_rows_that_is_too_large_is_an_error() -> None:
+    table = Table([1, 2, 3], limit=2)
+    table.large = {0, 1, 2}
+
+    async def post(path: str, body: Mapping[str, Any]) -> Any:
+        raise AnswerTooLarge("too large")
+
+    table.post = post  # type: ignore[method-assign]
+    with pytest.raises(AnswerTooLarge):
+        await read(History(table, page=9))
+
+
+@given(st.lists(st.integers(0, 12), min_size=10, max_size=60), st.integers(3, 9), st.integers(1, 9))
+async def test_a_size_that_changes_while_a_page_is_awaited_loses_nothing(
+    ages: list[int], limit: int, other: int
+) -> None:
+    """Several readers share one history: another one's request may have lowered or raised it."""
+    table = Table(ages, limit=limit)
+    history = History(table, page=limit)
+
+    def change() -> None:
+        history.page = other if history.page == limit else limit
+
+    asked = table.post
+
+    async def post(path: str, body: Mapping[str, Any]) -> Any:
+        found = await asked(path, body)
+        change()
+        return found
+
+    table.post = post  # type: ignore[method-assign]
+    assert sorted(await read(history)) == list(range(len(ages)))

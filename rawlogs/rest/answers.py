@@ -25,6 +25,7 @@ from typing import Any
 
 from rawlogs.errors import AuthError, HistoryError, RawlogsError
 from rawlogs.foreign import loads, retry_after
+from rawlogs.rest import body
 from rawlogs.rest.hints import CSRF, NOT_PREFECT, auth_hint, quote, said, status_hint
 from rawlogs.rest.request import Asked
 
@@ -128,6 +129,20 @@ def judge(asked: Asked, reply: Reply, now: datetime) -> Answer:
     if status in TRANSIENT:
         return Again(text, status, floor, short, hint, most=RETRIES_OF_500 if status == 500 else None)
     return Failed(HistoryError(text, status=status, body=words, hint=hint))
+
+
+def unreadable(problem: Exception, asked: Asked, limit: int) -> Again | Failed:
+    """What it means that a body was not taken: ``problem`` is one of the exceptions of ``body.read``."""
+    if isinstance(problem, body.Unreadable):
+        return Again(f"The answer to {asked} cannot be unpacked: {problem}")
+    if isinstance(problem, body.TooLarge):
+        return Failed(body.AnswerTooLarge(f"The answer to {asked} is larger than {limit >> 20} MiB"))
+    return Failed(
+        HistoryError(
+            f"The answer to {asked} is packed as {quote(str(problem), asked.secrets)}",
+            hint="It may be packed once, with gzip: does something in between pack it once more?",
+        )
+    )
 
 
 def _is_csrf(words: str) -> bool:

@@ -14,7 +14,8 @@ import orjson
 from rawlogs.clock import Clock, SystemClock
 from rawlogs.errors import ConfigError, HistoryError, RedirectRefused
 from rawlogs.notices import Kind, Notice, OnNotice
-from rawlogs.rest.answers import Again, Answer, Failed, Moved, Reply, Result, TokenWanted, judge
+from rawlogs.rest import body
+from rawlogs.rest.answers import Again, Answer, Failed, Moved, Reply, Result, TokenWanted, judge, unreadable
 from rawlogs.rest.hints import quote
 from rawlogs.rest.request import Asked, Csrf, credentials, fixed_headers
 from rawlogs.rest.timing import delay, skew
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from rawlogs.settings import Settings
 
 CONNECT_TIMEOUT = 10.0
-MAX_BODY = 1 << 30
-"""A page of 200 logs may be large (messages of 20 MB were seen): answers are refused only beyond 1 GiB."""
+ERROR_SIZE = 1 << 20
+"""How many bytes of an error's body are taken: its words are at the beginning, if anywhere."""
 MAX_REDIRECTS = 5
 
 
@@ -38,7 +39,8 @@ class RestClient:
 
     ``timeout`` is how many seconds the peer may be silent (connecting has 10 at most). ``retries`` is how
     often a request is repeated; a request must therefore bear it, as all that only read do. ``on_request`` is
-    called before each HTTP request, repeated ones included.
+    called before each HTTP request, repeated ones included. ``max_size`` is how many bytes an answer may have, packed
+    or unpacked.
 
     ``requests`` counts them. ``skew`` is how many seconds the server's clock is ahead of ours, by its last
     Date header; 0.0 while that is unknown or at most 2.
@@ -56,6 +58,7 @@ class RestClient:
         retries: int = 5,
         on_notice: OnNotice | None = None,
         on_request: Callable[[], None] | None = None,
+        max_size: int = body.MAX_SIZE,
     ) -> None:
         self._http: httpx.AsyncClient | None = None
         self._retired: list[httpx.AsyncClient] = []
@@ -65,6 +68,7 @@ class RestClient:
         self._retries = retries
         self._on_notice = on_notice
         self._on_request = on_request
+        self._max_size = max_size
         self._answered = False
         self._told_redirect = False
         self._csrf = Csrf()
@@ -161,14 +165,24 @@ class RestClient:
         try:
             async with http.stream(asked.method, asked.url, content=content, headers=headers) as response:
                 self._measure(response.headers.get("Date"), self._clock.monotonic() - began)
-                body = await _read(response)
+                content_or_problem = await self._body(response, asked)
         except FOREIGN as exc:
             return failure(exc, asked, proxy=self._settings.proxy, answered=self._answered)
         self._answered = True
-        if body is None:
-            return Failed(HistoryError(f"The answer to {asked} is larger than {MAX_BODY >> 20} MiB"))
+        if not isinstance(content_or_problem, bytes):
+            return content_or_problem
         names = {name.lower(): value for name, value in response.headers.items()}
-        return judge(asked, Reply(response.status_code, names, body), self.server_now())
+        return judge(asked, Reply(response.status_code, names, content_or_problem), self.server_now())
+
+    async def _body(self, response: httpx.Response, asked: Asked) -> bytes | Again | Failed:
+        """The unpacked body, or why there is none. An error counts by its status, whatever its body is."""
+        error = response.status_code >= 400
+        try:
+            return await body.read(response, ERROR_SIZE if error else self._max_size)
+        except (body.TooLarge, body.Unreadable, body.UnknownCoding) as problem:
+            if error:
+                return b""
+            return unreadable(problem, asked, self._max_size)
 
     def _measure(self, date: str | None, elapsed: float) -> None:
         found = skew(date, self._clock.now(), elapsed)
@@ -261,17 +275,6 @@ class RestClient:
 
     def __repr__(self) -> str:
         return f"<RestClient {self._settings.api_url} requests={self.requests}>"
-
-
-async def _read(response: httpx.Response) -> bytes | None:
-    """The body, unpacked; None where it is too large."""
-    chunks, size = [], 0
-    async for chunk in response.aiter_bytes():
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > MAX_BODY:
-            return None
-    return b"".join(chunks)
 
 
 def _no_tls() -> ssl.SSLContext:

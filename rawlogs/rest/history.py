@@ -15,9 +15,11 @@ from typing import Any, Protocol
 
 from rawlogs.errors import HistoryError
 from rawlogs.models import BEGINNING, END, MICROSECOND, Log
+from rawlogs.rest.body import AnswerTooLarge
 
 DEFAULT_PAGE = 200
 """Prefect's default and maximum (PREFECT_SERVER_API_DEFAULT_LIMIT); a server with a lower one says so with 422."""
+SMALLEST = 2
 PASSES = 50
 LEAST_PASSES = 3
 _LIMIT_TEXT = re.compile(r"less than or equal to (\d+)")
@@ -38,6 +40,8 @@ class History:
 
     def __init__(self, rest: Poster, *, page: int = DEFAULT_PAGE) -> None:
         self._rest = rest
+        self._most = page
+        self._large = False
         self.page = page
 
     async def pages(
@@ -61,8 +65,10 @@ class History:
             low, high = (after, stamp) if newest_first else (stamp, before)
             if self.page == 1:
                 anchor = None  # a page of one row has no room for one that was read
-            rows = await self._read(wire, low, high, len(known) - (anchor is not None), newest_first)
-            full = len(rows) == self.page
+            rows, asked = await self._read(wire, low, high, len(known) - (anchor is not None), newest_first)
+            if asked == 1 and anchor is not None:
+                continue  # the limit was lowered by this very request, which shows the known row alone
+            full = len(rows) == asked
             moved = anchor is not None and (not rows or rows[0].id_text != anchor)
             rows = rows if anchor is None else rows[1:]
             if moved or any(row.id_text in known for row in rows):
@@ -90,8 +96,10 @@ class History:
             full = True
             while full:
                 overlap = last is not None and self.page > 1
-                rows = await self._read(wire, stamp, stamp, total - overlap, False)
-                full = len(rows) == self.page
+                rows, asked = await self._read(wire, stamp, stamp, total - overlap, False)
+                if asked == 1 and overlap:
+                    continue
+                full = len(rows) == asked
                 if overlap:
                     steady = steady and bool(rows) and rows[0].id_text == last
                     rows = rows[1:]
@@ -115,15 +123,17 @@ class History:
 
     async def newest(self, wire: Mapping[str, Any], before: datetime) -> list[Log]:
         """One page of the newest rows stamped at or before ``before``, newest first."""
-        return await self._read(wire, BEGINNING, before, 0, True)
+        rows, _ = await self._read(wire, BEGINNING, before, 0, True)
+        return rows
 
     async def beyond(self, wire: Mapping[str, Any], after: datetime, before: datetime, rows: int) -> int:
         """How many more than ``rows`` rows there are in that range: -1 for fewer, and at most a page."""
         offset = max(rows - 1, 0)
-        found = len(await self._read(wire, after, before, offset, False))
-        if found and rows and self.page == 1:  # a page of one row has no room for the row that is known
-            return len(await self._read(wire, after, before, rows, False))
-        return found - (1 if rows else 0)
+        found, asked = await self._read(wire, after, before, offset, False)
+        if found and rows and asked == 1:  # a page of one row has no room for the row that is known
+            found, _ = await self._read(wire, after, before, rows, False)
+            return len(found)
+        return len(found) - (1 if rows else 0)
 
     async def behind(
         self,
@@ -141,7 +151,7 @@ class History:
         offset, anchor = rows - 1, None
         passed: set[str] = set()
         while self.page > 1:
-            page = await self._read(wire, after, before, offset, False)
+            page, asked = await self._read(wire, after, before, offset, False)
             if not page or not (knows(page[0]) if anchor is None else page[0].id_text == anchor):
                 break
             found = page[1:]
@@ -149,7 +159,7 @@ class History:
                 break
             if found:
                 yield found
-            if len(page) < self.page:
+            if len(page) < asked:
                 return
             passed.update(row.id_text for row in found)
             offset, anchor = offset + len(found), page[-1].id_text
@@ -157,26 +167,45 @@ class History:
 
     async def _read(
         self, wire: Mapping[str, Any], after: datetime, before: datetime, offset: int, newest_first: bool
-    ) -> list[Log]:
+    ) -> tuple[list[Log], int]:
+        """One page, and how many rows were asked for: ``page`` may change while others read."""
         sort = "TIMESTAMP_DESC" if newest_first else "TIMESTAMP_ASC"
         stamps = {}
         if after > BEGINNING:
             stamps["after_"] = after.isoformat()
         if before < END:
             stamps["before_"] = before.isoformat()
+        self._grow()
         while True:
             body = {
                 "logs": {**wire, "timestamp": stamps},
                 "sort": sort,
-                "limit": self.page,
+                "limit": (asked := self.page),
                 "offset": offset,
             }
             try:
-                return [_row(row) for row in _rows(await self._rest.post("/logs/filter", body))]
+                return [_row(row) for row in _rows(await self._rest.post("/logs/filter", body))], asked
             except HistoryError as error:
-                if (lower := _allowed(error)) is None or lower >= self.page:
-                    raise
-                self.page = lower
+                self._shrink(error, asked)
+
+    def _shrink(self, error: HistoryError, asked: int) -> None:
+        """Ask for fewer rows than ``asked`` from now on, where that may help; raises the error where it cannot."""
+        if isinstance(error, AnswerTooLarge) and asked > SMALLEST:
+            # Messages may have megabytes. One row of each page overlaps, so two are the fewest that get on.
+            self.page = max(asked // 2, SMALLEST)
+            self._large = True
+            return
+        lower = _allowed(error)
+        if lower is None or lower >= asked:
+            raise error
+        self._most = min(self._most, lower)
+        self.page = min(self.page, lower)
+
+    def _grow(self) -> None:
+        """Ask for more rows again after a page that was too large: it was one place of the list."""
+        if self._large:
+            self.page = min(self.page * 2, self._most)
+            self._large = self.page < self._most
 
 
 def _rows(answer: Any) -> list[Any]:

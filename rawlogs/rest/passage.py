@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from rawlogs.errors import HistoryError
-from rawlogs.rest.answers import Again
-from rawlogs.rest.client import RestClient, _read
+from rawlogs.rest import body
+from rawlogs.rest.answers import Again, unreadable
+from rawlogs.rest.client import RestClient
 
 _PASSED_ON = frozenset(
     {"accept", "allow", "content-disposition", "content-type", "date", "location", "retry-after"}
@@ -43,7 +43,10 @@ class Passage(RestClient):
                 async with http.stream(
                     method, asked.url, content=content or None, headers=passed_on(headers)
                 ) as response:
-                    body = await _read(response)
+                    content = await body.read(response, self._max_size)
+            except (body.TooLarge, body.Unreadable, body.UnknownCoding) as problem:
+                failed = unreadable(problem, asked, self._max_size)
+                raise (failed.error() if isinstance(failed, Again) else failed.error) from None
             except FOREIGN as exc:
                 failed = failure(exc, asked, proxy=self._settings.proxy, answered=self._answered)
                 if not isinstance(failed, Again):
@@ -52,10 +55,8 @@ class Passage(RestClient):
                     continue
                 raise failed.error(1) from None
             self._answered = True
-            if body is None:
-                break
-            return Passed(response.status_code, passed_on(response.headers), body)
-        raise HistoryError(f"The answer to {asked} is too large to be passed on")
+            return Passed(response.status_code, passed_on(response.headers), content)
+        raise AssertionError("the second try either passes the answer on or raises")
 
 
 def passed_on(headers: Mapping[str, str]) -> dict[str, str]:

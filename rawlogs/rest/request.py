@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 Credentials = Literal["none", "basic", "bearer", "custom"]
 """What kind of Authorization header goes out; ``custom`` is one of the user's own."""
 
-_OF_THE_BODY = frozenset({"content-length", "content-type", "transfer-encoding"})
+_OF_THE_BODY = frozenset({"accept-encoding", "content-length", "content-type", "transfer-encoding"})
+"""Headers that belong to how bodies are sent and read here, and that are not for users to set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def fixed_headers(settings: Settings) -> dict[bytes, bytes]:
     """The headers of every request, ready for the wire. The user's own win, also over the credentials."""
     chosen = {
         "accept": "application/json",
-        "accept-encoding": "gzip, deflate",
+        "accept-encoding": "gzip",
         "user-agent": f"rawlogs/{version()}",
     }
     if settings.authorization is not None:
