@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from benchmarks import delivery, fanout, speed
+from benchmarks import delivery, fanout, speed, steady
 
 if __name__ == "__main__":
     speed.main([])
+    steady.main([])
     delivery.main([])
     fanout.main([])

@@ -13,6 +13,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,7 @@ from benchmarks.machine import (
     run_module,
     wall,
 )
+from benchmarks.piped import Piped, helper, tail
 from benchmarks.tables import markdown, ratios, times
 from tests.real import prefect_env
 
@@ -54,6 +56,19 @@ READERS = {
     "rawlogs, every field read": ("speed_rawlogs", "--fields"),
 }
 REFERENCE = {"rawlogs, every field read": "Prefect's helper, every field read"}
+FIRST_LINES = f"{FIRST}, printing JSON"
+LINES = {
+    FIRST_LINES: None,
+    "`rawlogs tail -o json`": (),
+    "`rawlogs tail -o json --live-only`": ("--live-only",),
+}
+FIRST_START = f"{FIRST}, until it is entered"
+STARTS = {
+    FIRST_START: None,
+    "`rawlogs tail`": (),
+    "`rawlogs tail --flow-run ID`": ("--flow-run", "11111111-2222-4333-8444-555555555555"),
+    "`rawlogs tail --level INFO`": ("--level", "INFO"),
+}
 Rounds = dict[str, list[dict[str, float]]]
 
 
@@ -102,6 +117,54 @@ def measure_reading(pythons: Environments, rounds: int, logs: int, names: Sequen
     return found
 
 
+def measure_lines(pythons: Environments, rounds: int, logs: int) -> Rounds:
+    """JSON lines into a pipe, from the first line to the last."""
+    found: Rounds = {name: [] for name in LINES}
+    with source(logs) as api_url:
+        for _ in range(rounds):
+            for name, options in LINES.items():
+                with Piped(_command(pythons, api_url, options), pythons.home) as client:
+                    client.wait_ready()
+                    before = client.memory()[0]
+                    if not client.wait_lines(logs, 60 + logs / 5000):
+                        raise RuntimeError(f"{name}: {client.lines} of {logs} lines came")
+                    cpu = client.cpu() - client.cpu_at_first
+                    seconds = client.chunks[-1][0] - client.chunks[0][0]
+                    found[name].append(
+                        {
+                            "per_second": logs / seconds,
+                            "us_cpu": cpu / logs * 1e6,
+                            "mb_start": before,
+                            "mb_peak": client.memory()[1],
+                        }
+                    )
+    return found
+
+
+def measure_start(pythons: Environments, rounds: int) -> Rounds:
+    """From the start of the process until it has connected; the first round warms up."""
+    found: Rounds = {name: [] for name in STARTS}
+    with source(1) as api_url:
+        for number in range(rounds + 1):
+            for name, options in STARTS.items():
+                with Piped(_command(pythons, api_url, options), pythons.home) as client:
+                    client.wait_ready()
+                    # The last moment before the source sends its log: everything is loaded by then.
+                    time.sleep(0.7)
+                    figures = {
+                        "s_wall": client.ready_wall,
+                        "s_cpu": client.ready_cpu,
+                        "mb": client.memory()[0],
+                    }
+                if number:
+                    found[name].append(figures)
+    return found
+
+
+def _command(pythons: Environments, api_url: str, options: Sequence[str] | None) -> list[str]:
+    return helper(pythons.prefect, api_url) if options is None else tail(pythons.rawlogs, api_url, *options)
+
+
 @contextmanager
 def source(logs: int) -> Iterator[str]:
     """A running source of so many logs; its API URL."""
@@ -131,7 +194,7 @@ def imports_table(found: Rounds) -> str:
 def reading_table(found: Rounds) -> str:
     rows = []
     for name in found:
-        first = REFERENCE.get(name, FIRST)
+        first = REFERENCE.get(name, next(iter(found)))
         faster = ratios(column(found, name, "per_second"), column(found, first, "per_second"))
         cheaper = ratios(column(found, first, "us_cpu"), column(found, name, "us_cpu"))
         rows.append(
@@ -148,10 +211,19 @@ def reading_table(found: Rounds) -> str:
     return markdown(head, rows)
 
 
+def start_table(found: Rounds) -> str:
+    rows = []
+    for name in found:
+        less = ratios(column(found, FIRST_START, "s_cpu"), column(found, name, "s_cpu"))
+        figures = [median(column(found, name, key)) for key in ("s_cpu", "s_wall", "mb")]
+        rows.append([name, f"{figures[0]:.2f} s", f"1/{times(less)}", *map("{:.2f}".format, figures[1:])])
+    return markdown(["start", "CPU", "of the helper's", "wall, s", "RSS at rest, MB"], rows)
+
+
 def memory_table(found: Rounds) -> str:
     rows = []
     for name in found:
-        less = ratios(column(found, FIRST, "mb_peak"), column(found, name, "mb_peak"))
+        less = ratios(column(found, next(iter(found)), "mb_peak"), column(found, name, "mb_peak"))
         rows.append([name, _memory(found, name), f"1/{times(less)}"])
     return markdown(["reader", "RSS, MB", "of the helper's peak"], rows)
 
@@ -193,11 +265,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=5, help="how often everything is measured")
     parser.add_argument("--logs", type=int, default=100_000, help="logs a round")
     parser.add_argument("--million", action="store_true", help="also the memory of 1,000,000 logs, twice")
+    parser.add_argument(
+        "--python", type=Path, help="the rawlogs of another environment instead of this tree's"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every single figure there")
     chosen = parser.parse_args(arguments)
     helper = prefect_env.require(PREFECT_VERSION)
     with client_home() as home:
-        rawlogs = fresh_environment(home / "venv")
+        rawlogs = chosen.python or fresh_environment(home / "venv")
         results = measure(Environments(home, rawlogs, helper), chosen.rounds, chosen.logs, chosen.million)
     print(report(results))
     if chosen.json is not None:
@@ -222,6 +297,9 @@ def measure(pythons: Environments, rounds: int, logs: int, million: bool) -> dic
             os.sched_setaffinity(0, cores)
     results["reading"] = measure_reading(pythons, rounds, logs, list(READERS))
     names = [FIRST, "rawlogs, `async for`", "rawlogs live_only, `async for`"]
+    results["lines"] = measure_lines(pythons, rounds, logs)
+    results["start"] = measure_start(pythons, rounds)
+    results["million_lines"] = measure_lines(pythons, 1, 1_000_000) if million else None
     results["million"] = measure_reading(pythons, 2, 1_000_000, names) if million else None
     results["machine"] = describe()
     return results
@@ -235,9 +313,14 @@ def report(results: dict[str, Any]) -> str:
         imports_table(results["imports"]),
         f"`rawlogs --help`: {', '.join(f'{seconds:.2f}' for seconds in sorted(results['help']))} s",
         reading_table(results["reading"]),
+        "JSON lines into a pipe:",
+        reading_table(results["lines"]),
+        "From the start of the process until it has connected:",
+        start_table(results["start"]),
     ]
     if results["million"]:
         parts += ["Memory while 1,000,000 logs are read:", memory_table(results["million"])]
+        parts += ["and printed:", memory_table(results["million_lines"])]
     return "\n\n".join([*parts, size_table(results["sizes"])])
 
 
