@@ -6,7 +6,7 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.machine import CLIENT_CORE, environment
@@ -63,11 +63,13 @@ class Piped:
         if not self.ready.wait(seconds) or self._process.poll() is not None:
             raise RuntimeError(f"{self._process.args} did not start: {''.join(self.errors[-5:])}")
 
-    def wait_lines(self, count: int, seconds: float) -> bool:
-        """Whether so many lines have come within so many seconds."""
+    def wait_lines(self, count: int, seconds: float, tell: Callable[[int], None] | None = None) -> bool:
+        """Whether so many lines have come within so many seconds; ``tell`` is told meanwhile how many have."""
         deadline = time.monotonic() + seconds
         while self.lines < count and time.monotonic() < deadline and self._process.poll() is None:
-            time.sleep(0.01)
+            time.sleep(0.002)
+            if tell is not None:
+                tell(self.lines)
         return self.lines >= count
 
     def cpu(self) -> float:

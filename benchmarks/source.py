@@ -3,7 +3,8 @@
 It speaks just enough of Prefect's API: the WebSocket handshake, auth and filter of ``/logs/out``, pongs, an empty
 REST list, server settings that say that logs are streamed. A second after the filter it pushes all its logs, each with
 an id of its own and stamped with the second in which the push begins, and then is silent. It does not negotiate
-compression. Run as a module it prints its port as JSON, and ends when its stdin does.
+compression. Run as a module it prints its port as JSON, and ends when its stdin does. With ``--ahead N`` it never has
+more than N logs, and a chunk, on the way: stdin then says, a number a line, how many the client has delivered.
 """
 
 from __future__ import annotations
@@ -42,6 +43,28 @@ _WORDS = re.findall(
 )
 
 
+class Allowance:
+    """How many logs may be on their way: the one that pushes waits until the client has delivered enough."""
+
+    def __init__(self, ahead: int | None) -> None:
+        self._ahead = ahead
+        self._delivered = 0
+        self._changed = threading.Condition()
+
+    def delivered(self, count: int) -> None:
+        """The present client has delivered so many."""
+        with self._changed:
+            self._delivered = count
+            self._changed.notify_all()
+
+    def wait(self, sent: int) -> None:
+        """Until more may be sent than so many."""
+        if self._ahead is not None:
+            ahead = self._ahead
+            with self._changed:
+                self._changed.wait_for(lambda: sent - self._delivered <= ahead)
+
+
 def frames(count: int) -> list[bytes]:
     """That many WebSocket frames with different logs, joined to chunks of about 1 MiB that end where frames end.
 
@@ -68,7 +91,7 @@ def frames(count: int) -> list[bytes]:
     return [*chunks, b"".join(chunk)]
 
 
-def serve(chunks: list[bytes]) -> int:
+def serve(chunks: list[bytes], allowance: Allowance) -> int:
     """Answer on a port of its own, a thread for each connection; the port."""
     listener = socket.create_server(("127.0.0.1", 0))
 
@@ -76,20 +99,20 @@ def serve(chunks: list[bytes]) -> int:
         while True:
             connection, _ = listener.accept()
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            threading.Thread(target=_converse, args=(connection, chunks), daemon=True).start()
+            threading.Thread(target=_converse, args=(connection, chunks, allowance), daemon=True).start()
 
     threading.Thread(target=accept, daemon=True).start()
     return int(listener.getsockname()[1])
 
 
-def _converse(connection: socket.socket, chunks: list[bytes]) -> None:
+def _converse(connection: socket.socket, chunks: list[bytes], allowance: Allowance) -> None:
     with connection, connection.makefile("rb") as reader:
         try:
             while request := reader.readline():
                 path = request.split()[1].decode()
                 headers = dict(_headers(reader.readline))
                 if "sec-websocket-key" in headers:
-                    _stream(connection, reader.read, headers["sec-websocket-key"], chunks)
+                    _stream(connection, reader.read, headers["sec-websocket-key"], chunks, allowance)
                     return
                 reader.read(int(headers.get("content-length", 0)))
                 connection.sendall(_response(path))
@@ -114,7 +137,13 @@ def _response(path: str) -> bytes:
     ).encode()
 
 
-def _stream(connection: socket.socket, read: Callable[[int], bytes], key: str, chunks: list[bytes]) -> None:
+def _stream(
+    connection: socket.socket,
+    read: Callable[[int], bytes],
+    key: str,
+    chunks: list[bytes],
+    allowance: Allowance,
+) -> None:
     accept = base64.b64encode(hashlib.sha1(key.encode() + _MAGIC).digest()).decode()
     connection.sendall(
         f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -126,10 +155,13 @@ def _stream(connection: socket.socket, read: Callable[[int], bytes], key: str, c
         time.sleep(QUIET)
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()).encode()
         stamped = [chunk.replace(_STAMP.encode(), stamp) for chunk in chunks]
+        sent = 0
         try:
             for chunk in stamped:
+                allowance.wait(sent)
                 with sending:
                     connection.sendall(chunk)
+                sent += chunk.count(b'{"type":"log"')
         except OSError:
             return
 
@@ -161,10 +193,13 @@ def _frame(first: int, payload: bytes) -> bytes:
 def main() -> None:
     parser = argparse.ArgumentParser(description="A fast source of logs for the speed benchmark.")
     parser.add_argument("logs", type=int)
-    count = parser.parse_args().logs
+    parser.add_argument("--ahead", type=int, metavar="N")
+    chosen = parser.parse_args()
     pin(SERVER_CORE)
-    print(json.dumps({"port": serve(frames(count))}), flush=True)
-    sys.stdin.read()
+    allowance = Allowance(chosen.ahead)
+    print(json.dumps({"port": serve(frames(chosen.logs), allowance)}), flush=True)
+    for line in sys.stdin:
+        allowance.delivered(int(line))
 
 
 if __name__ == "__main__":

@@ -69,6 +69,8 @@ STARTS = {
     "`rawlogs tail --flow-run ID`": ("--flow-run", "11111111-2222-4333-8444-555555555555"),
     "`rawlogs tail --level INFO`": ("--level", "INFO"),
 }
+AHEAD = 4000
+"""Logs that the source of the JSON lines may be ahead of what came out of the pipe."""
 Rounds = dict[str, list[dict[str, float]]]
 
 
@@ -108,25 +110,29 @@ def measure_help(pythons: Environments, rounds: int) -> list[float]:
 def measure_reading(pythons: Environments, rounds: int, logs: int, names: Sequence[str]) -> Rounds:
     """What each reader takes for the same logs."""
     found: Rounds = {name: [] for name in names}
-    with source(logs) as api_url:
+    with source(logs) as running:
         for _ in range(rounds):
             for name in names:
                 module, *options = READERS[name]
-                arguments = (api_url, str(logs), *options)
+                arguments = (running.api_url, str(logs), *options)
                 found[name].append(run_module(pythons.of(name), module, *arguments, home=pythons.home))
     return found
 
 
 def measure_lines(pythons: Environments, rounds: int, logs: int) -> Rounds:
-    """JSON lines into a pipe, from the first line to the last."""
+    """JSON lines into a pipe, from the first line to the last.
+
+    The source stays near to the client: one that is slower than an endless burst would fetch the rest from the list.
+    """
     found: Rounds = {name: [] for name in LINES}
-    with source(logs) as api_url:
+    with source(logs, AHEAD) as running:
         for _ in range(rounds):
             for name, options in LINES.items():
-                with Piped(_command(pythons, api_url, options), pythons.home) as client:
+                running.delivered(0)
+                with Piped(_command(pythons, running.api_url, options), pythons.home) as client:
                     client.wait_ready()
                     before = client.memory()[0]
-                    if not client.wait_lines(logs, 60 + logs / 5000):
+                    if not client.wait_lines(logs, 60 + logs / 5000, running.delivered):
                         raise RuntimeError(f"{name}: {client.lines} of {logs} lines came")
                     cpu = client.cpu() - client.cpu_at_first
                     seconds = client.chunks[-1][0] - client.chunks[0][0]
@@ -144,10 +150,10 @@ def measure_lines(pythons: Environments, rounds: int, logs: int) -> Rounds:
 def measure_start(pythons: Environments, rounds: int) -> Rounds:
     """From the start of the process until it has connected; the first round warms up."""
     found: Rounds = {name: [] for name in STARTS}
-    with source(1) as api_url:
+    with source(1) as running:
         for number in range(rounds + 1):
             for name, options in STARTS.items():
-                with Piped(_command(pythons, api_url, options), pythons.home) as client:
+                with Piped(_command(pythons, running.api_url, options), pythons.home) as client:
                     client.wait_ready()
                     # The last moment before the source sends its log: everything is loaded by then.
                     time.sleep(0.7)
@@ -165,15 +171,30 @@ def _command(pythons: Environments, api_url: str, options: Sequence[str] | None)
     return helper(pythons.prefect, api_url) if options is None else tail(pythons.rawlogs, api_url, *options)
 
 
-@contextmanager
-def source(logs: int) -> Iterator[str]:
-    """A running source of so many logs; its API URL."""
-    command = [sys.executable, "-m", "benchmarks.source", str(logs)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+class Source:
+    """A running source of so many logs."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdin is not None and process.stdout is not None
+        self.api_url = f"http://127.0.0.1:{json.loads(process.stdout.readline())['port']}/api"
+        self._stdin = process.stdin
+
+    def delivered(self, count: int) -> None:
+        """Say how many logs the present client has delivered."""
+        self._stdin.write(b"%d\n" % count)
+        self._stdin.flush()
+
+
+@contextmanager
+def source(logs: int, ahead: int | None = None) -> Iterator[Source]:
+    """A source of so many logs; see ``benchmarks.source`` for ``ahead``."""
+    command = [sys.executable, "-m", "benchmarks.source", str(logs)]
+    command += [] if ahead is None else ["--ahead", str(ahead)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         try:
-            yield f"http://127.0.0.1:{json.loads(process.stdout.readline())['port']}/api"
+            yield Source(process)
         finally:
+            assert process.stdin is not None
             process.stdin.close()
 
 
