@@ -447,7 +447,7 @@ async def test_server_gives_up_with_1011_when_its_ping_stays_unanswered() -> Non
     async with FakeServer(Behaviour(ping_interval=0.01, ping_timeout=0.01)) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(
-            b"GET /api/logs/out HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"GET /api/logs/out HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
             b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
             b"Sec-WebSocket-Protocol: prefect\r\n\r\n"
         )
@@ -935,7 +935,9 @@ async def test_upgrade_that_is_none_is_refused(head: bytes, status: bytes) -> No
     async with FakeServer() as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         subprotocol = b"Sec-WebSocket-Protocol: prefect"
-        writer.write(b"\r\n".join([b"GET /api/logs/out HTTP/1.1", b"Host: x", head, subprotocol, b"", b""]))
+        writer.write(
+            b"\r\n".join([b"GET /api/logs/out HTTP/1.1", b"Host: localhost", head, subprotocol, b"", b""])
+        )
         assert (await reader.read()).startswith(b"HTTP/1.1 " + status)
         writer.close()
         await writer.wait_closed()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rawlogs.testing.behaviour import Behaviour
 from rawlogs.testing.conversation import Conversation
@@ -31,6 +32,10 @@ class CassetteServer(FakeServer):
         self, recording: Recording, *, behaviour: Behaviour | None, upstream: Upstream | None
     ) -> None:
         super().__init__(behaviour, recording=recording, speed=None)
+        # What is passed on goes with the developer's own key. Another site's page in the developer's browser can send
+        # requests to any port here, but it cannot know this path.
+        base = f"/{secrets.token_urlsafe(16)}{self.behaviour.base_path}"
+        self.behaviour = replace(self.behaviour, base_path=base)
         self.deck = Deck(recording)
         self._replays = bool(recording.events) or upstream is None
         self.upstream = upstream
@@ -59,7 +64,7 @@ class CassetteServer(FakeServer):
             return self._api.answer(without_other_times(request, self.world.now()))
         if self._replays and self.deck.is_about_the_server(request):
             return self._api.answer(request)
-        if self.upstream is not None:
+        if self.upstream is not None and request.below_base:
             return await self.upstream.ask(request)
         return Answer({"detail": self.miss(_words(request))}, UNKNOWN)
 

@@ -26,6 +26,8 @@ class RestRequest:
     content: bytes = field(default=b"", repr=False)
     target: str = ""
     """The path as it was asked for, undecoded and with its query; also below the base path."""
+    below_base: bool = True
+    """False: the path is not below the API's base path, and stands here whole."""
 
     @property
     def body(self) -> Any:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import h11
 
 from rawlogs.testing.conversation import Conversation
+from rawlogs.testing.entrance import Refusal
 from rawlogs.testing.exchange import Exchange, RestRequest
-from rawlogs.testing.line import BAD_REQUEST
+from rawlogs.testing.line import BAD_REQUEST, Line
 from rawlogs.testing.pipe import Ended, Pipe
 from rawlogs.testing.record import Connection
 
@@ -35,6 +36,8 @@ class Peer:
         http = h11.Connection(h11.SERVER)
         try:
             while (request := await self._request(http)) is not None:
+                if (refusal := self._server.refusal(request)) is not None:
+                    await self._refuse(refusal)
                 if request.headers.get("upgrade", "").lower() == "websocket":
                     await self._converse(request)
                     break
@@ -76,13 +79,17 @@ class Peer:
 
     def _parsed(self, head: h11.Request, body: bytes) -> RestRequest:
         asked = head.target.decode("latin-1")
-        target = urlsplit(asked)
+        path, _, written = asked.partition("?")
         headers: dict[str, str] = {}
         for raw_name, raw_value in head.headers:
             name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
-        query = dict(parse_qsl(target.query, keep_blank_values=True))
-        return RestRequest(head.method.decode("latin-1"), target.path, query, headers, body, asked)
+        query = dict(parse_qsl(written, keep_blank_values=True))
+        return RestRequest(head.method.decode("latin-1"), path, query, headers, body, asked)
+
+    async def _refuse(self, refusal: Refusal) -> None:
+        line = Line(self._server.world, self.pipe, self._server.rng(0))
+        await line.http(refusal.status, {}, f"{refusal.text}\n".encode())
 
     async def _converse(self, request: RestRequest) -> None:
         offered = request.headers.get("sec-websocket-protocol", "")

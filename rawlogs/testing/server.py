@@ -20,8 +20,10 @@ from urllib.parse import unquote
 from uuid import UUID
 
 from rawlogs.clock import Clock, SystemClock
+from rawlogs.host import is_loopback
 from rawlogs.testing.behaviour import Behaviour
 from rawlogs.testing.conversation import outgoing
+from rawlogs.testing.entrance import Refusal, judge_request
 from rawlogs.testing.exchange import Answer, RestRequest
 from rawlogs.testing.faults import Step, Where
 from rawlogs.testing.listener import Listener
@@ -304,6 +306,10 @@ class FakeServer:
             "events" if record.channel == "events" else "logs", record.number, record.path
         )
 
+    def refusal(self, request: RestRequest) -> Refusal | None:
+        """Why a request, or an upgrade, is not looked at any further; None where it is."""
+        return judge_request(request.headers.get("host"), request.target, loopback=is_loopback(self._host))
+
     def receive(self, request: RestRequest) -> tuple[RestRequest, Sequence[Step]]:
         """Write a request down and choose what happens to it."""
         self._begin()
@@ -311,6 +317,8 @@ class FakeServer:
         if below is not None:
             base = self.behaviour.base_path.rstrip("/")
             request = replace(request, path=below, target=request.target[len(base) :])
+        else:
+            request = replace(request, below_base=False)
         self.requests.append(request)
         self.world.changed()
         return request, self._plan.steps("rest", len(self.requests) - 1, request.path)

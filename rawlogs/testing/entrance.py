@@ -1,0 +1,54 @@
+"""Which requests a server of this room answers at all: for whom they are, and what they may ask for. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from rawlogs.host import parse_host
+
+_SEPARATORS = re.compile(r"[/\\]")
+_DECODINGS = 4
+"""How often a path is decoded at most: servers that decode twice exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The answer to a request that is not looked at any further."""
+
+    status: int
+    text: str
+
+
+def judge_request(host: str | None, target: str, *, loopback: bool) -> Refusal | None:
+    """Return why a request is refused, None where it is not. ``loopback``: the server listens there only.
+
+    ``host`` is its Host header (None: it has none), ``target`` what stands behind the method.
+    """
+    named = parse_host(host or "")
+    if named is None:
+        return Refusal(400, "A request needs one Host header: a name or an address, and perhaps a port.")
+    if loopback and not named.is_loopback:
+        # Any website can point a name of its own here (DNS rebinding), and would then ask as its own pages.
+        return Refusal(421, "This server answers to localhost only.")
+    if not target.startswith("/"):
+        return Refusal(400, "A request names a path, not a URL.")
+    if has_dot_segment(target.partition("?")[0]):
+        return Refusal(
+            400, "A path with . or .. in it is refused: it may mean another one to the next server."
+        )
+    return None
+
+
+def has_dot_segment(path: str) -> bool:
+    """Return whether a path has ``.`` or ``..`` in it, in any spelling that some server would read as such."""
+    for _ in range(_DECODINGS):
+        names = (name.partition(";")[0] for name in _SEPARATORS.split(path))
+        if any(name in (".", "..") for name in names):
+            return True
+        decoded = unquote(path)
+        if decoded == path:
+            return False
+        path = decoded
+    return True  # nobody encodes five times who means well
