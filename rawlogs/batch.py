@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import overload
 
-from rawlogs.models import Log
+from rawlogs.models import Log, Row, parse_timestamp
 
 
 class Batch(Sequence[Log]):
@@ -14,45 +14,99 @@ class Batch(Sequence[Log]):
 
     ``ids`` are their canonical id texts; ``seconds``, ``oldest`` and ``newest`` are of their timestamps. What only
     deduplicates, counts or skips uses these and reads no log.
+
+    A batch made ``of_rows`` makes its logs when they are first read. ``frames`` are then the payloads, each of them
+    proven to be one valid log in the form in which servers write them, and ``rows`` their fields; both are None for
+    other batches.
     """
 
-    __slots__ = ("_logs", "_seconds", "ids")
+    __slots__ = ("_keep", "_made", "_seconds", "_stamps", "frames", "ids", "rows")
 
     def __init__(self, logs: Sequence[Log]) -> None:
-        self._logs = logs
+        self._made: Sequence[Log] | None = logs
         self._seconds: list[float] | None = None
-        self.ids: list[str] = [log.id_text for log in logs]
+        self.ids: Sequence[str] = [log.id_text for log in logs]
+        self.frames: Sequence[bytes] | None = None
+        self.rows: Sequence[Row] | None = None
+        self._stamps: Sequence[str] = ()
+        self._keep = False
+
+    @classmethod
+    def of_rows(cls, rows: Sequence[Row], frames: Sequence[bytes], *, keep: bool = False) -> Batch:
+        """Return a batch of payloads that were proven to be canonical, at least one, and of their fields.
+
+        ``keep`` keeps the bytes with the logs.
+        """
+        batch = cls.__new__(cls)
+        batch._made = batch._seconds = None
+        batch.rows, batch.frames, batch._keep = rows, frames, keep
+        batch.ids, _, _, _, batch._stamps, _, _ = zip(*rows, strict=True)
+        return batch
 
     @property
-    def seconds(self) -> list[float]:
+    def seconds(self) -> Sequence[float]:
         """Timestamps as seconds since 1970, UTC, in the order of the logs."""
         if self._seconds is None:
-            self._seconds = [log.timestamp.timestamp() for log in self._logs]
+            if self.rows is None:
+                self._seconds = [log.timestamp.timestamp() for log in self._logs]
+            else:
+                self._seconds = _seconds(self._stamps)
         return self._seconds
 
     @property
     def oldest(self) -> datetime:
         """The smallest timestamp. ValueError for an empty batch."""
+        if (
+            self.frames is not None
+        ):  # of one width and one zone: the order of the texts is that of the moments
+            return parse_timestamp(min(self._stamps))
         return min(log.timestamp for log in self._logs)
 
     @property
     def newest(self) -> datetime:
         """The greatest timestamp. ValueError for an empty batch."""
+        if self.rows is not None:
+            return parse_timestamp(max(self._stamps))
         return max(log.timestamp for log in self._logs)
 
     def keep(self, positions: Sequence[int]) -> Batch:
         """Return a batch of the logs at these positions; this one where that is all of them."""
-        if len(positions) == len(self._logs):
+        if len(positions) == len(self):
             return self
-        return Batch([self._logs[n] for n in positions])
+        if self.rows is None or self.frames is None or not positions:
+            return Batch([self._logs[n] for n in positions] if positions else [])
+        rows, frames = self.rows, self.frames
+        kept = Batch.of_rows([rows[n] for n in positions], [frames[n] for n in positions], keep=self._keep)
+        if self._made is not None:  # what was read stays read
+            kept._made = [self._made[n] for n in positions]
+        return kept
 
     @classmethod
     def joined(cls, batches: Iterable[Batch]) -> Batch:
         """Return one batch of all logs of these, in order."""
-        return cls([log for batch in batches for log in batch])
+        parts = [batch for batch in batches if batch]
+        if len(parts) == 1:
+            return parts[0]
+        if not parts or any(batch.rows is None or batch._keep != parts[0]._keep for batch in parts):
+            return cls([log for batch in parts for log in batch])
+        rows = [row for batch in parts for row in batch.rows or ()]
+        frames = [frame for batch in parts for frame in batch.frames or ()]
+        return cls.of_rows(rows, frames, keep=parts[0]._keep)
+
+    @property
+    def _logs(self) -> Sequence[Log]:
+        if self._made is None:
+            made = Log.from_row
+            if self._keep:
+                self._made = [
+                    made(row, raw) for row, raw in zip(self.rows or (), self.frames or (), strict=True)
+                ]
+            else:
+                self._made = [made(row) for row in self.rows or ()]
+        return self._made
 
     def __len__(self) -> int:
-        return len(self._logs)
+        return len(self.ids)
 
     def __iter__(self) -> Iterator[Log]:
         return iter(self._logs)
@@ -63,8 +117,18 @@ class Batch(Sequence[Log]):
     def __getitem__(self, index: slice) -> Batch: ...
     def __getitem__(self, index: int | slice) -> Log | Batch:
         if isinstance(index, slice):
-            return Batch(self._logs[index])
+            return self.keep(range(len(self))[index])
         return self._logs[index]
 
     def __repr__(self) -> str:
-        return f"<Batch of {len(self._logs)} logs>"
+        return f"<Batch of {len(self)} logs>"
+
+
+def _seconds(stamps: Sequence[str]) -> list[float]:
+    """The timestamps in seconds since 1970, as ``datetime.timestamp()`` gives them."""
+    oldest, newest = min(stamps), max(stamps)
+    if oldest[:19] != newest[:19]:
+        return [parse_timestamp(stamp).timestamp() for stamp in stamps]
+    # All of one second, as what arrives together mostly is: only the microseconds differ.
+    second = int(parse_timestamp(oldest).timestamp() // 1) * 1_000_000
+    return [(second + int(stamp[20:26])) / 1_000_000 for stamp in stamps]

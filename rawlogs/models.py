@@ -6,7 +6,8 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta, timezone
-from typing import Any, Literal
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
 import orjson
@@ -131,9 +132,17 @@ def _without_surrogates(value: Any) -> Any:
     return value
 
 
-def _optional_uuid(data: Mapping[str, Any], field: str) -> UUID | None:
-    value = data.get(field)
-    return None if value is None else UUID(value)
+# Thousands of logs belong to one run, and to make a UUID takes as long as to decode a whole log.
+_run_uuid = lru_cache(maxsize=1024)(UUID)
+
+
+def _run(text: str | None) -> UUID | None:
+    return _run_uuid(text) if text else None
+
+
+Row = tuple[str, str, str, str, str, str, str]
+"""A log's id, name, level, message, timestamp, flow run and task run as the JSON has them: texts without their quotes
+but with their escapes, the level's digits, an empty text for null. ``created`` and ``updated`` are null."""
 
 
 class Log:
@@ -145,15 +154,25 @@ class Log:
     Fields that this version does not know are kept in ``extra`` and in every dump.
     """
 
-    __slots__ = ("_data", "_raw", "_timestamp")
+    __slots__ = ("_data", "_raw", "_row", "_timestamp")
     _data: dict[str, Any]
     _raw: bytes | None
     _timestamp: datetime
+    _row: Row | None
 
     def __init__(self, data: dict[str, Any], timestamp: datetime, raw: bytes | None = None) -> None:
         object.__setattr__(self, "_data", data)
         object.__setattr__(self, "_timestamp", timestamp)
         object.__setattr__(self, "_raw", raw)
+        object.__setattr__(self, "_row", None)
+
+    @classmethod
+    def from_row(cls, row: Row, raw: bytes | None = None) -> Log:
+        """Wrap the fields of a frame that was proven to be a log in canonical form (``rawlogs.wire.frames``)."""
+        log = _new(cls)
+        _set_row(log, row)
+        _set_raw(log, raw)
+        return log
 
     @classmethod
     def from_wire(cls, data: object, raw: bytes | None = None) -> Log:
@@ -218,12 +237,13 @@ class Log:
 
     @property
     def id(self) -> UUID:
-        return UUID(self._data["id"])
+        return UUID(self.id_text)
 
     @property
     def id_text(self) -> str:
         """The id as its canonical text; cheaper than ``id`` and what identity is decided by."""
-        return self._data["id"]  # type: ignore[no-any-return]
+        row = self._row
+        return row[0] if row is not None else self._data["id"]
 
     @property
     def created(self) -> datetime | None:
@@ -237,19 +257,22 @@ class Log:
     @property
     def name(self) -> str:
         """The logger's name; may be empty."""
-        return self._data.get("name", "")  # type: ignore[no-any-return]
+        row = self._row
+        return _text(row[1]) if row is not None else self._data.get("name", "")
 
     @property
     def level(self) -> int:
-        return self._data["level"]  # type: ignore[no-any-return]
+        row = self._row
+        return int(row[2]) if row is not None else self._data["level"]
 
     @property
     def level_name(self) -> str:
-        return level_name(self._data["level"])
+        return level_name(self.level)
 
     @property
     def message(self) -> str:
-        return self._data["message"]  # type: ignore[no-any-return]
+        row = self._row
+        return _text(row[3]) if row is not None else self._data["message"]
 
     @property
     def timestamp(self) -> datetime:
@@ -258,11 +281,13 @@ class Log:
 
     @property
     def flow_run_id(self) -> UUID | None:
-        return _optional_uuid(self._data, "flow_run_id")
+        row = self._row
+        return _run(row[5] if row is not None else self._data.get("flow_run_id"))
 
     @property
     def task_run_id(self) -> UUID | None:
-        return _optional_uuid(self._data, "task_run_id")
+        row = self._row
+        return _run(row[6] if row is not None else self._data.get("task_run_id"))
 
     @property
     def extra(self) -> dict[str, Any]:
@@ -315,6 +340,19 @@ class Log:
         """``model_dump`` as JSON text; ``indent`` is None (one line) or 2."""
         return _to_json(self.model_dump(**options), orjson.OPT_INDENT_2 if indent else 0).decode()
 
+    if not TYPE_CHECKING:  # a type checker would take every name for an attribute
+
+        def __getattr__(self, name: str) -> Any:
+            """Make the JSON object, or the timestamp, of a log made from a row when it is asked for."""
+            if name == "_data":
+                value = _row_data(self._row)
+            elif name == "_timestamp":
+                value = parse_timestamp(self._row[4])
+            else:
+                raise AttributeError(f"a Log has no attribute {name!r}")
+            object.__setattr__(self, name, value)
+            return value
+
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a Log is immutable: {name} cannot be set")
 
@@ -327,11 +365,37 @@ class Log:
         return self._data == other._data
 
     def __hash__(self) -> int:
-        return hash(self._data["id"])
+        return hash(self.id_text)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (Log, (self._data, self._timestamp, self._raw))
 
     def __repr__(self) -> str:
         message = self.message if len(self.message) <= 60 else self.message[:57] + "..."
-        return f"<Log {self.level_name} {self._timestamp.isoformat()} {self.name!r} {message!r}>"
+        return f"<Log {self.level_name} {self.timestamp.isoformat()} {self.name!r} {message!r}>"
+
+
+def _text(written: str) -> str:
+    """The text of a JSON string, given without its quotes."""
+    return written if "\\" not in written else foreign.loads(f'"{written}"')
+
+
+def _row_data(row: Row) -> dict[str, Any]:
+    log_id, name, level, message, stamp, flow_run_id, task_run_id = row
+    return {
+        "id": log_id,
+        "created": None,
+        "updated": None,
+        "name": _text(name),
+        "level": int(level),
+        "message": _text(message),
+        "timestamp": stamp,
+        "flow_run_id": flow_run_id or None,
+        "task_run_id": task_run_id or None,
+    }
+
+
+_new = object.__new__
+# A log refuses to have its attributes set; what makes one goes round that, as object.__setattr__ would, but faster.
+_set_row = Log.__dict__["_row"].__set__
+_set_raw = Log.__dict__["_raw"].__set__

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rawlogs.models import Log
+from rawlogs.models import FIELDS, Log
 from rawlogs.wire.frames import (
     EXCERPT,
     AuthFailure,
@@ -20,9 +21,12 @@ from rawlogs.wire.frames import (
     UnknownFrame,
     auth_message,
     decode,
+    decode_batch,
     decode_logs,
     filter_message,
 )
+
+FIXTURES = Path(__file__).parent.parent / "fixtures"
 
 # As sent by Prefect servers: 3.4.7 (the second to the fourth) and 3.8.8.
 AUTH_SUCCESS = b'{"type":"auth_success"}'
@@ -232,3 +236,177 @@ def test_the_logs_of_a_batch_keep_their_order() -> None:
     logs, others = decode_logs([LOG, b"junk", surrogate, LOG_OF_NO_RUN, AUTH_SUCCESS, LEVEL_0])
     assert [log.message for log in logs] == ["task says 1", "a?b", "e old", "lv"]
     assert others == [BadFrame("not JSON", "junk"), AuthSuccess()]
+
+
+# A whole batch at once
+
+
+def canonical(**fields: Any) -> bytes:
+    """A log as servers write it, with some of its values given as Python values."""
+    data = {**json.loads(LOG)["log"], **fields}
+    return json.dumps({"type": "log", "log": data}, separators=(",", ":"), ensure_ascii=False).encode(
+        errors="surrogatepass"
+    )
+
+
+def written(**texts: str) -> bytes:
+    """A log as servers write it, with some of its values given as the JSON that stands there."""
+    payload = LOG.decode()
+    for field, text in texts.items():
+        value = json.loads(LOG)["log"][field]
+        payload = payload.replace(f'"{field}":{json.dumps(value)}', f'"{field}":{text}')
+    return payload.encode(errors="surrogatepass")
+
+
+def expect_the_careful_way(payloads: list[bytes], *, keep: bool = False) -> bool:
+    """Both ways give the same, down to the last field; whether the fast one was taken."""
+    batch, others = decode_batch(payloads, keep=keep)
+    careful, careful_others = decode_batch(payloads, keep=keep, fast=False)
+    assert others == careful_others
+    assert (list(batch.ids), list(batch.seconds)) == (list(careful.ids), list(careful.seconds))
+    for log, expected in zip(batch, careful, strict=True):
+        for field in (*FIELDS, "level_name", "id_text", "extra", "data", "raw"):
+            assert getattr(log, field) == getattr(expected, field), field
+        assert (log, hash(log), repr(log)) == (expected, hash(expected), repr(expected))
+        assert list(log.data) == list(expected.data)
+        assert log.model_dump_json() == expected.model_dump_json()
+    if careful:
+        assert (batch.oldest, batch.newest) == (careful.oldest, careful.newest)
+    return batch.rows is not None
+
+
+@pytest.mark.parametrize(
+    ("payload", "fast"),
+    [
+        pytest.param(LOG, True, id="as recorded"),
+        pytest.param(LOG_OF_NO_RUN, True, id="of no run"),
+        pytest.param(ODD_LETTERS, True, id="non-ASCII and escapes"),
+        pytest.param(LEVEL_0, False, id="another zone"),
+        pytest.param(canonical(message=""), True, id="an empty message"),
+        pytest.param(canonical(message='a "quoted" \\ word\n\ttab'), True, id="quotes and backslashes"),
+        pytest.param(canonical(message="a\n" * 1000), True, id="many lines"),
+        pytest.param(written(message=r'"\u001b[31m \ud83c\udf89 \/"'), True, id="escapes of the sender"),
+        pytest.param(written(message=r'"\ud800"'), True, id="a lone surrogate, escaped"),
+        pytest.param(canonical(message="\ud800"), False, id="a lone surrogate, in bytes"),
+        pytest.param(written(message=r'"\x41"'), False, id="no escape of JSON"),
+        pytest.param(written(message=r'"\u12"'), False, id="half an escape"),
+        pytest.param(written(message='"a\tb"'), False, id="a raw tab"),
+        pytest.param(written(message='"a\nb"'), False, id="a raw line end"),
+        pytest.param(written(message='"a\x7fb"'), False, id="DEL"),
+        pytest.param(written(message='"a"b"'), False, id="a raw quote"),
+        pytest.param(written(message='"a","message":"b"'), False, id="a key twice"),
+        pytest.param(written(message='"a","extra":1'), False, id="a key more"),
+        pytest.param(written(message="null"), False, id="no message"),
+        pytest.param(canonical(level=0), True, id="level 0"),
+        pytest.param(canonical(level=999), True, id="level 999"),
+        pytest.param(canonical(level=1000), False, id="level 1000"),
+        pytest.param(canonical(level=-1), False, id="level -1"),
+        pytest.param(written(level="020"), False, id="level 020"),
+        pytest.param(written(level="2e1"), False, id="level 2e1"),
+        pytest.param(canonical(created="2026-11-22T21:44:27.483834Z"), False, id="created"),
+        pytest.param(canonical(id=json.loads(LOG)["log"]["id"].upper()), False, id="an id in capitals"),
+        pytest.param(canonical(flow_run_id="x" * 36), False, id="a run that is no UUID"),
+        pytest.param(LOG + b" ", False, id="a blank behind"),
+        pytest.param(LOG + b"\n" + LOG_OF_NO_RUN, False, id="two in one"),
+        pytest.param(LOG.replace(b'":', b'": '), False, id="blanks within"),
+    ],
+)
+@pytest.mark.parametrize("keep", [False, True])
+def test_a_log_is_the_same_log_whichever_way_it_is_read(payload: bytes, fast: bool, keep: bool) -> None:
+    assert expect_the_careful_way([payload], keep=keep) is fast
+    assert expect_the_careful_way([LOG_OF_NO_RUN, payload, ODD_LETTERS], keep=keep) is fast
+
+
+@pytest.mark.parametrize(
+    ("stamp", "fast"),
+    [
+        ("2026-11-22T21:44:27.000000Z", True),
+        ("1999-12-31T23:59:59.999999Z", True),
+        ("2026-02-28T00:00:00.000001Z", True),
+        ("2026-04-30T00:00:00.000001Z", True),
+        ("2026-08-31T00:00:00.000001Z", True),
+        ("2024-02-29T00:00:00.000001Z", False),
+        ("2026-02-29T00:00:00.000001Z", False),
+        ("2026-02-30T00:00:00.000001Z", False),
+        ("2026-04-31T00:00:00.000001Z", False),
+        ("2026-11-31T00:00:00.000001Z", False),
+        ("2026-13-01T00:00:00.000001Z", False),
+        ("2026-00-01T00:00:00.000001Z", False),
+        ("2026-01-00T00:00:00.000001Z", False),
+        ("2026-01-01T24:00:00.000001Z", False),
+        ("2026-01-01T00:60:00.000001Z", False),
+        ("2026-01-01T00:00:60.000001Z", False),
+        ("0999-01-01T00:00:00.000001Z", False),
+        ("2026-01-01T00:00:00Z", False),
+        ("2026-01-01T00:00:00.123Z", False),
+        ("2026-01-01T00:00:00.000001+00:00", False),
+        ("2026-01-01 00:00:00.000001Z", False),
+        ("２026-01-01T00:00:00.000001Z", False),
+    ],
+)
+def test_a_timestamp_is_the_same_whichever_way_it_is_read(stamp: str, fast: bool) -> None:
+    payload = LOG.replace(b"2026-11-22T21:44:27.483834Z", stamp.encode())
+    assert expect_the_careful_way([payload]) is fast
+    assert expect_the_careful_way([LOG, payload]) is fast
+
+
+SPLICED = LOG.split(b'says 1"')
+
+
+@pytest.mark.parametrize(
+    "payloads",
+    [
+        pytest.param([], id="none"),
+        pytest.param([b""], id="an empty one"),
+        pytest.param([LOG + b"\n" + LOG, *SPLICED], id="two in one, and one in two"),
+        pytest.param([LOG, b"\n"], id="a line end"),
+        pytest.param([LOG + b"\n"], id="a line end behind"),
+        pytest.param([b"\n" + LOG], id="a line end in front"),
+    ],
+)
+def test_payloads_are_not_taken_for_lines(payloads: list[bytes]) -> None:
+    assert expect_the_careful_way(payloads) is False
+
+
+CANONICAL = st.builds(
+    canonical,
+    id=st.uuids().map(str),
+    name=st.text(max_size=8),
+    level=st.integers(-1, 1001) | st.sampled_from([10, 20, 30]),
+    message=st.text(st.characters(), max_size=30) | st.text('\\"\n\x1b\x7fé\ud800ab', max_size=12),
+    timestamp=st.datetimes().map(lambda moment: moment.isoformat() + "Z"),
+    flow_run_id=st.none() | st.uuids().map(str),
+    task_run_id=st.none() | st.uuids().map(str),
+)
+
+
+@given(st.lists(CANONICAL, max_size=4), st.booleans())
+def test_any_batch_is_read_alike_both_ways(payloads: list[bytes], keep: bool) -> None:
+    expect_the_careful_way(payloads, keep=keep)
+
+
+@given(st.lists(CANONICAL | PAYLOADS, max_size=4))
+def test_a_batch_with_anything_in_it_is_read_alike_both_ways(payloads: list[bytes]) -> None:
+    expect_the_careful_way(payloads)
+
+
+@pytest.mark.parametrize("payload", [LOG, LOG_OF_NO_RUN, ODD_LETTERS])
+def test_a_canonical_log_with_any_byte_changed_is_read_alike_both_ways(payload: bytes) -> None:
+    for position in range(len(payload)):
+        for change in (0x01, 0x20, 0x80):
+            changed = bytearray(payload)
+            changed[position] ^= change
+            expect_the_careful_way([bytes(changed)])
+
+
+def recorded_logs() -> list[bytes]:
+    """The log frames of all recordings of real servers."""
+    lines = [line for path in FIXTURES.glob("*.jsonl") for line in path.read_text().splitlines()]
+    frames = [json.loads(line).get("data") for line in lines]
+    return [frame.encode() for frame in frames if isinstance(frame, str) and '"type":"log"' in frame[:14]]
+
+
+def test_what_real_servers_sent_is_read_at_once() -> None:
+    payloads = recorded_logs()
+    assert len(payloads) > 50
+    assert expect_the_careful_way(payloads)

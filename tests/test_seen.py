@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rawlogs.batch import Batch
 from rawlogs.delivery import seen as room
 from rawlogs.delivery.seen import SeenIds, seconds
 from rawlogs.models import BEGINNING, END, Log
@@ -54,6 +55,17 @@ class Both:
         assert [entry.id.int for entry in self.seen.admit(logs, self.now)] == new
         self.known |= {number: (self.stamps[number], self.now) for number in new}
 
+    def admit_batch(self, batch: list[tuple[int, datetime]]) -> None:
+        """By column: the positions of what ``admit`` would have let in."""
+        self.now += 1.0
+        logs = self.logs(batch)
+        before = set(self.known)
+        places = self.seen.admit_batch(Batch(logs), self.now)
+        assert places == sorted(places)
+        new = list(dict.fromkeys(entry.id.int for entry in logs if entry.id.int not in before))
+        assert [logs[place].id.int for place in places] == new
+        self.known |= {number: (self.stamps[number], self.now) for number in new}
+
     def withdraw(self, batch: list[tuple[int, datetime]]) -> None:
         self.seen.withdraw(self.logs(batch))
         for number, _ in batch:
@@ -95,7 +107,8 @@ batches = st.lists(st.tuples(st.integers(0, 40), moments), max_size=9)
 acts = st.lists(
     st.one_of(
         st.tuples(st.just("admit"), batches),
-        st.tuples(st.just("admit"), batches),
+        st.tuples(st.just("admit_batch"), batches),
+        st.tuples(st.just("admit_batch"), batches),
         st.tuples(st.just("withdraw"), batches),
         st.tuples(st.just("forget"), moments, st.integers(-1, 20)),
         st.tuples(st.just("restart"), moments),
@@ -117,6 +130,14 @@ def test_one_log_twice_in_a_batch_is_one_log() -> None:
     """The first of them."""
     seen = SeenIds()
     assert [entry.id.int for entry in seen.admit([log(1, NOON), log(2, NOON), log(1, NOON)], 0.0)] == [1, 2]
+
+
+def test_one_log_twice_in_a_batch_by_column_is_one_position() -> None:
+    """The first of them, also where nothing else was ever admitted."""
+    seen = SeenIds()
+    batch = Batch([log(1, NOON), log(2, NOON), log(1, NOON)])
+    assert (seen.admit_batch(batch, 0.0), seen.admit_batch(batch, 1.0)) == ([0, 1], [])
+    assert seen.admit_batch(Batch([]), 2.0) == []
 
 
 def test_thousands_of_one_timestamp_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:

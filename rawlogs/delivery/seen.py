@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from datetime import datetime, timezone
 from typing import NamedTuple
 
+from rawlogs.batch import Batch
 from rawlogs.models import Log
 
 CHUNK = 8192
@@ -76,6 +77,28 @@ class SeenIds:
                 continue
             young[log_id] = stamp
             new.append(log)
+        if len(young) >= CHUNK:
+            self._pack(now)
+        return new
+
+    def admit_batch(self, batch: Batch, now: float) -> list[int]:
+        """Like ``admit``, for a whole batch: the positions of the logs that had not been delivered, in order."""
+        ids, young, newest = batch.ids, self._young, self._newest
+        places = range(len(ids))
+        if not ids:
+            return []
+        seconds = batch.seconds
+        if young.keys().isdisjoint(ids) and min(seconds) > newest and len(set(ids)) == len(ids):
+            young.update(zip(ids, seconds, strict=True))
+            new = list(places)
+        else:
+            new = []
+            for place in places:
+                log_id, stamp = ids[place], seconds[place]
+                if log_id in young or (stamp <= newest and self._packed(log_id, stamp)):
+                    continue
+                young[log_id] = stamp
+                new.append(place)
         if len(young) >= CHUNK:
             self._pack(now)
         return new
