@@ -22,7 +22,10 @@ from rawlogs.selection import Selection
 MOST_RUNS = 200
 MOST_TAIL = 10_000
 LONGEST_GLOB = 100
+LONGEST_DEPLOYMENT = 1000
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
+# What Prefect refuses in names ("/" apart), control characters, and what some server reads as a dot segment.
+_NO_NAME = re.compile(r"[%&<>\x00-\x1f\x7f-\x9f\ud800-\udfff]|(?:^|\\)\s*\.{1,2}\s*(?:;|\\|$)")
 _AGO = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)([smhdw])")
 
 
@@ -36,7 +39,7 @@ class BadQuery(ConfigError):
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Which logs a reader wants. Empty is: all that come from now on.
+    """Which logs a reader wants. Empty is: all that come from now on. Raises BadQuery for a wrong ``deployment``.
 
     level: exact levels; or ``min_level``, ``max_level``: bounds, inclusive; all as numbers.
     deployment: names as FLOW/DEPLOYMENT or ids; all their runs, those that start later included.
@@ -56,6 +59,11 @@ class Query:
     exclude: tuple[str, ...] = ()
     since: datetime | timedelta | None = None
     tail: int | None = None
+
+    def __post_init__(self) -> None:
+        for value in self.deployment:
+            if (problem := deployment_problem(value)) is not None:
+                raise BadQuery({"deployment": problem})
 
     def selection(self) -> Selection:
         """The filter, without deployments and without the backlog's bounds. Raises ConfigError."""
@@ -165,17 +173,27 @@ def _deployments(values: list[str]) -> dict[str, Any]:
     if len(values) > 20:
         raise ValueError("at most 20")
     for value in values:
-        flow, _, name = value.partition("/")
-        if not (flow and name):
-            _uuid_or_name(value)
+        if (problem := deployment_problem(value)) is not None:
+            raise ValueError(problem)
     return {"deployment": tuple(dict.fromkeys(values))}
 
 
-def _uuid_or_name(text: str) -> None:
+def deployment_problem(text: str) -> str | None:
+    """Return why a text is neither FLOW/DEPLOYMENT nor an id; None where it is one.
+
+    Both names become parts of a path of Prefect's API: ``..`` and another slash would make it another path.
+    """
     try:
         UUID(text)
     except ValueError:
-        raise ValueError(f"{text[:40]!r} is neither FLOW/DEPLOYMENT nor an id") from None
+        names = text.split("/")
+    else:
+        return None
+    if len(names) != 2 or not all(names) or len(text) > LONGEST_DEPLOYMENT:
+        return f"{text[:40]!r} is neither FLOW/DEPLOYMENT nor an id"
+    if any(not name.strip() or _NO_NAME.search(name) for name in names):
+        return f"{text[:40]!r} has a name that no flow and no deployment can have"
+    return None
 
 
 def _globs(values: list[str]) -> dict[str, Any]:

@@ -168,6 +168,34 @@ async def test_a_subflow_that_starts_later_joins_without_a_hole() -> None:
         assert await all_messages(page) == messages
 
 
+EVERYTHING = """() => [...document.querySelectorAll('*')].flatMap((element) => [
+    ...[...element.attributes].map((attribute) => attribute.value),
+    ...[...element.childNodes].filter((node) => node.nodeType === 3).map((node) => node.data)]).join('\\u0001')"""
+"""All text and all attributes of the document, as they are."""
+
+
+async def test_names_are_written_out_wherever_they_stand() -> None:
+    """Of runs, flows, deployments, states and tasks: in the list, on the line, in the details, in tooltips."""
+    marks = "\x1b[31m\u202e\u2066\u200b\x85"
+    hidden = set("\x1b\u202e\u2066\u200b\x85")
+    async with FakeServer() as fake, serving(fake.api_url) as url, looking_at(url) as page:
+        run = fake.add_run(f"run{marks}", flow=f"flow{marks}", deployment=f"deployment{marks}")
+        fake.set_state(run, "RUNNING", name=f"state{marks}")
+        task = fake.world.runs.add_task_run(str(run), f"task{marks}")["id"]
+        fake.post("line", flow_run_id=str(run), task_run_id=task, name=f"logger{marks}")
+        await choose(page, run)
+        await until_shown(page, "1 line")
+        written = r"\x1b[31m\u202e\u2066\u200b\x85"
+        await until(
+            page, "(text) => document.getElementById('lines').textContent.includes(text)", f"task{written}"
+        )
+        await page.click(".line")
+        text = await page.evaluate(EVERYTHING)
+        for name in ("run", "flow", "deployment", "state", "task", "logger"):
+            assert f"{name}{written}" in text, name
+        assert not set(text) & hidden
+
+
 @pytest.mark.parametrize("message", HOSTILE.values(), ids=HOSTILE.keys())
 async def test_a_hostile_message_is_only_text(message: str) -> None:
     async with FakeServer() as fake, serving(fake.api_url) as url, looking_at(url) as page:

@@ -1,5 +1,7 @@
 // What is wrong, or was, above the lines: one banner for each cause, said aloud when it comes.
 
+import { escapeLine } from "./logstream.js";
+
 const BRIEFLY = 8_000;
 
 export class Banners {
@@ -18,7 +20,7 @@ export class Banners {
     banner.dataset.cause = cause;
     banner.dataset.weight = weight;
     const words = document.createElement("span");
-    words.textContent = text;
+    words.textContent = escapeLine(text);
     banner.append(words);
     if (closable) {
       const close = document.createElement("button");

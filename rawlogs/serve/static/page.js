@@ -349,7 +349,7 @@ function sayErrors() {
   errorsSaid = errorsSeen;
 }
 
-byId("server").textContent = about.api;
+byId("server").textContent = escapeLine(about.api);
 if (/^https?:\/\//.test(about.ui ?? "")) byId("server").href = about.ui;
 byId("level").addEventListener("change", applyFilter);
 let typing = null;

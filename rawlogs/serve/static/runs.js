@@ -1,4 +1,6 @@
-// The choice of runs: search, the list, and what is chosen. Talks to /api/runs.
+// The choice of runs: search, the list, and what is chosen. Talks to /api/runs. Names are as hostile as log text.
+
+import { escapeLine } from "./logstream.js";
 
 const LOOK_EVERY = 10_000;
 const TYPING = 250;
@@ -70,7 +72,7 @@ export class RunChooser {
       this._note.textContent = body.more ? "The newest are shown; narrow the search for others." : found;
       this._listeners.answer(body);
     } catch (error) {
-      if (number === this._asked) this._note.textContent = error.message;
+      if (number === this._asked) this._note.textContent = escapeLine(error.message);
     }
   }
 
@@ -117,9 +119,9 @@ export class RunChooser {
     const chip = make("span", "chip", run.state_name ?? "");
     chip.dataset.state = run.state ?? "";
     const under = make("span", "under");
-    const where = [run.flow, run.deployment].filter(Boolean).join("/");
+    const where = escapeLine([run.flow, run.deployment].filter(Boolean).join("/"));
     under.append(make("span", "", where || "\u00a0"), began(run));
-    label.title = [run.name, where, run.subflow ? "a subflow" : ""].filter(Boolean).join("\n");
+    label.title = [escapeLine(run.name), where, run.subflow ? "a subflow" : ""].filter(Boolean).join("\n");
     while (box.nextSibling) box.nextSibling.remove();
     label.append(make("span", "name", run.name), run.state_name ? chip : "", under);
     while (label.nextSibling) label.nextSibling.remove();
@@ -133,7 +135,7 @@ function uiLink(run) {
   link.target = "_blank";
   link.rel = "noopener noreferrer";
   link.title = "In Prefect's own UI";
-  link.setAttribute("aria-label", `${run.name} in Prefect's own UI`);
+  link.setAttribute("aria-label", `${escapeLine(run.name)} in Prefect's own UI`);
   return link;
 }
 
@@ -153,6 +155,6 @@ function began(run) {
 function make(tag, className = "", text = "") {
   const element = document.createElement(tag);
   if (className) element.className = className;
-  if (text) element.textContent = text;
+  if (text) element.textContent = escapeLine(text);
   return element;
 }
