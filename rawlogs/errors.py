@@ -5,7 +5,8 @@
     ├── ConnectError        DNS, TCP, proxy, timeout, or the peer hung up during the handshake
     │   └── CertificateError    the TLS certificate was not accepted
     ├── UpgradeRefused      an HTTP answer instead of 101
-    │   └── RedirectRefused     a redirect to another origin, which would be handed the key
+    ├── RedirectRefused     a redirect to another origin, which would be handed the key
+    │   └── UpgradeRedirected   the same instead of 101: an UpgradeRefused, too
     ├── AuthError           the server refused the key or the auth string
     ├── FilterRejected      the server hung up on the filter
     ├── ProtocolError       the peer does not speak this protocol
@@ -88,11 +89,24 @@ class UpgradeRefused(RawlogsError):
         self.body = body
 
 
-class RedirectRefused(UpgradeRefused):
-    """A redirect would have carried the key to another origin. ``location`` is where it pointed."""
+class RedirectRefused(RawlogsError):
+    """A redirect would have carried the key to another origin. ``location`` is where it pointed.
+
+    The REST API raises it as it is; the socket raises UpgradeRedirected.
+    """
 
     def __init__(self, text: str, *, status: int, url: str, location: str, hint: str | None = None) -> None:
-        super().__init__(text, status=status, url=url, hint=hint)
+        RawlogsError.__init__(self, text, hint=hint)
+        self.status = status
+        self.url = url
+        self.location = location
+
+
+class UpgradeRedirected(RedirectRefused, UpgradeRefused):
+    """The redirect was the answer to the WebSocket upgrade."""
+
+    def __init__(self, text: str, *, status: int, url: str, location: str, hint: str | None = None) -> None:
+        UpgradeRefused.__init__(self, text, status=status, url=url, hint=hint)
         self.location = location
 
 

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from rawlogs.masking import masker
+
 MAX_RETRY_AFTER = 300.0
 _LOOKED_AT = 16_000
 
@@ -30,15 +32,15 @@ def loads(text: bytes | str) -> Any:
 
 
 def excerpt(text: bytes | bytearray | str | None, limit: int = 200, secrets: Iterable[str] = ()) -> str:
-    """The beginning of a foreign text, printable, on one line, without the secrets that servers echo."""
+    """The beginning of a foreign text, printable, on one line, without the secrets that servers echo.
+
+    ``secrets`` are those of the settings; also hidden are keys of Prefect Cloud and parameters of URLs that name one.
+    """
     if not text:
         return ""
     text = text[:_LOOKED_AT]
     line = text if isinstance(text, str) else text.decode("utf-8", "backslashreplace")
-    for secret in secrets:
-        for spelling in {secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}:
-            if spelling:
-                line = line.replace(spelling, "***")
+    line = masker(tuple(secrets)).text(line)
     line = " ".join(line.split())[:limit]
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)[:limit]
 

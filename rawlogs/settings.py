@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import os
 import re
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from rawlogs import headers as custom_headers
 from rawlogs import proxies, sources, tls, urls
@@ -32,6 +33,7 @@ _FALSE = ("false", "0", "no", "n", "off", "f")
 _SET_URL = (
     "Set PREFECT_API_URL, for example to http://127.0.0.1:4200/api ; the URL of a UI page will do as well."
 )
+_SCHEME = re.compile(r"(Basic|Bearer|Digest|Token)\s+(.+)", re.IGNORECASE)
 _KEY_START = re.compile(r"pn[a-z]_")
 
 
@@ -131,15 +133,17 @@ class Settings:
     def secrets(self) -> tuple[str, ...]:
         """Every text that must be neither shown nor recorded, the longest first.
 
-        Passwords and header values of fewer than six characters are left out: they would be found in every
-        other text.
+        The key, the auth string and its halves, the credentials of URL and proxy, the values of custom headers. Halves
+        and header values of fewer than six characters are left out: they would be found in every other text.
         """
         whole = {text for text in (self.api_key, self.auth_string, self.address.userinfo) if text}
-        parts = {text.partition(":")[2] for text in whole} | set(self.headers.values())
+        parts = {half for text in whole for half in text.split(":", 1)}
+        for value in self.headers.values():
+            parts |= _secrets_in(value)
         whole |= {_base64(text) for text in whole if ":" in text}
         if self.proxy:
             proxy = proxies.Proxy(self.proxy, "")
-            parts |= {proxy.userinfo, proxy.password}
+            parts |= {proxy.userinfo, proxy.password, unquote(proxy.userinfo)}
         texts = whole | {part for part in parts if len(part) >= 6}
         return tuple(sorted(texts, key=lambda text: (-len(text), text)))
 
@@ -326,6 +330,21 @@ class _Reading:
         if text and stripped != text:
             what = "white space or quotes" if name == "PREFECT_API_KEY" else "line breaks"
             self.notes.append(f"{name} ({self.origins[name]}): {what} around it were left out")
+
+
+def _secrets_in(header: str) -> set[str]:
+    """What of a header's value is secret: not the word that names the kind of credentials, but what Basic packs."""
+    scheme = _SCHEME.fullmatch(header)
+    if scheme is None:
+        return {header}
+    kind, value = scheme.groups()
+    if kind.lower() != "basic":
+        return {value}
+    try:
+        pair = b64decode(value, validate=True).decode()
+    except ValueError:
+        return {value}
+    return {value, pair, *pair.split(":", 1)}
 
 
 def _base64(text: str) -> str:

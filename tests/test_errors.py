@@ -27,6 +27,7 @@ from rawlogs.errors import (
     RawlogsError,
     RedirectRefused,
     SinkError,
+    UpgradeRedirected,
     UpgradeRefused,
 )
 
@@ -56,7 +57,12 @@ CASES: list[tuple[RawlogsError, str, Mapping[str, Any]]] = [
     (
         RedirectRefused("Elsewhere", status=307, url=URL, location="http://other/", hint="Name it."),
         "Elsewhere\nName it.",
-        {"status": 307, "url": URL, "location": "http://other/", "retry_after": None},
+        {"status": 307, "url": URL, "location": "http://other/"},
+    ),
+    (
+        UpgradeRedirected("Elsewhere", status=307, url=URL, location="http://other/", hint="Name it."),
+        "Elsewhere\nName it.",
+        {"status": 307, "url": URL, "location": "http://other/", "retry_after": None, "body": ""},
     ),
     (
         AuthError("Unable to authenticate: no", reason="no", code=1008, hint="Check the key."),
@@ -132,6 +138,13 @@ def test_the_tree_of_the_documentation_is_the_tree_of_the_classes() -> None:
         kind.__name__: next(base for base in kind.__mro__[1:] if issubclass(base, Exception)) for kind in ALL
     }
     assert tree == {name: None if name == "RawlogsError" else base.__name__ for name, base in bases.items()}
+
+
+def test_a_redirect_of_the_rest_api_is_no_refused_upgrade() -> None:
+    """Who handles the socket's errors does not catch those of the list; who handles redirects catches both."""
+    assert not issubclass(RedirectRefused, UpgradeRefused)
+    assert issubclass(UpgradeRedirected, RedirectRefused)
+    assert issubclass(UpgradeRedirected, UpgradeRefused)
 
 
 def test_a_config_error_is_a_value_error_too() -> None:

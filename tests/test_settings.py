@@ -470,6 +470,7 @@ def test_secrets_are_all_listed_the_longest_first(tmp_path: Path) -> None:
         "header value",
         "u:proxy%40word",
         "proxy@word",
+        "u:proxy@word",
     }
     assert [len(text) for text in secrets] == sorted(map(len, secrets), reverse=True)
     assert Settings(parse(URL)).secrets() == ()

@@ -14,6 +14,7 @@ from rawlogs.errors import (
     HistoryError,
     ProtocolError,
     RawlogsError,
+    RedirectRefused,
     SinkError,
     UpgradeRefused,
 )
@@ -37,6 +38,7 @@ _CODES: tuple[tuple[type[RawlogsError], int], ...] = (
     (AuthError, AUTH),
     (ConnectError, UNREACHABLE),
     (UpgradeRefused, UNREACHABLE),
+    (RedirectRefused, UNREACHABLE),
     (ProtocolError, UNREACHABLE),
     (ConnectionLost, UNREACHABLE),
     (HistoryError, UNREACHABLE),

@@ -250,7 +250,7 @@ def _length(seconds: float) -> str:
 
 def status_of(error: RawlogsError) -> int | None:
     """The HTTP status that an error stands for; None where there was no answer."""
-    if isinstance(error, (HistoryError, UpgradeRefused)):
+    if isinstance(error, (HistoryError, UpgradeRefused, RedirectRefused)):
         return error.status
     return error.code if isinstance(error, AuthError) else None
 

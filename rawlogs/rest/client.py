@@ -16,7 +16,7 @@ from rawlogs.errors import ConfigError, HistoryError, RedirectRefused
 from rawlogs.notices import Kind, Notice, OnNotice
 from rawlogs.rest import body
 from rawlogs.rest.answers import Again, Answer, Failed, Moved, Reply, Result, TokenWanted, judge, unreadable
-from rawlogs.rest.hints import quote
+from rawlogs.rest.hints import LONGEST, quote
 from rawlogs.rest.request import Asked, Csrf, credentials, fixed_headers
 from rawlogs.rest.timing import delay, skew
 from rawlogs.urls import same_origin
@@ -195,21 +195,22 @@ class RestClient:
             url = urljoin(asked.url, moved.location)
             place = urlsplit(url).netloc
         except ValueError:
-            raise HistoryError(f"{asked.url} redirects to no URL", status=moved.status) from None
+            raise HistoryError(f"{asked.shown} redirects to no URL", status=moved.status) from None
         if "@" in place or not same_origin(asked.url, url):
-            shown = quote(f"{urlsplit(url).scheme}://{place.rpartition('@')[2]}")
+            shown = quote(f"{urlsplit(url).scheme}://{place.rpartition('@')[2]}", asked.secrets)
             raise RedirectRefused(
-                f"{asked.url} redirects to {shown}, which would be handed the key",
+                f"{asked.shown} redirects to {shown}, which would be handed the key",
                 status=moved.status,
-                url=asked.url,
-                location=moved.location,
+                url=asked.shown,
+                location=quote(moved.location, asked.secrets, LONGEST),
                 hint="If the API has moved there, name it in PREFECT_API_URL.",
             )
         if hops > MAX_REDIRECTS:
-            raise HistoryError(f"{asked.url} redirects in a loop", status=moved.status)
+            raise HistoryError(f"{asked.shown} redirects in a loop", status=moved.status)
         if not self._told_redirect:
             self._told_redirect = True
-            self._tell("warning", f"{asked.url} redirects to {quote(url)}", url=url, status=moved.status)
+            shown = quote(url, asked.secrets, LONGEST)
+            self._tell("warning", f"{asked.shown} redirects to {shown}", url=shown, status=moved.status)
         return url
 
     async def _renew(self, used: str | None, retries: int) -> bool:

@@ -34,7 +34,7 @@ def failure(exc: Exception, asked: Asked, *, proxy: str | None, answered: bool) 
     if isinstance(exc, httpx.LocalProtocolError) and "header" in str(exc):
         return Failed(_header_error())
     if isinstance(exc, (httpx.InvalidURL, httpx.UnsupportedProtocol)):
-        return Failed(HistoryError(f"{quote(asked.url, asked.secrets)} is not a URL that can be asked"))
+        return Failed(HistoryError(f"{asked.shown} is not a URL that can be asked"))
     if isinstance(exc, httpx.TimeoutException):
         return Again(f"{asked}: {host} did not answer in time{via}")
     if isinstance(exc, httpx.DecodingError):
@@ -43,7 +43,7 @@ def failure(exc: Exception, asked: Asked, *, proxy: str | None, answered: bool) 
         return _protocol(exc, asked, answered)
     for cause in _causes(exc):
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return Failed(_certificate(cause, asked.url, host))
+            return Failed(_certificate(cause, asked.shown, host))
     if isinstance(exc, httpx.ProxyError):
         return _proxy(exc, asked, proxy, answered)
     if isinstance(exc, httpx.ConnectError):
@@ -74,7 +74,7 @@ def _connect(exc: Exception, asked: Asked, host: str, proxy: str | None, answere
     system = next((cause for cause in reversed(causes) if isinstance(cause, OSError)), None)
     if tls is not None:
         again = Again(
-            f"No TLS with {host}: {tls.reason or quote(str(tls))}",
+            f"No TLS with {host}: {tls.reason or quote(str(tls), asked.secrets)}",
             hint="Does this port speak plain HTTP? Try http:// instead of https:// in PREFECT_API_URL.",
         )
         return _unless_first(again, answered, transient=False)
@@ -85,7 +85,7 @@ def _connect(exc: Exception, asked: Asked, host: str, proxy: str | None, answere
     else:
         whom = f"the proxy {place(proxy)}" if proxy else host
         number = system.errno if system else None
-        why = (os.strerror(number) if number else quote(str(system or exc))) or "it was cut"
+        why = (os.strerror(number) if number else quote(str(system or exc), asked.secrets)) or "it was cut"
         hint = (
             "NO_PROXY keeps a host away from the proxy."
             if proxy

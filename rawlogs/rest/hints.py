@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from rawlogs.foreign import excerpt
+from rawlogs.foreign import excerpt, loads
 from rawlogs.rest.request import Asked, Credentials
 
 BASE_PATH = (
@@ -72,8 +72,8 @@ def status_hint(status: int, words: str, body: bytes) -> str | None:
 def said(body: bytes, secrets: tuple[str, ...]) -> str:
     """What an error's body says, on one line, in any of the shapes that Prefect answers with; no secrets."""
     try:
-        data = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        data = loads(body)
+    except ValueError:
         data = None
     words = _words(data) if isinstance(data, dict) else ""
     return quote(words or body, secrets, LONGEST)
@@ -82,21 +82,31 @@ def said(body: bytes, secrets: tuple[str, ...]) -> str:
 def _words(data: dict[str, Any]) -> str:
     head = data.get("detail") or data.get("exception_message") or ""
     details = head if isinstance(head, list) else data.get("exception_detail")
-    parts = [] if isinstance(head, list) else [str(head)]
+    parts = [] if isinstance(head, list) else [_text(head)]
     if isinstance(details, list):
         parts += [_complaint(item) for item in details[:5]]
     elif details:
-        parts.append(str(details))
+        parts.append(_text(details))
     return " ".join(parts)
 
 
 def _complaint(item: object) -> str:
     """One entry of a validator's list: where, and what."""
     if not isinstance(item, dict):
-        return str(item)
+        return _text(item)
     where = item.get("loc")
-    place = ".".join(str(step) for step in where) if isinstance(where, list) else ""
-    return f"{place}: {item.get('msg')};"
+    place = ".".join(_text(step) for step in where) if isinstance(where, list) else ""
+    return f"{place}: {_text(item.get('msg'))};"
+
+
+def _text(value: object) -> str:
+    """Any JSON value as text. Not by str(), which calls itself for each level that is nested."""
+    if isinstance(value, str):
+        return value
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:  # nested deeper than that
+        return "(nested too deeply)"
 
 
 def quote(text: bytes | str, secrets: tuple[str, ...] = (), limit: int = 80) -> str:

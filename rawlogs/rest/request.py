@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 from uuid import uuid4
 
+from rawlogs.foreign import excerpt
 from rawlogs.version import version
 
 if TYPE_CHECKING:
@@ -19,9 +20,15 @@ _OF_THE_BODY = frozenset({"accept-encoding", "content-length", "content-type", "
 """Headers that belong to how bodies are sent and read here, and that are not for users to set."""
 
 
+_LONGEST_URL = 500
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One request, as far as the meaning of its answer depends on it. ``url`` holds no secret."""
+    """One request, as far as the meaning of its answer depends on it.
+
+    ``url`` may be one that a redirect named, with whatever the server has put into it: ``shown`` is what texts show.
+    """
 
     method: str
     url: str
@@ -29,8 +36,13 @@ class Asked:
     cloud: bool = False
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
+    @property
+    def shown(self) -> str:
+        """The URL, without secrets."""
+        return excerpt(self.url, _LONGEST_URL, self.secrets)
+
     def __str__(self) -> str:
-        return f"{self.method} {self.url}"
+        return f"{self.method} {self.shown}"
 
 
 class Csrf:

@@ -9,9 +9,9 @@ from urllib.parse import unquote, urlsplit
 
 import orjson
 
+from rawlogs.masking import MASK
 from rawlogs.models import parse_timestamp
 from rawlogs.testing.exchange import Answer
-from rawlogs.testing.redact import MASK
 from rawlogs.testing.store import Entry, iso, micros
 from rawlogs.wire.events import WireEvent
 

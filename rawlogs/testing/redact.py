@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
-from urllib.parse import quote, quote_plus
 
 import orjson
 
-MASK = "***"
-SHORTEST = 4
-"""A secret of fewer characters is masked in auth frames and headers only: it would be found everywhere."""
-SECRET_HEADERS = frozenset(
-    {"authorization", "proxy-authorization", "cookie", "set-cookie", "prefect-csrf-token", "x-api-key"}
-)
+from rawlogs.masking import MASK, Masker, names_secret
+
 _MESSAGES = frozenset({"message", "prefect.state-message"})
 
 
@@ -26,30 +19,25 @@ class Redactor:
     """
 
     def __init__(self, secrets: Iterable[str] = (), *, messages: bool = False) -> None:
-        spellings = {
-            spelling for secret in secrets if len(secret) >= SHORTEST for spelling in _spellings(secret)
-        }
-        self._spellings = sorted(spellings, key=len, reverse=True)
+        self._masker = Masker(secrets)
         self._messages = messages
 
     def text(self, text: str) -> str:
         """Any text without the secrets."""
-        for spelling in self._spellings:
-            text = text.replace(spelling, MASK)
-        return text
+        return self._masker.text(text)
 
     def payload(self, data: str) -> str:
         """A frame or a body: also without the token of an auth frame, and without the messages."""
         try:
             value = orjson.loads(data)
         except orjson.JSONDecodeError:
-            return blank(data) if self._messages else self.text(data)
+            return blank(data) if self._messages else self._masker.payload(data)
         changed = False
         if isinstance(value, dict) and isinstance(value.get("token"), str) and value["token"]:
             value["token"], changed = MASK, True
         if self._messages:
             value, changed = _map_messages(value, blank), True
-        return self.text(orjson.dumps(value).decode() if changed else data)
+        return self._masker.payload(orjson.dumps(value).decode() if changed else data)
 
     def binary(self, data: bytes) -> bytes:
         """The same for bytes."""
@@ -58,19 +46,15 @@ class Redactor:
         except UnicodeDecodeError:
             if self._messages:
                 return bytes(len(data))
-        for spelling in self._spellings:
-            data = data.replace(spelling.encode(), MASK.encode())
-        return data
+        return self._masker.binary(data)
 
     def facts(self, value: Any) -> Any:
-        """Any JSON-like value without the secrets; headers by their names, as pairs or as a mapping."""
+        """Any JSON-like value without the secrets; ``headers`` by their names, as pairs or as a mapping."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, dict):
             return {self.text(str(key)): self._fact(str(key), item) for key, item in value.items()}
         if isinstance(value, (list, tuple)):
-            if len(value) == 2 and all(isinstance(item, str) for item in value):
-                return [self.text(value[0]), self._fact(value[0], value[1])]
             return [self.facts(item) for item in value]
         plain = (
             value is None or isinstance(value, (bool, float)) or (type(value) is int and abs(value) < 1 << 63)
@@ -78,7 +62,21 @@ class Redactor:
         return value if plain else self.text(str(value))
 
     def _fact(self, name: str, value: Any) -> Any:
-        return MASK if name.lower() in SECRET_HEADERS else self.facts(value)
+        if name != "headers":
+            return self.facts(value)
+        if isinstance(value, dict):
+            return {self.text(str(key)): self._header(str(key), item) for key, item in value.items()}
+        if isinstance(value, (list, tuple)) and all(isinstance(pair, (list, tuple)) for pair in value):
+            return [self._pair(pair) for pair in value]
+        return self.facts(value)
+
+    def _pair(self, pair: Sequence[Any]) -> list[Any]:
+        if len(pair) != 2:
+            return [self.facts(item) for item in pair]
+        return [self.facts(pair[0]), self._header(str(pair[0]), pair[1])]
+
+    def _header(self, name: str, value: Any) -> Any:
+        return MASK if names_secret(name) else self.facts(value)
 
 
 def blank(text: str) -> str:
@@ -93,15 +91,3 @@ def _map_messages(value: Any, change: Callable[[str], str]) -> Any:
             for key, item in value.items()
         }
     return [_map_messages(item, change) for item in value] if isinstance(value, list) else value
-
-
-def _spellings(secret: str) -> set[str]:
-    encoded = secret.encode("utf-8", "surrogatepass")
-    return {
-        secret,
-        json.dumps(secret)[1:-1],
-        json.dumps(secret, ensure_ascii=False)[1:-1],
-        base64.b64encode(encoded).decode(),
-        quote(encoded, safe=""),
-        quote_plus(encoded),
-    }

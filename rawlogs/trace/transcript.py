@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
-from rawlogs.testing.redact import MASK, SECRET_HEADERS, Redactor
+from rawlogs.masking import MASK, names_secret
+from rawlogs.testing.redact import Redactor
 from rawlogs.trace.script import TOKEN
 from rawlogs.wire.events import Direction, WireEvent
 from rawlogs.wire.handshake import meaning
 
-_KEY = re.compile(r"\bpn[a-z]_\w{8,}")  # Prefect Cloud's keys, also one that the settings do not know
-_KEY_BYTES = re.compile(rb"\bpn[a-z]_\w{8,}")
 _FRAMES = frozenset({"text", "binary", "continuation", "ping", "pong", "close"})
 
 
@@ -116,26 +112,16 @@ class _Hidden:
 
     def __init__(self, secrets: Iterable[str], own_headers: Iterable[str]) -> None:
         self._redactor = Redactor(secrets)
-        self._headers = SECRET_HEADERS | {name.lower() for name in own_headers}
+        self._own_headers = {name.lower() for name in own_headers}
 
     def data(self, kind: str, data: str | bytes | None) -> str | bytes | None:
         if isinstance(data, bytes):
-            return _KEY_BYTES.sub(MASK.encode(), self._redactor.binary(data))
+            return self._redactor.binary(data)
         if isinstance(data, str):
-            hide = self._redactor.text if kind == "close" else self._redactor.payload
-            return _KEY.sub(MASK, _hide_tokens(self._unescaped(hide(data))))
+            return _hide_tokens(
+                self._redactor.text(data) if kind == "close" else self._redactor.payload(data)
+            )
         return None
-
-    def _unescaped(self, text: str) -> str:
-        """JSON can spell every character as an escape, which who shows it undoes."""
-        if "\\u" not in text:
-            return text
-        try:
-            value = orjson.loads(text)
-        except orjson.JSONDecodeError:
-            return text
-        hidden = self._redactor.facts(value)
-        return text if hidden == value else orjson.dumps(hidden).decode()
 
     def facts(self, facts: Mapping[str, Any]) -> dict[str, Any]:
         hidden: dict[str, Any] = self._redactor.facts({k: v for k, v in facts.items() if k != "headers"})
@@ -144,7 +130,8 @@ class _Hidden:
         return hidden
 
     def _header(self, name: str, value: str) -> str:
-        return MASK if name.lower() in self._headers else _KEY.sub(MASK, self._redactor.text(value))
+        own = name.lower() in self._own_headers
+        return MASK if own or names_secret(name) else self._redactor.text(value)
 
 
 def _hide_tokens(text: str) -> str:

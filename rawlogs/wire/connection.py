@@ -15,6 +15,7 @@ from rawlogs.errors import ConnectError, ConnectionLost, RawlogsError
 from rawlogs.waiting import within
 from rawlogs.wire.handshake import SUBPROTOCOL, Handshake, State, meaning
 from rawlogs.wire.lane import WAIT_FOR, LaneConnection
+from rawlogs.wire.logger import WITHOUT_FRAMES
 from rawlogs.wire.mapping import FOREIGN, REDIRECTS, open_error, redirect, refused
 from rawlogs.wire.tap import Tap, TappedConnection
 
@@ -163,7 +164,9 @@ async def open_connection(
 
     Raises ConnectError, CertificateError, UpgradeRefused, RedirectRefused, AuthError, ProtocolError, ConfigError.
     """
-    handshake = Handshake(target.token, filter_text, url=target.url, legacy=target.legacy)
+    handshake = Handshake(
+        target.token, filter_text, url=target.url, legacy=target.legacy, secrets=target.secrets()
+    )
     socket, url = await _open_socket(target, tap, number)
     connection = Connection(socket, url, handshake)
     try:
@@ -185,7 +188,7 @@ async def open_connection(
 async def open_raw(target: Target, *, tap: Tap | None = None, number: int = 0) -> Connection:
     """Open the socket and say nothing: neither auth nor filter. Raises as ``open_connection`` does before those."""
     socket, url = await _open_socket(target, tap, number)
-    return Connection(socket, url, Handshake(target.token, "", url=target.url))
+    return Connection(socket, url, Handshake(target.token, "", url=target.url, secrets=target.secrets()))
 
 
 async def _open_socket(target: Target, tap: Tap | None, number: int) -> tuple[LaneConnection, str]:
@@ -210,6 +213,7 @@ async def _open_socket(target: Target, tap: Tap | None, number: int) -> tuple[La
             max_size=target.max_size,
             max_queue=None,
             create_connection=factory,
+            logger=WITHOUT_FRAMES,
             **options,
         )
         attempt.secrets = target.secrets()
@@ -243,6 +247,6 @@ class _SameOriginConnect(connect):
             return exc
         if exc.response.status_code not in REDIRECTS or "Location" not in exc.response.headers:
             return refused(exc, self.uri, secrets=self.secrets)
-        answer = redirect(exc.response, self.uri, self._followed)
+        answer = redirect(exc.response, self.uri, self._followed, self.secrets)
         self._followed += 1
         return answer

@@ -61,8 +61,17 @@ CLOSE_MEANINGS = {
 class Handshake:
     """The state of one conversation. Feed it what happens; it answers with texts to send, or raises what went wrong."""
 
-    def __init__(self, token: str | None, filter_text: str, *, url: str = "", legacy: bool = False) -> None:
+    def __init__(
+        self,
+        token: str | None,
+        filter_text: str,
+        *,
+        url: str = "",
+        legacy: bool = False,
+        secrets: tuple[str, ...] = (),
+    ) -> None:
         self._token = token
+        self._secrets = secrets or ((token,) if token else ())
         self._filter_text = filter_text
         self._legacy = legacy
         self._url = url
@@ -88,7 +97,7 @@ class Handshake:
             self.state = State.STREAMING
             return self._filter_text
         if isinstance(frame, AuthFailure):
-            raise auth_error(frame.reason, None, self._token)
+            raise auth_error(frame.reason, None, self._token, self._secrets)
         shown = self._quote(payload, 120)
         raise ProtocolError(
             f"{self._url} answered the auth message with something else: {shown or 'an empty frame'}",
@@ -101,7 +110,7 @@ class Handshake:
         reason = self._quote(reason)
         said = f"{code} '{reason}'" if reason else f"{code}"
         if code == 1008:
-            return auth_error(reason, code, self._token)
+            return auth_error(reason, code, self._token, self._secrets)
         if self.state is not State.STREAMING:
             return ConnectError(
                 f"{self._url} hung up while authenticating ({said}: {meaning(code)})",
@@ -115,7 +124,7 @@ class Handshake:
         return ConnectionLost(f"The connection ended: {said} ({meaning(code)})", code=code, reason=reason)
 
     def _quote(self, text: str | bytes, limit: int = 200) -> str:
-        return excerpt(text, limit, (self._token,) if self._token else ())
+        return excerpt(text, limit, self._secrets)
 
 
 def meaning(code: int) -> str:
@@ -123,9 +132,9 @@ def meaning(code: int) -> str:
     return CLOSE_MEANINGS.get(code, "an unusual close code")
 
 
-def auth_error(reason: str, code: int | None, token: str | None) -> AuthError:
+def auth_error(reason: str, code: int | None, token: str | None, secrets: tuple[str, ...] = ()) -> AuthError:
     """The refusal in words, and what to set; shared by the socket's ways of saying no."""
-    reason = excerpt(reason, secrets=(token,) if token else ())
+    reason = excerpt(reason, secrets=secrets or ((token,) if token else ()))
     if not token:
         hint = "Set PREFECT_API_AUTH_STRING (a server with a password) or PREFECT_API_KEY (Prefect Cloud)."
     else:

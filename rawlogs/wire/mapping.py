@@ -22,7 +22,7 @@ from rawlogs.errors import (
     ConnectError,
     ProtocolError,
     RawlogsError,
-    RedirectRefused,
+    UpgradeRedirected,
     UpgradeRefused,
 )
 from rawlogs.foreign import excerpt, http_date, place, retry_after
@@ -32,6 +32,8 @@ FOREIGN = (OSError, ws.WebSocketException, asyncio.TimeoutError, ImportError, EO
 """What opening a connection can raise, apart from mistakes in this package."""
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_REDIRECTS = 5
+LONGEST_URL = 500
+"""How much of a URL is shown: a redirect may name any."""
 STATUS_HINTS = {
     400: "A proxy in between does not pass the WebSocket upgrade on (nginx: proxy_http_version 1.1 and the Upgrade "
     "and Connection headers).",
@@ -50,30 +52,35 @@ _PLAIN_HTTP = frozenset(
 _NOT_TLS = "If this port speaks TLS, use https:// in PREFECT_API_URL."
 
 
-def redirect(response: Response, asked: str, followed: int) -> str | RawlogsError:
+def redirect(
+    response: Response, asked: str, followed: int, secrets: Iterable[str] = ()
+) -> str | RawlogsError:
     """Where to ask instead, or why not: within the origin only, and at most five times.
 
     The key travels in a frame, so no stripping of headers would keep it from another origin.
     """
     status = response.status_code
     location = _header(response, "Location") or ""
+    secrets = tuple(secrets)
+    shown = excerpt(asked, LONGEST_URL, secrets)
     try:
         answer = urlsplit(urljoin(asked.replace("ws", "http", 1), location))
     except ValueError:
         answer = urlsplit("")
     if not same_origin(asked, answer.geturl()):
-        return RedirectRefused(
-            f"{asked} redirects to {place(answer.geturl())}, which would be handed the key",
+        return UpgradeRedirected(
+            f"{shown} redirects to {excerpt(place(answer.geturl()), LONGEST_URL, secrets)}, "
+            "which would be handed the key",
             status=status,
-            url=asked,
-            location=excerpt(location),
+            url=shown,
+            location=excerpt(location, secrets=secrets),
             hint="If the API has moved there, name it in PREFECT_API_URL.",
         )
     if followed >= MAX_REDIRECTS:
         return UpgradeRefused(
-            f"{asked} redirects in a loop ({MAX_REDIRECTS} redirects)",
+            f"{shown} redirects in a loop ({MAX_REDIRECTS} redirects)",
             status=status,
-            url=asked,
+            url=shown,
             hint="Check PREFECT_API_URL, and the rules of the proxy in front of Prefect.",
         )
     scheme = "wss" if answer.scheme in ("https", "wss") else "ws"
@@ -90,6 +97,8 @@ def refused(
     """
     response = exc.response
     status = response.status_code
+    secrets = tuple(secrets)
+    url = excerpt(url, LONGEST_URL, secrets)
     body = excerpt(response.body, secrets=secrets)
     said = f": {body}" if body else ""
     if status == 401:

@@ -1,0 +1,210 @@
+r"""Hide secrets in any text: in every spelling, whole or in part. Pure.
+
+A text and the secrets are brought into one spelling first: JSON's ``\/`` and ``\uXXXX`` (also in JSON that is quoted in
+JSON), Python's ``\xXX``, a URL's ``%XX`` and ``+`` are read as the characters that they stand for. Then every run of
+six characters that a secret has, too, is hidden: so a secret that was cut in the middle is hidden as far as it goes.
+Base64 of a secret, at whatever place of a longer text it stood, is a secret itself.
+
+>>> Masker(["pnu_0123456789"]).text(r'{"key": "pnu_01234567", "url": "\u0070nu%5F0123456789"}')
+'{"key": "***", "url": "***"}'
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections.abc import Iterable
+from functools import cache, lru_cache
+
+MASK = "***"
+SHORTEST = 4
+"""A secret of fewer characters is hidden by the name of its header alone: it would be found everywhere."""
+PART = 6
+"""How many characters in a row tell a part of a secret."""
+
+_HINT, _STRIDE = 4, 3
+"""Of six characters in a row, four begin at a multiple of three: to look there first takes a third of the time."""
+_ALIKE = str.maketrans({" ": "+", "-": "+", "_": "/"})
+"""A form writes a blank as a plus; base64 for URLs has ``-`` and ``_`` where the other has ``+`` and ``/``."""
+_ESCAPES = re.compile(
+    r"\\+u([dD][89abAB][0-9a-fA-F]{2})\\+u([dD][c-fC-F][0-9a-fA-F]{2})|\\+u([0-9a-fA-F]{4})|\\+x([0-9a-fA-F]{2})"
+    r"|((?:%[0-9a-fA-F]{2})+)|\\+"
+)
+_CONTROLS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+_UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
+_BY_CHANCE = 12
+"""A secret of hexadecimal digits shares six of them with one UUID in ten thousand: only more than that is no chance."""
+_KEY = re.compile(r"\bpn[a-z]_\w{8,}")
+"""Prefect Cloud's keys, also those that the settings do not know."""
+_PARAMETER = re.compile(
+    r"([?&;][\w.\-]*(?:token|key|secret|passw|auth|sig|credential|code)[\w.\-]*=)[^&;#\s\"'<>\\]+",
+    re.IGNORECASE,
+)
+_HEADER = re.compile(
+    r"auth(?!enticate)|token|secret|passw|cookie|api-?key|credential|session|signature|jwt", re.IGNORECASE
+)
+
+_PUBLIC = (
+    "prefect.flow_runs prefect.task_runs prefect.server prefect-client prefect-csrf-token flow_run_id task_run_id "
+    "flow_runs/filter logs/filter deployments/name timestamp message created updated level_name auth_success "
+    "auth_failure /api/logs/out /api/events/out application/json permessage-deflate Sec-WebSocket-Protocol "
+    "Authorization: Basic Bearer https:// http:// wss:// ws:// 127.0.0.1 localhost /workspaces/ user:password "
+    "api.prefect.cloud/api/accounts/"
+)
+"""What every conversation with Prefect holds: to hide parts of it would hide nothing, and tear everything."""
+
+
+class Masker:
+    """Hides these secrets. Those of fewer than ``SHORTEST`` characters are left out."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        spellings = {
+            spelled for secret in secrets if len(secret) >= SHORTEST for spelled in _spellings(secret)
+        }
+        self._parts: dict[int, set[str]] = {}
+        # A secret may hold what looks like an escape: then a text has it as it is, or with that escaped once more.
+        for text in {
+            read for spelled in spellings for read in (_decoded(spelled)[0], spelled.translate(_ALIKE))
+        }:
+            size = min(PART, len(text))
+            if size >= SHORTEST:
+                self._parts.setdefault(size, set()).update(_runs(text, size) - _public_runs(size))
+        self._hints = {part[at : at + _HINT] for part in self._parts.get(PART, ()) for at in range(_STRIDE)}
+
+    def text(self, text: str) -> str:
+        """Return a text that is told or shown: also without what a URL's parameters call a secret."""
+        return _PARAMETER.sub(rf"\1{MASK}", self.payload(text))
+
+    def payload(self, text: str) -> str:
+        """Return a message of somebody else: only without the secrets, and without keys of Prefect Cloud."""
+        if self._parts:
+            text = self._hidden(text, text.translate(_ALIKE), None)
+            if "\\" in text or "%" in text:
+                text = self._hidden(text, *_decoded(text))
+        return _KEY.sub(MASK, text)
+
+    def binary(self, data: bytes) -> bytes:
+        """Return bytes that may be no text, without the secrets."""
+        return self.payload(data.decode("latin-1")).encode("latin-1")
+
+    def _hidden(self, text: str, plain: str, places: list[tuple[int, int]] | None) -> str:
+        """The text without what is a secret in ``plain``; ``places`` as ``_decoded`` returns them."""
+        spans: list[tuple[int, int]] = []
+        for size, parts in self._parts.items():
+            if size == PART and self._hints.isdisjoint(
+                [plain[at : at + _HINT] for at in range(0, len(plain) - _HINT + 1, _STRIDE)]
+            ):
+                continue
+            found = [at for at in range(len(plain) - size + 1) if plain[at : at + size] in parts]
+            spans += [(at, at + size) for at in found]
+        if not spans:
+            return text
+        pieces: list[str] = []
+        done = 0
+        for first, last in self._by_no_chance(_joined(spans), plain, text, places):
+            start, end = (first, last) if places is None else (places[first][0], places[last - 1][1])
+            pieces += (text[done:start], MASK)
+            done = end
+        return "".join(pieces) + text[done:]
+
+    def _by_no_chance(
+        self, spans: list[tuple[int, int]], plain: str, text: str, places: list[tuple[int, int]] | None
+    ) -> list[tuple[int, int]]:
+        """The spans without the short ones inside of a UUID."""
+        short = [span for span in spans if span[1] - span[0] < _BY_CHANCE]
+        if not short:
+            return spans
+        ids = [found.span() for found in _UUID.finditer(text)]
+        if not ids:
+            return spans
+
+        def inside(span: tuple[int, int]) -> bool:
+            start, end = span if places is None else (places[span[0]][0], places[span[1] - 1][1])
+            return any(low <= start and end <= high for low, high in ids)
+
+        return [span for span in spans if span[1] - span[0] >= _BY_CHANCE or not inside(span)]
+
+
+@lru_cache(maxsize=32)
+def masker(secrets: tuple[str, ...]) -> Masker:
+    """Return the Masker of these secrets; the same one for the same secrets."""
+    return Masker(secrets)
+
+
+def names_secret(header: str) -> bool:
+    """Return whether a header of this name holds a secret, whoever sends it."""
+    return bool(_HEADER.search(header))
+
+
+def _spellings(secret: str) -> set[str]:
+    """The secret, and what base64 makes of it, alone and inside of a longer text."""
+    data = secret.encode("utf-8", "surrogatepass")
+    found = {secret, data.decode("latin-1"), b64encode(data).decode()}
+    for shift in range(3):
+        # Of the characters at both ends some bits belong to what stands before and behind.
+        whole = b64encode(bytes(shift) + data).decode().rstrip("=")
+        first = (0, 2, 3)[shift]
+        last = len(whole) - ((len(data) + shift) % 3 > 0)
+        found.add(whole[first:last])
+    return {text for text in found if len(text) >= SHORTEST}
+
+
+def _decoded(text: str) -> tuple[str, list[tuple[int, int]]]:
+    """The text in the one spelling, and for each of its characters where it stood."""
+    characters: list[str] = []
+    places: list[tuple[int, int]] = []
+    done = 0
+    for found in _ESCAPES.finditer(text):
+        start, end = found.span()
+        characters += text[done:start]
+        places += ((at, at + 1) for at in range(done, start))
+        high, low, code, byte, quoted = found.groups()
+        if high is not None:
+            characters.append(chr(0x10000 + (int(high, 16) - 0xD800 << 10) + int(low, 16) - 0xDC00))
+            places.append((start, end))
+        elif code is not None or byte is not None:
+            characters.append(chr(int(code or byte, 16)))
+            places.append((start, end))
+        elif quoted is not None:
+            for character, size in _unquoted(quoted):
+                characters.append(character)
+                places.append((start, start + size))
+                start += size
+        elif end < len(text) and text[end] not in "\\%":
+            # A backslash belongs to what it stands before, so that no half of an escape is left.
+            characters.append(_CONTROLS.get(text[end], text[end]))
+            places.append((start, end + 1))
+            end += 1
+        done = end
+    characters += text[done:]
+    places += ((at, at + 1) for at in range(done, len(text)))
+    return "".join(characters).translate(_ALIKE), places
+
+
+def _unquoted(quoted: str) -> list[tuple[str, int]]:
+    """The characters of ``%C3%A9...`` as UTF-8, else byte by byte; each with the number of characters it took."""
+    data = bytes.fromhex(quoted.replace("%", ""))
+    try:
+        return [(character, 3 * len(character.encode())) for character in data.decode()]
+    except UnicodeDecodeError:
+        return [(chr(byte), 3) for byte in data]
+
+
+def _runs(text: str, size: int) -> set[str]:
+    return {text[at : at + size] for at in range(len(text) - size + 1)}
+
+
+@cache
+def _public_runs(size: int) -> frozenset[str]:
+    return frozenset(run for word in _PUBLIC.split() for run in _runs(word.translate(_ALIKE), size))
+
+
+def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The spans in order, those that touch made one."""
+    joined: list[tuple[int, int]] = []
+    for first, last in sorted(spans):
+        if joined and first <= joined[-1][1]:
+            joined[-1] = joined[-1][0], max(last, joined[-1][1])
+        else:
+            joined.append((first, last))
+    return joined
