@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from uuid import UUID
 
 import orjson
 import pytest
@@ -15,6 +16,7 @@ from rawlogs.output.escape import HIDDEN
 from rawlogs.output.formats import encode_batch
 from rawlogs.output.json import JsonFormat, encode_object
 from rawlogs.output.raw import RawFormat
+from rawlogs.wire.frames import decode_batch
 
 WIRE: dict[str, Any] = {
     "id": "00000000-0000-4000-8000-000000000001",
@@ -27,6 +29,7 @@ WIRE: dict[str, Any] = {
     "flow_run_id": "11111111-2222-4333-8444-555555555555",
     "task_run_id": None,
 }
+RUN = UUID(WIRE["flow_run_id"])
 
 
 def make_log(message: str = "hello", raw: bytes | None = None, **fields: Any) -> Log:
@@ -50,11 +53,11 @@ def test_every_field_is_there_in_a_stable_order() -> None:
         ("updated", None),
         ("name", "prefect.flow_runs"),
         ("level", 20),
-        ("level_name", "INFO"),
         ("message", "hello"),
         ("timestamp", "2026-01-02T03:04:05.678901Z"),
         ("flow_run_id", "11111111-2222-4333-8444-555555555555"),
         ("task_run_id", None),
+        ("level_name", "INFO"),
     ]
 
 
@@ -68,10 +71,11 @@ def test_keys_that_the_wire_left_out_are_null() -> None:
     }
 
 
-def test_unknown_fields_are_kept_at_the_end() -> None:
-    """What a newer server adds is passed on."""
-    line = parsed(make_log(worker_id="w-1", nested={"a": [1, 2.5, None, True]}))
-    assert list(line)[-2:] == ["worker_id", "nested"]
+def test_unknown_fields_are_kept_behind_the_known_ones() -> None:
+    """What a newer server adds is passed on, before what is ours."""
+    line = parsed(make_log(worker_id="w-1", nested={"a": [1, 2.5, None, True]}, level_name="?"))
+    assert list(line)[-3:] == ["worker_id", "nested", "level_name"]
+    assert line["level_name"] == "INFO"
     assert line["nested"] == {"a": [1, 2.5, None, True]}
 
 
@@ -199,3 +203,78 @@ def test_an_object_may_hold_dates_in_both_ways_of_encoding() -> None:
         encode_object({"at": moment, "naive": moment.replace(tzinfo=None), "id": 1, "x": "\ud800"})
     )
     assert spare == fast | {"x": "\ufffd", "naive": fast["naive"] + "Z"}
+
+
+# Whole batches, from the frames' own bytes
+
+
+def frame_of(**fields: Any) -> bytes:
+    """A log as servers write it."""
+    log = json.dumps(WIRE | fields, separators=(",", ":"), ensure_ascii=False)
+    return b'{"type":"log","log":' + log.encode(errors="surrogatepass") + b"}"
+
+
+def expect_the_same_bytes(payloads: list[bytes], names: dict[UUID, str] | None) -> bool:
+    """Whether the frames were taken as they are is not seen in what comes out; whether they could be is returned."""
+    batch, _ = decode_batch(payloads, keep=True)
+    careful, _ = decode_batch(payloads, keep=True, fast=False)
+    for form in (JsonFormat(names), RawFormat()):
+        assert encode_batch(form, batch) == encode_batch(form, careful)
+    return batch.rows is not None
+
+
+ESCAPES = [r"\u001b[31m", r"\u001B", r"\u0041", r"\/", r"\\u0041", r"\b\f", r"\u0008", r"\u007f", r"\ud800"]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        frame_of(),
+        frame_of(level=25),
+        frame_of(message='"quoted" \\ \n \t'),
+        frame_of(message="hé ✓ \U0001f389"),
+        frame_of(message="\x85"),
+        frame_of(name="\u2028"),
+        frame_of(message="\u202e"),
+        frame_of(timestamp="2026-01-02T03:04:05.000000Z"),
+        *(frame_of().replace(b"hello", escape.encode()) for escape in ESCAPES),
+    ],
+)
+@pytest.mark.parametrize("names", [None, {}, {RUN: 'happy \u202e"otter"'}])
+def test_a_frame_gives_the_line_that_its_log_gives(payload: bytes, names: dict[UUID, str] | None) -> None:
+    """Live and listed logs have one form."""
+    assert expect_the_same_bytes([payload, frame_of(), payload], names)
+
+
+FRAMES = st.builds(
+    frame_of,
+    id=st.uuids().map(str),
+    name=st.text(max_size=5),
+    level=st.integers(0, 60),
+    message=st.text(st.characters(), max_size=20) | st.text('\\"\n\x1b\x7f\x9b\u2028u/01ab', max_size=12),
+    timestamp=st.datetimes().map(lambda moment: moment.isoformat() + "Z"),
+    flow_run_id=st.none() | st.just(str(RUN)) | st.uuids().map(str),
+)
+ESCAPED = st.builds(
+    lambda parts: frame_of().replace(b"hello", "".join(parts).encode()),
+    st.lists(st.sampled_from([*ESCAPES, r"\\", r"\"", "u001b", "x"]), max_size=5),
+)
+
+
+@given(st.lists(FRAMES | ESCAPED, max_size=4), st.sampled_from([None, {}, {RUN: "é"}]))
+def test_any_batch_gives_the_lines_that_its_logs_give(
+    payloads: list[bytes], names: dict[UUID, str] | None
+) -> None:
+    """Byte for byte."""
+    expect_the_same_bytes(payloads, names)
+
+
+def test_a_name_that_comes_later_is_in_the_lines_from_then_on() -> None:
+    """Runs are named when they have been looked up."""
+    names: dict[UUID, str] = {}
+    form = JsonFormat(names)
+    batch, _ = decode_batch([frame_of(), frame_of(flow_run_id=None)])
+    before = [json.loads(line)["flow_run_name"] for line in encode_batch(form, batch).splitlines()]
+    names[RUN] = "happy-otter"
+    after = [json.loads(line)["flow_run_name"] for line in encode_batch(form, batch).splitlines()]
+    assert (before, after) == ([None, None], ["happy-otter", None])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from rawlogs.batch import Batch
+
 if TYPE_CHECKING:
-    from rawlogs.models import Log
+    from rawlogs.models import Log, Row
 
 
 class Format(Protocol):
@@ -17,8 +19,21 @@ class Format(Protocol):
         ...
 
 
-def encode_batch(form: Format, logs: Iterable[Log]) -> bytearray:
+class RowFormat(Format, Protocol):
+    """A format that can do without logs where a batch has their frames."""
+
+    def encode_rows(self, rows: Sequence[Row], frames: Sequence[bytes]) -> bytes:
+        """The same bytes that ``encode`` makes of each of these logs, in one piece."""
+        ...
+
+
+def encode_batch(form: Format | RowFormat, logs: Iterable[Log]) -> bytes | bytearray:
     """All these logs in one piece, ready for one write."""
+    if isinstance(logs, Batch) and logs.rows is not None and logs.frames is not None:
+        encode_rows = getattr(form, "encode_rows", None)
+        if encode_rows is not None:
+            piece: bytes = encode_rows(logs.rows, logs.frames)
+            return piece
     lines = bytearray()  # growing one buffer is three times as fast as joining a list of lines
     encode = form.encode
     for log in logs:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from uuid import UUID
 
 import orjson
 
+from rawlogs.models import Log, Row, level_name
 from rawlogs.output.escape import HIDDEN, SURROGATES
 
-if TYPE_CHECKING:
-    from rawlogs.models import Log
-
 _DEEPEST = 100
+_OWN_KEYS = ("level_name", "flow_run_name")
+_START = len('{"type":"log","log":')
+"""Where the log's object begins in a canonical frame; its last brace is the one but last of the frame."""
+_OTHER_SPELLING = re.compile(rb"\\(?:/|u(?!00(?:0[0-7bef]|1[0-9a-f])))").search
+"""An escape that orjson would not write; a backslash that is escaped itself may be taken for the start of one."""
 
 
 def encode_object(value: dict[str, Any]) -> bytes:
@@ -43,10 +49,15 @@ def rfc3339(moment: datetime) -> str:
 
 
 class JsonFormat:
-    """Every field of a log and ``level_name``, then the fields this version does not know.
+    """Every field of a log in the wire's order, then the fields this version does not know, ``level_name`` at the end.
 
-    ``created`` and ``updated`` are null on logs that came live: servers send them only over REST.
+    ``created`` and ``updated`` are null on logs that came live: servers send them only over REST. With ``run_names``,
+    which may grow meanwhile, each line ends in ``flow_run_name``, null while the mapping has no name for the run.
     """
+
+    def __init__(self, run_names: Mapping[UUID, str] | None = None) -> None:
+        self._run_names = run_names
+        self._ends: dict[str, bytes] = {}
 
     def encode(self, log: Log) -> bytes:
         """The log as one line of JSON that ends in a newline."""
@@ -57,16 +68,57 @@ class JsonFormat:
             "updated": data.get("updated") and (log.updated or data["updated"]),
             "name": log.name,
             "level": log.level,
-            "level_name": log.level_name,
             "message": log.message,
             "timestamp": log.timestamp,
             "flow_run_id": data.get("flow_run_id"),
             "task_run_id": data.get("task_run_id"),
         }
         for key, value in data.items():
-            if key not in fields:
+            if key not in fields and key not in _OWN_KEYS:
                 fields[key] = value
+        fields["level_name"] = log.level_name
+        if self._run_names is not None:
+            run = log.flow_run_id
+            fields["flow_run_name"] = self._run_names.get(run) if run is not None else None
         return encode_object(fields) + b"\n"
+
+    def encode_rows(self, rows: Sequence[Row], frames: Sequence[bytes]) -> bytes:
+        """What ``encode`` makes of these logs: of a canonical frame's own bytes where it would write the same ones."""
+        if not _same_spelling(b"".join(frames)):
+            return b"".join([self._encode_row(row, frame) for row, frame in zip(rows, frames, strict=True)])
+        end = self._end
+        return b"".join([frame[_START:-2] + end(row) for row, frame in zip(rows, frames, strict=True)])
+
+    def _encode_row(self, row: Row, frame: bytes) -> bytes:
+        if _same_spelling(frame):
+            return frame[_START:-2] + self._end(row)
+        return self.encode(Log.from_row(row))
+
+    def _end(self, row: Row) -> bytes:
+        """What follows on the wire's fields."""
+        if self._run_names is None:
+            return self._ends.get(row[2]) or self._new_end(row[2])
+        name = self._run_names.get(UUID(row[5])) if row[5] else None
+        fields = {"level_name": level_name(int(row[2])), "flow_run_name": name}
+        return b"," + encode_object(fields)[1:] + b"\n"
+
+    def _new_end(self, level: str) -> bytes:
+        # A thousand levels at most are canonical, so this needs no bound.
+        end = self._ends[level] = b"," + encode_object({"level_name": level_name(int(level))})[1:] + b"\n"
+        return end
+
+
+def _same_spelling(frames: bytes) -> bool:
+    """Whether ``encode`` spells the logs of these canonical frames as they do.
+
+    It does where they are ASCII, or printable, no escape has a shorter spelling, and no full second stands there, which
+    it writes without a fraction.
+    """
+    return (
+        (frames.isascii() or frames.decode().isprintable())
+        and not (b"\\" in frames and _OTHER_SPELLING(frames))
+        and b'.000000Z","flow_run_id"' not in frames
+    )
 
 
 def _plain(value: Any, depth: int) -> Any:

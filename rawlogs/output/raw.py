@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rawlogs.output.json import encode_object
 
 if TYPE_CHECKING:
-    from rawlogs.models import Log
+    from rawlogs.models import Log, Row
 
 
 class RawFormat:
@@ -21,3 +22,7 @@ class RawFormat:
         if b"\n" in raw or b"\r" in raw:
             raw = raw.replace(b"\n", b" ").replace(b"\r", b" ")
         return raw + b"\n"
+
+    def encode_rows(self, rows: Sequence[Row], frames: Sequence[bytes]) -> bytes:
+        """What ``encode`` makes of the logs of these frames, which are canonical and so of one line."""
+        return b"\n".join((*frames, b""))
