@@ -98,14 +98,17 @@ def test_a_reader_that_goes_while_we_write_ends_the_output(pipe: tuple[int, int]
 
 
 @needs_posix
-def test_a_socket_whose_peer_went_away_ends_the_output() -> None:
-    """Standard output may be a socket, too."""
+def test_a_socket_whose_peer_went_away_is_an_error() -> None:
+    """Standard output may be a socket, too: nobody closes that because he has read enough."""
     ours, peer = socket.socketpair()
     with ours:
         ours.sendall(b"x")
         peer.close()
-        with pytest.raises(OutputClosed):
-            Sink(ours.fileno()).write(b"x\n")
+        sink = Sink(ours.fileno(), path="stdout")
+        for call in (lambda: sink.write(b"x\n"), lambda: sink.write(b"x\n"), sink.flush):
+            with pytest.raises(SinkError) as caught:
+                call()
+            assert caught.value.text == "cannot write to stdout: the other side has closed the connection"
 
 
 @needs_dev_full

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import io
 import os
+import socket
 import threading
 from pathlib import Path
 
@@ -96,6 +97,79 @@ async def test_a_full_disk_is_told_to_the_writer() -> None:
     sink = AsyncSink(FileSink("/dev/full"))
     with pytest.raises(SinkError, match="/dev/full"):
         await sink.write(b"x\n")
+    assert await sink.close()
+
+
+async def test_what_is_taken_at_once_needs_no_thread(tmp_path: Path) -> None:
+    """A pipe with room, a socket, a regular file."""
+    read_end, write_end = os.pipe()
+    sinks = [AsyncSink(Sink(write_end)), AsyncSink(FileSink(tmp_path / "log"))]
+    for sink in sinks:
+        await sink.write(b"x\n")
+        assert sink._thread is None
+        assert await sink.close()
+    assert os.read(read_end, 10) == b"x\n"
+    os.close(read_end)
+    os.close(write_end)
+
+
+async def test_what_comes_while_a_write_waits_stays_behind_it() -> None:
+    """Also when there is room again."""
+    read_end, write_end = os.pipe()
+    sink = AsyncSink(Sink(write_end))
+    first = await begin(sink, b"a" * MORE_THAN_A_PIPE_HOLDS)
+    second = await begin(sink, b"b")
+    data = await asyncio.to_thread(drain, read_end, MORE_THAN_A_PIPE_HOLDS + 1)
+    await asyncio.gather(first, second)
+    assert data == b"a" * MORE_THAN_A_PIPE_HOLDS + b"b"
+    assert await sink.close()
+    os.close(read_end)
+    os.close(write_end)
+
+
+@pytest.mark.parametrize(("kind", "error"), [("pipe", OutputClosed), ("socket", SinkError)])
+async def test_a_reader_that_goes_is_noticed_while_nothing_is_written(
+    kind: str, error: type[Exception]
+) -> None:
+    """`tail -n 20 | head -2` ends when head does."""
+    if kind == "pipe":
+        read_end, write_end = os.pipe()
+    else:
+        read_end, write_end = (end.detach() for end in socket.socketpair())
+    sink = AsyncSink(Sink(write_end), look_every=0.01)
+    waiting = asyncio.create_task(sink.closed())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    os.close(read_end)
+    with pytest.raises(error):
+        await waiting
+    assert await sink.close()
+    os.close(write_end)
+
+
+async def test_a_pipe_that_is_open_for_both_ways_is_looked_at_now_and_then() -> None:
+    """It counts as readable as long as something is in it, which says nothing about its reader."""
+    read_end, write_end = os.pipe()
+    both = os.open(f"/dev/fd/{write_end}", os.O_RDWR)
+    sink = AsyncSink(Sink(both), look_every=0.01)
+    await sink.write(b"x\n")
+    waiting = asyncio.create_task(sink.closed())
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    for fd in (read_end, write_end, both):
+        os.close(fd)
+
+
+async def test_a_file_has_no_reader_that_could_go(tmp_path: Path) -> None:
+    sink = AsyncSink(FileSink(tmp_path / "log"), look_every=0.0)
+    waiting = asyncio.create_task(sink.closed())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    waiting.cancel()
     assert await sink.close()
 
 

@@ -7,11 +7,13 @@ import os
 import select
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from io import UnsupportedOperation
 from typing import BinaryIO
 
 from rawlogs.errors import SinkError
+from rawlogs.output.ready import Kind, kind_of, reader_gone, write_without_waiting
 
 _GONE = frozenset((errno.EPIPE, errno.ECONNRESET, errno.ESHUTDOWN))
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
@@ -32,15 +34,15 @@ class Sink:
     ``write`` returns when the system has taken every byte, so no buffer is lost on exit and each batch is
     seen at once; ``flush`` returns when nothing that was written can be lost by this process. Both may block
     for as long as the reader does not read, so an event loop uses them through ``worker.AsyncSink``. Both
-    raise OutputClosed when the reader has gone, from then on for good, and SinkError for anything else.
-    ``path`` names the output in texts.
+    raise OutputClosed when the reader of a pipe has gone, from then on for good, and SinkError for anything else:
+    also for a socket whose peer has gone, which nobody does on purpose. ``path`` names the output in texts.
     """
 
     def __init__(self, target: int | BinaryIO, *, path: str = "output") -> None:
         self.path = path
         self._fd = -1
         self._file: BinaryIO | None = None
-        self._closed = False
+        self._gone: Kind | None = None
         if isinstance(target, int):
             self._fd = target
         else:
@@ -55,29 +57,81 @@ class Sink:
 
     def write(self, lines: bytes | bytearray) -> None:
         """Write all of these bytes. They must be whole lines if other writers share the output."""
-        if self._closed:
-            raise OutputClosed(self.path)
-        try:
+        self._refuse_gone()
+        with self._told():
             self._write_all(lines)
-        except OSError as error:
-            if error.errno in _GONE or (sys.platform == "win32" and error.errno == errno.EINVAL):
-                self._closed = True
-                self._on_closed()
-                raise OutputClosed(self.path) from None
-            raise self._failure(error) from error
-        except ValueError as error:  # the file object was closed under us
-            raise self._failure(error) from error
+
+    def write_ready(self, lines: bytes | bytearray) -> int:
+        """Write what is taken without waiting, and return how many bytes that were: 0 where it might have to wait.
+
+        Raises what ``write`` raises.
+        """
+        self._refuse_gone()
+        if self._file is not None:
+            return 0
+        with self._told():
+            kind = kind_of(self._fd)
+            if kind is not Kind.FILE:
+                return write_without_waiting(self._fd, kind, lines)
+        self.write(lines)
+        return len(lines)
+
+    def watched(self) -> int | None:
+        """The descriptor of a pipe or a socket, whose other side may go away; None for other outputs."""
+        if self._file is not None:
+            return None
+        try:
+            return self._fd if kind_of(self._fd) in (Kind.PIPE, Kind.SOCKET) else None
+        except OSError:  # the next write will tell
+            return None
+
+    def refuse_gone_reader(self) -> None:
+        """Look whether the other side is still there; if not, raise what a write would raise."""
+        self._refuse_gone()
+        fd = self.watched()
+        if fd is not None and reader_gone(fd, kind_of(fd)):
+            raise self._note_gone()
 
     def flush(self) -> None:
         """Return when all that was written is delivered."""
-        if self._closed:
-            raise OutputClosed(self.path)
+        self._refuse_gone()
 
     def close(self) -> None:
         """Give up the output. What the caller opened stays open."""
 
     def _on_closed(self) -> None:
         """What to do once when the reader has gone."""
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """What the system says, as what ``write`` raises."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno in _GONE or (sys.platform == "win32" and error.errno == errno.EINVAL):
+                raise self._note_gone() from None
+            raise self._failure(error) from error
+        except ValueError as error:  # the file object was closed under us
+            raise self._failure(error) from error
+
+    def _refuse_gone(self) -> None:
+        if self._gone is not None:
+            raise self._gone_error(self._gone)
+
+    def _note_gone(self) -> OutputClosed | SinkError:
+        """The other side has gone, for good."""
+        self._gone = Kind.OTHER
+        with suppress(OSError):
+            self._gone = kind_of(self._fd)
+        self._on_closed()
+        return self._gone_error(self._gone)
+
+    def _gone_error(self, kind: Kind) -> OutputClosed | SinkError:
+        if kind is not Kind.SOCKET:
+            return OutputClosed(self.path)
+        return SinkError(
+            f"cannot write to {self.path}: the other side has closed the connection", path=self.path
+        )
 
     def _write_all(self, lines: bytes | bytearray) -> None:
         with memoryview(lines) as rest:

@@ -1,4 +1,7 @@
-"""A sink for an event loop: one thread does the waiting. No buffer, no policy, no format."""
+"""A sink for an event loop: it writes at once what is taken at once, and one thread does the waiting.
+
+No buffer, no policy, no format.
+"""
 
 from __future__ import annotations
 
@@ -7,24 +10,28 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
+from typing import NoReturn
 
 from rawlogs.output.file import FileSink
+from rawlogs.output.ready import Kind, kind_of
 from rawlogs.output.sink import Sink
 from rawlogs.waiting import within
 
 
 class AsyncSink:
-    """Calls a Sink in one thread of its own, in order, so that a slow reader never stops the event loop.
+    """Writes to a Sink in order, and in one thread what may have to wait, so that a slow reader never stops the loop.
 
-    Every method returns, or raises what the sink raised, when the sink is done with it: who awaits ``write``
-    before taking the next logs is slowed down to the reader's pace. Cancelling gives up the waiting, not the
-    bytes: a write that was handed in goes on, and if it fails the next call says so. The thread is a daemon:
-    blocked for ever by a reader that stopped, it does not keep the process from ending, which a thread pool
-    would.
+    What a pipe or a socket takes without waiting, and what goes to a regular file, is written where the caller
+    is: a change to the thread and back costs more than most writes. Every method returns, or raises what the
+    sink raised, when the sink is done with it: who awaits ``write`` before taking the next logs is slowed down
+    to the reader's pace. Cancelling gives up the waiting, not the bytes: a write that was handed in goes on,
+    and if it fails the next call says so. The thread is a daemon: blocked for ever by a reader that stopped, it
+    does not keep the process from ending, which a thread pool would.
     """
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, *, look_every: float = 1.0) -> None:
         self.sink = sink
+        self._look_every = look_every
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -38,7 +45,30 @@ class AsyncSink:
 
     async def write(self, lines: bytes | bytearray) -> None:
         """Write whole lines, which the caller leaves alone. Returns when the system has taken them."""
-        await self._run(lambda: self.sink.write(lines))
+        done = 0
+        if not self.busy and self._unheard is None and not self._closed:
+            done = self.sink.write_ready(lines)
+            if done == len(lines):
+                return
+        rest = lines if not done else bytes(memoryview(lines)[done:])
+        await self._run(lambda: self.sink.write(rest))
+
+    async def closed(self) -> NoReturn:
+        """Wait until the reader has gone, also while nothing is written, and raise what a write would then raise.
+
+        A pipe tells at once; a socket is looked at every ``look_every`` seconds. What has no reader (a file, a
+        terminal) never ends this.
+        """
+        fd = self.sink.watched()
+        if fd is None:
+            await asyncio.get_running_loop().create_future()
+        elif await _readable(fd):
+            self.sink.refuse_gone_reader()
+        while (
+            True
+        ):  # also for a pipe that was opened for both ways, which is readable when something is in it
+            await asyncio.sleep(self._look_every)
+            self.sink.refuse_gone_reader()
 
     async def flush(self) -> None:
         """Return when all that was written before is delivered."""
@@ -95,6 +125,22 @@ class AsyncSink:
         self._pending += 1
         self._jobs.put(job)
         await done
+
+
+async def _readable(fd: int) -> bool:
+    """Wait for the end of a pipe that is written to: it becomes "readable" when its reader goes. False: cannot wait."""
+    try:
+        if kind_of(fd) is not Kind.PIPE:
+            return False
+        loop, told = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(fd, told.set)
+    except (OSError, NotImplementedError, RuntimeError):  # RuntimeError: a transport of this loop has it
+        return False
+    try:
+        await told.wait()
+    finally:
+        loop.remove_reader(fd)
+    return True
 
 
 def _work(jobs: SimpleQueue[Callable[[], None] | None]) -> None:
