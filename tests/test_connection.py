@@ -243,6 +243,27 @@ async def test_whatever_is_done_after_the_end_tells_how_it_ended(act: Any) -> No
             await act(connection)
 
 
+async def test_a_conversation_may_be_fed_to_a_callback_until_it_ends() -> None:
+    """What came with the answer to auth is given first; the ending is what reading would have raised."""
+    async with FakeServer() as server, await connected(server) as connection:
+        taken: list[bytes] = []
+        both = asyncio.Event()
+
+        def take(payloads: list[bytes]) -> None:
+            taken.extend(payloads)
+            if len(taken) == 2:
+                both.set()
+
+        feeding = asyncio.ensure_future(connection.feed(take))
+        server.post(["a", "b"])
+        await both.wait()
+        await server.close_all(1012)
+        with pytest.raises(ConnectionLost, match="The connection ended: 1012"):
+            await feeding
+        assert [log.message for log in decode_logs(taken)[0]] == ["a", "b"]
+        assert connection.received == 2
+
+
 async def test_a_filter_that_the_server_cannot_read_is_a_drop_without_a_word() -> None:
     async with FakeServer() as server:
         connection = await open_connection(target(server.api_url), filter_message({"nonsense": 1}))

@@ -64,12 +64,25 @@ class Outcome:
     client: list[tuple[int, bytes]] = field(default_factory=list)
 
 
-def run(stream: Sequence[bytes], cuts: Iterable[int], *, fast: bool, deflate: bool = False) -> Outcome:
-    """Feed a response and what follows it, cut into reads at these places, and then the end of the line."""
+def run(
+    stream: Sequence[bytes],
+    cuts: Iterable[int],
+    *,
+    fast: bool,
+    deflate: bool = False,
+    fed: bool = False,
+) -> Outcome:
+    """Bring a response and what follows it, cut into reads at these places, and then the end of the line.
+
+    The messages are read as batches at the end, or ``fed`` to a callback as they come.
+    """
 
     async def go() -> Outcome:
         line = Line()
         connection = connect(line, way(fast), deflate=deflate, max_size=MAX_SIZE)
+        messages: list[bytes] = []
+        feeding = asyncio.ensure_future(connection.feed(messages.extend)) if fed else None
+        await asyncio.sleep(0)
         agreed = [b"Sec-WebSocket-Extensions: permessage-deflate"] if deflate else []
         data = b"".join(stream).replace(b"(101)", response(key_of(connection), *agreed))
         places = [0, *sorted({cut % (len(data) + 1) for cut in cuts}), len(data)]
@@ -78,9 +91,12 @@ def run(stream: Sequence[bytes], cuts: Iterable[int], *, fast: bool, deflate: bo
                 connection.data_received(data[start:end])
         connection.eof_received()
         connection.connection_lost(None)
-        outcome = Outcome(client=client_frames(line.written))
+        outcome = Outcome(messages, client=client_frames(line.written))
+        if feeding is not None:
+            await feeding
         while batch := await connection.batch():
-            outcome.messages += batch
+            assert not fed
+            messages += batch
         outcome.ending = ending(connection)
         outcome.handshake = repr(connection.protocol.handshake_exc)
         if connection.response is not None:
@@ -93,6 +109,7 @@ def run(stream: Sequence[bytes], cuts: Iterable[int], *, fast: bool, deflate: bo
 def expect_the_same(stream: Sequence[bytes], cuts: Iterable[int], *, deflate: bool = False) -> Outcome:
     fast = run(stream, cuts, fast=True, deflate=deflate)
     assert fast == run(stream, cuts, fast=False, deflate=deflate)
+    assert fast == run(stream, cuts, fast=True, deflate=deflate, fed=True)
     return fast
 
 
@@ -293,6 +310,63 @@ async def test_the_end_wakes_whoever_waits() -> None:
     await asyncio.sleep(0)
     connection.connection_lost(None)
     assert await waiting == []
+
+
+@pytest.mark.parametrize("fast", [True, False])
+async def test_a_callback_is_fed_within_each_read(fast: bool) -> None:
+    """No task has to wake; what came before is given first; the end is told to whoever awaits the feeding."""
+    connection = await opened(Line(), fast=fast)
+    connection.data_received(text(b"early"))
+    taken: list[list[bytes]] = []
+    feeding = asyncio.ensure_future(connection.feed(taken.append))
+    await asyncio.sleep(0)
+    assert taken == [[b"early"]]
+    connection.data_received(text(b"a") + text(b"b") + text(b"cut")[:4])
+    connection.data_received(text(b"cut")[4:] + frame(FINAL | PING))
+    assert taken == [[b"early"], [b"a", b"b"], [b"cut"]]
+    await asyncio.sleep(0)
+    assert not feeding.done()
+    connection.data_received(text(b"last") + closing(1000))
+    connection.connection_lost(None)
+    await feeding
+    assert (taken[3:], ending(connection)) == ([[b"last"]], (1000, "", False))
+
+
+@pytest.mark.parametrize("fast", [True, False])
+async def test_what_the_callback_raises_cuts_the_line_and_is_told(fast: bool) -> None:
+    """Nothing is given to it any more."""
+    line = Line()
+    connection = await opened(line, fast=fast)
+    taken: list[list[bytes]] = []
+
+    def take(messages: list[bytes]) -> None:
+        taken.append(messages)
+        raise LookupError("no")
+
+    feeding = asyncio.ensure_future(connection.feed(take))
+    await asyncio.sleep(0)
+    connection.data_received(text(b"a"))
+    assert line.ended
+    connection.data_received(text(b"b"))
+    connection.connection_lost(None)
+    with pytest.raises(LookupError, match="no"):
+        await feeding
+    assert taken == [[b"a"]]
+
+
+async def test_feeding_reads_on_where_reading_was_paused() -> None:
+    """Nothing waits in between any more."""
+    line = Line()
+    connection = await opened(line)
+    for _ in range(34):
+        connection.data_received(MEBIBYTE)
+    assert line.paused
+    taken: list[bytes] = []
+    feeding = asyncio.ensure_future(connection.feed(taken.extend))
+    await asyncio.sleep(0)
+    assert (line.paused, len(taken)) == (False, 34 * 16)
+    connection.connection_lost(None)
+    await feeding
 
 
 class AbortableLine(Line):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidProxy, InvalidStatus
@@ -84,6 +84,22 @@ class Connection:
             raise self._ending()
         self.received += len(batch)
         return batch
+
+    async def feed(self, take: Callable[[list[bytes]], None]) -> NoReturn:
+        """Call ``take`` with the payloads of each read, at once, until the conversation ends; then raise why it did.
+
+        ``take`` must not wait. What it raises cuts the line and is raised here. Instead of ``batch``, not beside it.
+        """
+
+        def count(payloads: list[bytes]) -> None:
+            self.received += len(payloads)
+            take(payloads)
+
+        early, self._early = self._early, []
+        if early:
+            count(early)
+        await self._socket.feed(count)
+        raise self._ending()
 
     async def ping(self) -> float:
         """A round trip in seconds. Raises what the ending of the conversation means."""

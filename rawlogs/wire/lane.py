@@ -4,11 +4,15 @@
 short, unmasked, final text frames, so those are cut out of each read here, and every other byte (the HTTP response,
 control frames, fragments, compressed, masked, oversized or reserved frames) goes to the library unchanged, at
 frame boundaries. Both ways end in one list, in order. ``fast=False`` sends everything through the library.
+
+The list is read by a task (``batch``), or given to a callback within the read itself (``feed``): at the rates of a real
+server most of a log's cost is waking up, not reading.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection
@@ -27,7 +31,7 @@ _MESSAGE_OPCODES = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
 
 
 class LaneConnection(ClientConnection):
-    """A ``ClientConnection`` whose messages are read with ``batch()`` instead of ``recv()``."""
+    """A ``ClientConnection`` whose messages are read with ``batch()``, or handed over by ``feed()``, not ``recv()``."""
 
     def __init__(self, *args: Any, fast: bool = True, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -40,6 +44,23 @@ class LaneConnection(ClientConnection):
         self._held = b""  # the beginning of a frame that has not arrived whole
         self._owed = 0  # bytes of a frame that go to the library as they come
         self._in_lane = False
+        self._take: Callable[[list[bytes]], None] | None = None
+        self._problem: BaseException | None = None  # what ``_take`` raised
+
+    async def feed(self, take: Callable[[list[bytes]], None]) -> None:
+        """Call ``take`` with the messages of each read, at once, until the connection has ended.
+
+        So a message is dealt with in the turn of the loop that read it, without waking a task. ``take`` must never
+        wait. What it raises cuts the line and is raised here. A connection is fed once, and not read otherwise then.
+        """
+        self._take = take
+        self._hand_over()
+        self._resume()
+        while not self.connection_lost_waiter.done():
+            self._arrived.clear()
+            await self._wait()
+        if self._problem is not None:
+            raise self._problem
 
     async def batch(self) -> list[bytes]:
         """The messages that have arrived since the last call, at least one; empty when the connection has ended."""
@@ -47,15 +68,30 @@ class LaneConnection(ClientConnection):
             if self.connection_lost_waiter.done():
                 return []
             self._arrived.clear()
-            if self.protocol.state is OPEN:
-                await self._arrived.wait()
-            elif not await wait_until_set(self._arrived, self.close_timeout):
-                # This side has given up, and the peer takes no part in closing.
-                self.transport.abort()
-                await self._arrived.wait()
+            await self._wait()
         batch, self._messages, self._waiting = self._messages, [], 0
         self._resume()
         return batch
+
+    async def _wait(self) -> None:
+        if self.protocol.state is OPEN:
+            await self._arrived.wait()
+        elif not await wait_until_set(self._arrived, self.close_timeout):
+            # This side has given up, and the peer takes no part in closing.
+            self.transport.abort()
+            await self._arrived.wait()
+
+    def _hand_over(self) -> None:
+        """Give what has arrived to ``feed``'s callback."""
+        batch, self._messages, self._waiting = self._messages, [], 0
+        if self._take is None or self._problem is not None or not batch:
+            return
+        try:
+            self._take(batch)
+        except BaseException as problem:
+            self._problem = problem
+            self.transport.abort()
+            self._arrived.set()
 
     def _resume(self) -> None:
         if self._paused:
@@ -74,7 +110,11 @@ class LaneConnection(ClientConnection):
             super().data_received(data)
         else:
             self._read_response(data)
-        if self._messages or self.protocol.state is not OPEN:
+        if self._take is not None:
+            self._hand_over()
+            if self.protocol.state is not OPEN:
+                self._arrived.set()
+        elif self._messages or self.protocol.state is not OPEN:
             self._arrived.set()
             if self._waiting > _HIGH_WATER and not self._paused and self.protocol.state is OPEN:
                 self._paused = True
