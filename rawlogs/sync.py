@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
 from rawlogs.api import stream
+from rawlogs.batch import Batch
 from rawlogs.delivery.stats import Stats
 from rawlogs.delivery.stream import LogStream
 from rawlogs.loop_thread import LoopThread
@@ -57,10 +58,10 @@ class SyncLogStream:
                 raise StopIteration
             self._current = iter(batch)
 
-    def batches(self) -> Iterator[list[Log]]:
-        """The logs as lists, one for each time something came; never empty."""
+    def batches(self) -> Iterator[Sequence[Log]]:
+        """The logs as sequences, one for each time something came; never empty."""
         if begun := list(self._current):
-            yield begun
+            yield Batch(begun)
         while (batch := self._run(self._logs.next_batch())) is not None:
             yield batch
 

@@ -88,6 +88,12 @@ class Address:
         return _place(self.api_url)
 
     @property
+    def on_loopback(self) -> bool:
+        """Whether the host is this machine, so that its clock is ours."""
+        host = self.place[1].strip("[]")
+        return host == "localhost" or host == "::1" or host.startswith("127.")
+
+    @property
     def is_cloud_host(self) -> bool:
         """Whether the host is named as Prefect Cloud's API hosts are, the private ones included."""
         return self.api_url.startswith("https://") and bool(_CLOUD_API_HOST.fullmatch(self.place[1]))

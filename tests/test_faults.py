@@ -1244,7 +1244,7 @@ async def test_fault_101_a_slow_reader_loses_nothing_and_is_told() -> None:
             posted = 50 * (part + 1)
             await server.until(lambda posted=posted: len(server.sent[0]) == posted)
         await reader.until_noted("behind")
-        assert len(reader.logs._core.outbox) <= 100
+        assert len(reader.logs._outbox) <= 100
         await reader.take(500)
         assert got(reader) == ids(rows)
         await reader.finish()
@@ -1261,7 +1261,7 @@ async def test_fault_102_a_reader_that_has_stopped_keeps_its_connection_in_bound
             pongs = server.connections[0].pongs
             await server.until(lambda pongs=pongs: server.connections[0].pongs > pongs)  # type: ignore[misc]
         assert server.subscribed == 1 and len(server.connections) == 1
-        assert len(reader.logs._core.outbox) <= 250
+        assert len(reader.logs._outbox) <= 250
         await reader.take(len(rows))
         assert got(reader) == ids(rows)
 

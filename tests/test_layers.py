@@ -31,11 +31,17 @@ LINES: list[set[str]] = [
         "rest",
         *(
             f"delivery.{name}"
-            for name in ("retry", "cursor", "options", "outbox", "stats", "schedule", "budget")
+            for name in ("retry", "cursor", "options", "outbox", "stats", "schedule", "budget", "seen")
         ),
-        "delivery.seen",
     },
-    {"delivery.window"},
+    {
+        f"delivery.{name}"
+        for name in ("bursts", "ledger", "live_off", "notifier", "unsettled", "rows_per_run")
+    },
+    {"delivery.subscription"},
+    {"delivery.live", "delivery.merge", "delivery.patient", "delivery.reader"},
+    {"delivery.start"},
+    {"delivery.audit"},
     {"delivery"},
     {"output", "testing", "api"},
     {"sync", "doctor", "trace", "relay"},
@@ -79,7 +85,9 @@ PURE = [
     "wire.handshake",
     "wire.events",
     "delivery.retry",
-    "delivery.window",
+    "delivery.ledger",
+    "delivery.bursts",
+    "delivery.live_off",
     "delivery.seen",
     "serve.limits",
 ]

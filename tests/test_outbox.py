@@ -10,21 +10,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rawlogs.batch import Batch
 from rawlogs.delivery.outbox import Outbox
 from rawlogs.models import Log
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 
 
-def logs(count: int, first: int = 0) -> list[Log]:
+def logs(count: int, first: int = 0) -> Batch:
     stamps = [NOON + timedelta(seconds=first + n) for n in range(count)]
-    return [
-        Log(
-            {"id": str(UUID(int=first + n)), "level": 20, "message": "m", "timestamp": stamp.isoformat()},
-            stamp,
-        )
-        for n, stamp in enumerate(stamps)
-    ]
+    return Batch(
+        [
+            Log(
+                {"id": str(UUID(int=first + n)), "level": 20, "message": "m", "timestamp": stamp.isoformat()},
+                stamp,
+            )
+            for n, stamp in enumerate(stamps)
+        ]
+    )
 
 
 @given(st.lists(st.integers(0, 5), max_size=20), st.integers(1, 10))

@@ -5,7 +5,7 @@ Each line stands for what a user may write; a wrong type here is a break for the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID
@@ -73,7 +73,7 @@ async def streaming() -> None:
             assert_type(log, Log)
             fields(log)
         async for batch in entered.batches():
-            assert_type(batch, list[Log])
+            assert_type(batch, Sequence[Log])
         assert_type(entered.stats, Stats)
 
 
@@ -102,7 +102,7 @@ def without_async() -> None:
         for log in logs:
             assert_type(log, Log)
         for batch in logs.batches():
-            assert_type(batch, list[Log])
+            assert_type(batch, Sequence[Log])
 
 
 def fields(log: Log) -> None:

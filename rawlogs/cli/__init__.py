@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from datetime import datetime, timezone
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run ``rawlogs`` and exit with its code; never with a traceback."""
     from rawlogs.cli.group import run
+    from rawlogs.cli.process_start import process_start
 
-    sys.exit(run(list(arguments) if arguments is not None else sys.argv[1:]))
+    given = list(arguments) if arguments is not None else sys.argv[1:]
+    sys.exit(run(given, started_at=process_start(datetime.now(timezone.utc))))

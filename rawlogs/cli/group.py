@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from datetime import datetime, timezone
 from importlib import import_module
 
 import click
@@ -74,10 +75,11 @@ def cli() -> None:
     """Stream Prefect 3 logs without the prefect package."""
 
 
-def run(arguments: list[str]) -> int:
-    """The exit code of one call of the command."""
+def run(arguments: list[str], *, started_at: datetime | None = None) -> int:
+    """Run the command and return its exit code. ``started_at``: when its process was started; None: now."""
+    started_at = started_at or datetime.now(timezone.utc)
     try:
-        result = cli.main(arguments, prog_name="rawlogs", standalone_mode=False)
+        result = cli.main(arguments, prog_name="rawlogs", standalone_mode=False, obj=started_at)
         return result if isinstance(result, int) else 0
     except click.exceptions.Exit as stop:
         return stop.exit_code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import click
@@ -122,7 +123,8 @@ _FOLLOWED = ("flow", "deployment", "tag")
 @click.option("-q", "--quiet", count=True, help="Less on stderr; twice: errors only.")
 @click.option("-v", "--verbose", count=True, help="More on stderr; twice: with facts.")
 @access_options
-def command(**given: Any) -> int:
+@click.pass_obj
+def command(started_at: datetime, /, **given: Any) -> int:
     """Stream logs to stdout, complete and in order of arrival; everything about the stream goes to stderr.
 
     RUN is a flow run: its id, its name, or the URL of its page. With RUNs the command shows all their logs from the
@@ -136,7 +138,7 @@ def command(**given: Any) -> int:
     if given.pop("no_color"):
         given["color"] = "never"
     retries = given.pop("retries")
-    return tail(Job(access=access, retries=None if retries < 0 else retries, **given))
+    return tail(Job(access=access, started_at=started_at, retries=None if retries < 0 else retries, **given))
 
 
 def _check(given: dict[str, Any]) -> None:

@@ -7,15 +7,14 @@ import contextlib
 import os
 import signal
 import sys
-import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
 from rawlogs.cli import codes
-from rawlogs.errors import ConfigError, CursorError, RawlogsError, SinkError
+from rawlogs.errors import ConfigError, RawlogsError, SinkError
 from rawlogs.notices import Notice
 from rawlogs.output.color import want_color
 from rawlogs.output.formats import Format, encode_batch
@@ -24,6 +23,7 @@ from rawlogs.output.sink import OutputClosed, Sink, StdoutSink
 from rawlogs.output.worker import AsyncSink
 
 if TYPE_CHECKING:
+    from rawlogs.cli.cursor_saver import CursorSaver
     from rawlogs.delivery.cursor import CursorFile
     from rawlogs.delivery.follow import Follower
     from rawlogs.delivery.stream import LogStream
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 END_WITHIN = 4.5
 """Seconds from a signal to the end, whatever hangs."""
-SAVE_EVERY = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +39,7 @@ class Job:
     """The parsed flags of ``tail``."""
 
     access: dict[str, Any] = field(repr=False)
+    started_at: datetime | None = None
     run: tuple[str, ...] = ()
     flow: str | None = None
     deployment: str | None = None
@@ -102,9 +102,7 @@ class _Tailing:
         )
         self._stop_code: int | None = None
         self._written = 0
-        self._saved_at = 0.0
-        self._save_cost = 0.0
-        self._cursor_problem: CursorError | None = None
+        self._saver: CursorSaver | None = None
         self._cursor: CursorFile | None = None
         self._follower: Follower | None = None
         self._format: Format | None = None
@@ -157,6 +155,7 @@ class _Tailing:
             "legacy": job.legacy,
             "keep_raw": job.output == "raw",
             "track": job.cursor_file is not None,
+            "started_at": job.started_at,
         }
         since = job.since
         flow_runs: list[UUID] = list(job.flow_run)
@@ -218,6 +217,7 @@ class _Tailing:
         self._notices(Notice(kind, text, datetime.now(timezone.utc), facts))
 
     def _open_cursor(self, logs: LogStream, path: str) -> None:
+        from rawlogs.cli.cursor_saver import CursorSaver
         from rawlogs.delivery.cursor import CursorFile, filter_digest
 
         job = self._job
@@ -227,6 +227,7 @@ class _Tailing:
         self._cursor = CursorFile(path, api=logs.settings.api_url, digest=digest)
         resume = self._cursor.open(reset=job.reset_cursor)
         logs.resume(resume)
+        self._saver = CursorSaver(self._cursor, logs, self._out.flush, self._notices.error)
         where = (
             f"going on from {resume.low.isoformat()}"
             if resume
@@ -243,7 +244,9 @@ class _Tailing:
         async with self._stream as logs:
             try:
                 if self._follower is not None:
-                    self._spawn(self._follow(self._follower, logs))
+                    self._spawn(self._beside(logs, self._follower.run(logs)))
+                if self._saver is not None:
+                    self._spawn(self._beside(logs, self._saver.run()))
                 await self._pump(logs)
             finally:
                 for task in self._background:
@@ -251,9 +254,10 @@ class _Tailing:
                 self._account()
         return self._code(logs)
 
-    async def _follow(self, follower: Follower, logs: LogStream) -> None:
+    async def _beside(self, logs: LogStream, work: Coroutine[Any, Any, None]) -> None:
+        """Work beside the reading of the stream; an error of it ends the stream."""
         try:
-            await follower.run(logs)
+            await work
         except Exception as error:
             logs.fail(error)
 
@@ -266,18 +270,19 @@ class _Tailing:
         except SinkError:
             raise
         except RawlogsError:
-            await self._save_cursor(final=True)
+            await self._save_cursor()
             raise
-        await self._save_cursor(final=True)
+        await self._save_cursor()
 
-    async def _write(self, batch: list[Log]) -> bool:
+    async def _write(self, batch: Sequence[Log]) -> bool:
         """Write a batch; False when the limit has been reached."""
         left = None if self._job.limit is None else self._job.limit - self._written
         written = batch if left is None else batch[:left]
         await self._out.write(encode_batch(self._current_format(self._stream), written))
         self._written += len(written)
         self._stream.commit(but=len(batch) - len(written))
-        await self._save_cursor()
+        if self._saver is not None:
+            self._saver.written()
         return left is None or len(written) < left
 
     def _current_format(self, logs: LogStream) -> Format:
@@ -289,23 +294,9 @@ class _Tailing:
             self._format = _format(self._job, logs.settings.api_url, names if many else None)
         return self._format
 
-    async def _save_cursor(self, final: bool = False) -> None:
-        """Save at most once a second, and not more than a small part of the time; after the output is flushed."""
-        now = time.monotonic()
-        soon = not final and now - self._saved_at < max(SAVE_EVERY, 20 * self._save_cost)
-        if self._cursor is None or soon:
-            return
-        await self._out.flush()
-        try:
-            low, entries = self._stream.position()
-            self._cursor.save(low, entries)
-            self._cursor_problem = None
-        except CursorError as error:
-            if self._cursor_problem is None or now - self._saved_at > 60:
-                self._notices.error(error)
-            self._cursor_problem = error
-        self._save_cost = time.monotonic() - now
-        self._saved_at = time.monotonic()
+    async def _save_cursor(self) -> None:
+        if self._saver is not None:
+            await self._saver.save()
 
     # Ending
 
@@ -350,12 +341,12 @@ class _Tailing:
     def _account(self) -> None:
         if hasattr(self, "_stream"):
             stats = self._stream.stats
-            self._notify("account", stats.line(), delivered=stats.delivered, **asdict(stats))
+            self._notify("account", stats.line(), **stats.as_dict())
 
     def _code(self, logs: LogStream) -> int:
         if self._stop_code is not None:
             return self._stop_code
-        if self._cursor_problem is not None:
+        if self._saver is not None and self._saver.problem is not None:
             return codes.OUTPUT
         if logs.stats.open_gaps and self._job.limit is None:
             self._notices.error("some logs could not be vouched for: see the notices above")

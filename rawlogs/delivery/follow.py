@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 from uuid import UUID
 
 from rawlogs.clock import Clock, SystemClock
-from rawlogs.delivery.runevents import RunEvents
+from rawlogs.delivery.run_events import RunEvents
 from rawlogs.delivery.stream import LogStream
 from rawlogs.errors import AuthError, ConfigError, HistoryError
 from rawlogs.rest.runs import FlowRun, Runs
@@ -126,7 +126,7 @@ class Follower:
         if not self._follow:
             return
         events = RunEvents(
-            stream.events_target(),
+            stream.events_target,
             self._on_event,
             clock=self._clock,
             rng=self._rng,
@@ -148,6 +148,7 @@ class Follower:
 
     async def _look(self) -> None:
         """Ask REST for states, births and ends, and sweep what has ended."""
+        used = self._stream.settings
         try:
             added = await self._refresh()
             if added:
@@ -159,7 +160,7 @@ class Follower:
             if self._denied:
                 raise
             self._denied = True
-            self._stream.reload()  # a key may have been rotated
+            self._stream.refresh(used)  # a key may have been rotated
             self._changed.set()
         except HistoryError as error:
             if not error.transient:
@@ -213,12 +214,15 @@ class Follower:
         return max(item.ended_at + STRAGGLERS - self._clock.monotonic(), 0.0)
 
     async def _sweep(self) -> None:
+        """Sweep the runs that are due, all with one request where nothing was missing."""
         now = self._clock.monotonic()
-        for run_id, item in self._followed.items():
-            if self._due_in(item) != 0.0:
-                continue
-            # What a sweep still brought may not have been the last: look once more after a while.
-            item.swept = not await self._stream.sweep(run_id)
+        due = {run_id: item for run_id, item in self._followed.items() if self._due_in(item) == 0.0}
+        if not due:
+            return
+        # What a sweep still brought may not have been the last: look once more after a while.
+        swept = not await self._stream.sweep(due)
+        for item in due.values():
+            item.swept = swept
             item.ended_at = now - STRAGGLERS + 1.0
 
     def _current(self) -> list[UUID]:

@@ -1,134 +1,159 @@
-"""The socket kept open: connect, read, reconnect. It asks the retry table and tells its owner; it knows no list."""
+"""The socket kept open: connect, read, reconnect. It yields what happens; it knows no list and delivers nothing."""
 
 from __future__ import annotations
 
-import asyncio
 import random
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass
 
+from rawlogs.batch import Batch
 from rawlogs.clock import Clock
+from rawlogs.delivery.notifier import Notifier
+from rawlogs.delivery.options import Options
 from rawlogs.delivery.retry import PROOF, Fatal, Record, delay, verdict
-from rawlogs.errors import AuthError, ConnectionLost, GaveUp, RawlogsError
-from rawlogs.wire.connection import Connection, Target, open_connection
+from rawlogs.delivery.stats import Stats
+from rawlogs.delivery.subscription import Subscription
+from rawlogs.errors import AuthError, ConnectionLost, GaveUp, ProtocolError, RawlogsError
+from rawlogs.settings import Settings
+from rawlogs.waiting import within
+from rawlogs.wire.connection import Connection, open_connection
+from rawlogs.wire.frames import BadFrame, Frame, decode_logs
+
+BAD_FRAMES = 100
+"""So many frames in a row that cannot be read, and the connection is opened anew."""
+PING_TIMEOUT = 5.0
+SOCKET_TRIES = 2
+"""Retries of a first connection that fails where the list answers and can be followed instead."""
 
 
-class LiveOwner(Protocol):
-    """Who is told what the socket does."""
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """The socket is open, authenticated, and the filter was sent. ``again``: after an end that may have cost logs."""
 
-    def target(self) -> Target: ...
-
-    def filter_text(self) -> str: ...
-
-    def filter_accepted(self) -> bool:
-        """Whether the server is known to take the filter."""
-        ...
-
-    def live_connected(self, connection: Connection, again: bool) -> None: ...
-
-    def live_batch(self, payloads: list[bytes]) -> bool:
-        """Take what came; True when there was something in it that proves the connection."""
-        ...
-
-    def live_lost(self, error: RawlogsError) -> None: ...
-
-    def notify(self, kind: Any, text: str, **facts: Any) -> None: ...
+    url: str
+    again: bool
 
 
-class LiveLoop:
-    """One socket after the other, until something fatal happens or the owner cancels it."""
+@dataclass(frozen=True, slots=True)
+class Received:
+    """Logs, and how many frames among them could not be read."""
+
+    batch: Batch
+    bad: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The connection has ended."""
+
+    error: RawlogsError
+
+
+class ReconnectingSocket:
+    """One connection after the other, until something fatal happens.
+
+    ``list_answers``: whether REST has answered with this filter, so that the server takes it and could be polled.
+    """
 
     def __init__(
         self,
-        owner: LiveOwner,
+        subscription: Subscription,
+        options: Options,
+        notifier: Notifier,
+        stats: Stats,
         *,
         clock: Clock,
         rng: random.Random,
-        retries: int | None,
-        first_retries: int | None = None,
-        wait: bool = False,
-        end_on_clean_close: bool = False,
-        refresh: Callable[[], None] = lambda: None,
+        list_answers: Callable[[], bool],
     ) -> None:
-        self._owner = owner
+        self._subscription = subscription
+        self._options = options
+        self._notifier = notifier
+        self._stats = stats
         self._clock = clock
         self._rng = rng
-        self._retries = retries
-        self._first_retries = retries if first_retries is None else first_retries
-        self._refresh = refresh
-        self._refreshed = False
-        self._token: str | None = None
-        self._end_on_clean_close = end_on_clean_close
-        self._record = Record(wait=wait)
+        self._list_answers = list_answers
+        self._record = Record(wait=options.wait)
         self._attempts = 0
+        self._refreshed = False
         self._since = clock.monotonic()
         self._warned_short = False
         self._filter_works = False
         self._reopening = False
-        self.connection: Connection | None = None
+        self._bad_in_a_row = 0
+        self._connection: Connection | None = None
 
-    async def run(self) -> None:
-        """Returns only after a clean close, where the owner asked to end on one. Raises what is fatal, or GaveUp."""
+    async def events(self) -> AsyncIterator[Connected | Received | Lost]:
+        """Yield what happens; end only after a clean close, if that was asked for. Raises what is fatal, or GaveUp."""
         again = False
         while True:
+            used, filter_text = self._subscription.settings, self._subscription.filter_text()
             try:
-                target, filter_text = self._owner.target(), self._owner.filter_text()
-                self._token = target.token
-                connection = await open_connection(target, filter_text)
+                connection = await open_connection(self._subscription.logs_target(), filter_text)
             except RawlogsError as refusal:
-                await self._pause(refusal)
+                await self._pause(refusal, used)
                 continue
             self._record.succeeded = True
-            if self._owner.filter_text() != filter_text:  # changed meanwhile: a filter cannot be sent twice
-                connection.abort()
+            if self._subscription.filter_text() != filter_text:
+                connection.abort()  # it has changed meanwhile, and cannot be sent twice
                 continue
-            self.connection = connection
+            self._connection = connection
+            self._stats.connections += 1
+            self._stats.reconnects += again
+            yield Connected(connection.url, again)
+            again = True
+            opened, proved = self._clock.monotonic(), False
             try:
-                self._owner.live_connected(connection, again)
-                again = True
-                ending = await self._read(connection)
-            except asyncio.CancelledError:
-                raise  # who cancels, closes
-            except BaseException:
-                connection.abort()
-                raise
-            self.connection = None
+                while True:
+                    batch, others = decode_logs(await connection.batch(), keep=self._options.keep_raw)
+                    bad = self._note_bad(others)
+                    if batch:
+                        self._bad_in_a_row = 0
+                        if not proved:
+                            proved = True
+                            self._prove()
+                    yield Received(Batch(batch), bad)
+            except RawlogsError as error:
+                ending = error
+            self._connection = None
             connection.abort()
             if self._reopening:
                 self._reopening = again = False  # nothing was lost
                 continue
-            self._owner.live_lost(ending)
-            if self._end_on_clean_close and isinstance(ending, ConnectionLost) and ending.clean:
+            self._note_end(ending, self._clock.monotonic() - opened, proved)
+            yield Lost(ending)
+            if (
+                not self._options.reconnect_on_clean_close
+                and isinstance(ending, ConnectionLost)
+                and ending.clean
+            ):
                 return
-            await self._pause(ending)
+            await self._pause(ending, used)
+
+    @property
+    def connected(self) -> bool:
+        return self._connection is not None
 
     async def close(self) -> None:
-        """Once ``run`` was cancelled: take leave of the server, with 1000."""
-        if self.connection is not None:
-            await self.connection.close()
+        """Close with code 1000; once nobody reads the events any more."""
+        if self._connection is not None:
+            await self._connection.close()
 
     async def reopen(self) -> None:
-        """Open the socket anew with the owner's present filter; not counted as a failure."""
-        if self.connection is not None:
+        """Open the socket anew with the present filter; not counted as a failure."""
+        if self._connection is not None:
             self._reopening = True
-            await self.connection.close()
+            await self._connection.close()
 
-    async def _read(self, connection: Connection) -> RawlogsError:
-        """Read until the end; what the ending means."""
-        opened = self._clock.monotonic()
-        proved = False
+    async def check(self) -> None:
+        """Ping, and cut the connection where no answer comes: after a sleep of the machine it may be dead."""
+        connection = self._connection
+        if connection is None:
+            return
         try:
-            while True:
-                if self._owner.live_batch(await connection.batch()) and not proved:
-                    proved = True
-                    self._prove()
-        except RawlogsError as error:
-            age = self._clock.monotonic() - opened
-            if age >= PROOF:
-                self._prove()
-            elif not proved and not self._reopening:
-                self._note_short(error, age)
-            return error
+            await within(PING_TIMEOUT, connection.ping())
+        except (RawlogsError, TimeoutError):
+            connection.abort()
 
     def _prove(self) -> None:
         self._record.proved()
@@ -137,44 +162,61 @@ class LiveLoop:
         self._refreshed = False
         self._since = self._clock.monotonic()
 
-    def _note_short(self, error: RawlogsError, age: float) -> None:
-        doubtful = not (self._filter_works or self._owner.filter_accepted())
+    def _note_bad(self, frames: Iterable[Frame]) -> int:
+        """Tell of frames that cannot be read. Return how many; raises ProtocolError after too many in a row."""
+        bad = [frame for frame in frames if isinstance(frame, BadFrame)]
+        for frame in bad:
+            self._stats.bad_frames += 1
+            self._bad_in_a_row += 1
+            text = f"a frame could not be read ({frame.problem}): {frame.excerpt}"
+            self._notifier.say_once(f"bad frame: {frame.problem}", "bad_frame", text)
+            if self._bad_in_a_row >= BAD_FRAMES:
+                raise ProtocolError(f"{BAD_FRAMES} frames in a row could not be read", frame=frame.excerpt)
+        return len(bad)
+
+    def _note_end(self, error: RawlogsError, age: float, proved: bool) -> None:
+        if age >= PROOF:
+            self._prove()
+        if proved or age >= PROOF:
+            return
+        doubtful = not (self._filter_works or self._list_answers() or not self._subscription.selection.wire)
         silent = isinstance(error, ConnectionLost) and error.code == 1006 and age < 1.0 and doubtful
         self._record.silent_ends = self._record.silent_ends + 1 if silent else 0
         if age < 1.0 and not self._warned_short:
             self._warned_short = True
-            self._owner.notify("warning", f"The connection lasted only {age:.1f} s ({error.text})")
+            self._notifier.notify("warning", f"The connection lasted only {age:.1f} s ({error.text})")
 
-    async def _pause(self, error: RawlogsError) -> None:
+    async def _pause(self, error: RawlogsError, used: Settings) -> None:
         """Wait as long as the table says before the next try, or raise what is fatal."""
         answer = verdict(error, self._record)
         if isinstance(answer, Fatal):
             if isinstance(error, AuthError) and self._record.succeeded and not self._refreshed:
-                # A key may have been rotated while the stream ran: look once whether the settings have changed.
                 self._refreshed = True
-                self._refresh()
-                # The list may have been told of the new key, and looked, before.
-                if self._owner.target().token != self._token:
+                if self._subscription.refresh(used):  # the key was rotated while the stream ran
                     return
             raise answer.error from (None if answer.error is error else error)
-        allowed = self._retries if self._record.succeeded or self._record.wait else self._first_retries
+        allowed = self._allowed()
         if allowed is not None and self._attempts >= allowed:
-            elapsed = self._clock.monotonic() - self._since
             if self._attempts == 0:
                 raise error
+            elapsed = self._clock.monotonic() - self._since
             raise GaveUp(
                 f"Gave up after {self._attempts} tries in {elapsed:.0f} s. The last error: {error.text}",
                 attempts=self._attempts,
                 elapsed=elapsed,
                 hint=error.hint,
             ) from error
+        # The first try after a clean close is made at once: the server only asks to come again.
         clean = isinstance(error, ConnectionLost) and error.clean and self._attempts == 0
         seconds = 0.0 if clean else delay(self._attempts, answer.floor, self._rng)
         self._attempts += 1
-        self._owner.notify(
-            "retrying",
-            f"{error.text}; try {self._attempts} in {seconds:.1f} s",
-            attempt=self._attempts,
-            delay=seconds,
-        )
+        text = f"{error.text}; try {self._attempts} in {seconds:.1f} s"
+        self._notifier.notify("retrying", text, attempt=self._attempts, delay=seconds)
         await self._clock.sleep(seconds)
+
+    def _allowed(self) -> int | None:
+        retries = self._options.retries
+        instead = self._options.transport == "auto" and self._list_answers()
+        if self._record.succeeded or self._record.wait or not instead:
+            return retries
+        return SOCKET_TRIES if retries is None else min(SOCKET_TRIES, retries)

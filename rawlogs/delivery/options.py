@@ -22,7 +22,9 @@ class Options:
     since_ago: ``since`` was counted back from this machine's clock, and is moved to the server's.
     tail: so many of the newest stored logs first; None: none (or all since ``since``).
     follow: go on with what comes; False ends after what is stored.
-    overlap: a log counts as vouched for when it was readable no later than this after its own timestamp.
+    started_at: since when stored logs are the stream's own, for a process that started before it entered the stream;
+    None: since it is entered.
+    overlap: a log counts as verified when it was readable no later than this after its own timestamp.
     settle: how long the youngest rows of a list may still change.
     audit: how often the list is asked while the socket is open.
     buffer: how many logs wait for a slow reader before they are dropped here and listed later.
@@ -30,7 +32,7 @@ class Options:
     retries: tries to connect in a row without a connection that proved itself; None: without end.
     wait: also wait for a server that does not answer at the start.
     reconnect_on_clean_close: whether a close with 1000 or 1001 is followed by a new connection.
-    strict: raise DataLoss where logs cannot be vouched for, instead of a notice.
+    strict: raise DataLoss where completeness cannot be verified, instead of a notice.
     """
 
     transport: Transport = "auto"
@@ -38,6 +40,7 @@ class Options:
     since: datetime | None = None
     until: datetime | None = None
     since_ago: bool = False
+    started_at: datetime | None = None
     tail: int | None = None
     follow: bool = True
     overlap: float = 60.0
@@ -60,7 +63,7 @@ class Options:
     ping_timeout: float | None = 20.0
 
     def __post_init__(self) -> None:
-        for name in ("since", "until"):
+        for name in ("since", "until", "started_at"):
             moment = getattr(self, name)
             if moment is not None and moment.tzinfo is None:
                 raise ConfigError(f"{name} has no time zone: use an aware datetime", setting=name)

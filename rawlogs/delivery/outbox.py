@@ -6,21 +6,22 @@ import asyncio
 from collections import deque
 from datetime import datetime
 
-from rawlogs.models import Log
+from rawlogs.batch import Batch
 
 
 class Outbox:
-    """Batches of logs between the stream's tasks and its one reader. ``size`` is in logs."""
+    """Batches between the stream's tasks and its one reader. ``size`` is in logs."""
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._batches: deque[list[Log]] = deque()
+        self._batches: deque[Batch] = deque()
         self._waiting = 0
         self._filled = asyncio.Event()
         self._emptied = asyncio.Event()
         self._emptied.set()
-        self._closed = False
         self._error: BaseException | None = None
+        self.closed = asyncio.Event()
+        """Set when no more will come."""
 
     def __len__(self) -> int:
         return self._waiting
@@ -31,14 +32,19 @@ class Outbox:
 
     @property
     def roomy(self) -> bool:
-        """At least half empty: worth filling again."""
+        """Whether it is at least half empty: worth filling again."""
         return self._waiting * 2 <= self._size
 
-    def put(self, logs: list[Log]) -> None:
+    @property
+    def error(self) -> BaseException | None:
+        """What the reader gets after the last log, instead of an end."""
+        return self._error
+
+    def put(self, batch: Batch) -> None:
         """Add a batch; whether there is room is the caller's to ask."""
-        if logs:
-            self._batches.append(logs)
-            self._waiting += len(logs)
+        if batch:
+            self._batches.append(batch)
+            self._waiting += len(batch)
             self._filled.set()
             if not self.roomy:
                 self._emptied.clear()
@@ -48,15 +54,16 @@ class Outbox:
         await self._emptied.wait()
 
     def close(self, error: BaseException | None = None) -> None:
-        """No more will come; the reader gets what waits, then the error or the end."""
-        if not self._closed:
-            self._closed, self._error = True, error
+        """No more will come; the reader gets what waits, then the error or the end. Only the first call counts."""
+        if not self.closed.is_set():
+            self._error = error
+            self.closed.set()
             self._filled.set()
 
-    async def take(self) -> list[Log] | None:
-        """The next batch; None at the end. Raises what the box was closed with."""
+    async def take(self) -> Batch | None:
+        """Return the next batch; None at the end. Raises what the box was closed with."""
         while not self._batches:
-            if self._closed:
+            if self.closed.is_set():
                 if self._error is not None:
                     raise self._error
                 return None
@@ -69,5 +76,5 @@ class Outbox:
         return batch
 
     def oldest(self) -> datetime | None:
-        """The smallest timestamp that waits here."""
-        return min((log.timestamp for batch in self._batches for log in batch), default=None)
+        """Return the smallest timestamp that waits here; None where nothing does."""
+        return min((batch.oldest for batch in self._batches), default=None)

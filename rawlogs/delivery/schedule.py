@@ -1,4 +1,4 @@
-"""When the list is read next: one due time that suspicions bring forward."""
+"""When the list is read next, and why: one due time that suspicions bring forward."""
 
 from __future__ import annotations
 
@@ -8,32 +8,60 @@ from rawlogs.clock import Clock
 
 
 class Schedule:
-    """The due time of a stream's next list. ``catch_up``: it has to read everything that no list has shown yet."""
+    """The due time of a stream's next list, in seconds of the monotonic clock.
 
-    def __init__(self, clock: Clock) -> None:
+    settle: seconds until what is stored now can be judged by a list.
+    """
+
+    def __init__(self, clock: Clock, settle: float) -> None:
         self._clock = clock
+        self._settle = settle
         self._due = clock.monotonic()
         self._moved = asyncio.Event()
-        self.catch_up = True
+        self._catch_up = False
+        self.suspected_at: float | None = None
+        """When something last happened that may have cost logs; None where a list has answered it since."""
+
+    @property
+    def catch_up(self) -> bool:
+        """Whether the next list is to read all that no list has shown yet, settled or not."""
+        return self._catch_up
+
+    def catch_up_now(self) -> None:
+        """List as soon as possible, and everything."""
+        self._catch_up = True
+        self.bring_forward(0.0)
+
+    def catching_up(self) -> None:
+        """A list of everything begins; what happens from now on asks for another one."""
+        self._catch_up = False
 
     def bring_forward(self, seconds: float) -> None:
-        """Not later than in so many seconds."""
+        """List not later than in so many seconds."""
         due = self._clock.monotonic() + seconds
         if due < self._due:
             self._due = due
             self._moved.set()
 
-    def catch_up_now(self) -> None:
-        """As soon as possible, and everything."""
-        self.catch_up = True
-        self.bring_forward(0.0)
+    def suspect(self, *, pause: float = 0.0, soon: float | None = None) -> None:
+        """Logs may have been lost just now: list as soon as what is stored has settled, or after a longer ``pause``.
+
+        ``soon``: also before that, in so many seconds.
+        """
+        self.suspected_at = self._clock.monotonic()
+        self.bring_forward(max(self._settle, pause) if soon is None else soon)
+
+    def answered(self, began: float) -> None:
+        """A list that began then was read: it answers a suspicion if what was stored at that time had settled."""
+        if self.suspected_at is not None and began >= self.suspected_at + self._settle:
+            self.suspected_at = None
 
     def next_in(self, seconds: float) -> None:
         """The list was read: the next one is due then."""
         self._due = self._clock.monotonic() + seconds
 
     async def wait(self, at_most: float | None = None) -> None:
-        """Until it is due, or so many seconds."""
+        """Wait until a list is due, or so many seconds."""
         end = None if at_most is None else self._clock.monotonic() + at_most
         while True:
             left = self._due - self._clock.monotonic()
@@ -46,11 +74,13 @@ class Schedule:
 
 
 async def first_of(*works: object) -> None:
-    """Wait for the first of these coroutines, and cancel the others."""
+    """Wait for the first of these coroutines, and cancel the others. Raises what an ended one raised."""
     tasks = [asyncio.ensure_future(work) for work in works]  # type: ignore[call-overload]
     try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()

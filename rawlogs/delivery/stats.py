@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
@@ -25,16 +26,26 @@ class Stats:
     """How often the socket was opened again after it had ended by itself."""
     requests: int = 0
     """REST requests sent."""
-    open_gaps: int = 0
-    """Ranges that nothing vouches for now: 1 while something is known or suspected missing, 0 otherwise."""
+    count_gaps: Callable[[], int] = field(default=lambda: 0, repr=False, compare=False)
+    """Asks the ledger."""
+
+    @property
+    def open_gaps(self) -> int:
+        """Ranges in which logs are, or may be, missing now: not listed since something was lost in them."""
+        return self.count_gaps()
 
     @property
     def delivered(self) -> int:
         """Logs that passed every filter and went to the reader."""
         return self.live + self.recovered
 
+    def as_dict(self) -> dict[str, int]:
+        """Return every figure by name."""
+        names = ("live", "recovered", "duplicates", "bad_frames", "overflows", "connections", "reconnects")
+        return {name: getattr(self, name) for name in ("delivered", *names, "requests", "open_gaps")}
+
     def line(self) -> str:
-        """The account on one line, as the command prints it."""
+        """Return the account on one line, as the command prints it."""
         return (
             f"delivered {self.delivered} (live {self.live}, recovered {self.recovered}), "
             f"duplicates dropped {self.duplicates}, open gaps {self.open_gaps}, "

@@ -1,9 +1,7 @@
-"""The stream: the socket for speed, the list for truth, one outbox for the reader.
+"""``LogStream``: opens the socket and the list side by side, supervises them, and hands their logs to the reader.
 
-Two tasks work for one reader. The *live* task (``live``, ``intake``) keeps the socket open and never waits. The *list*
-task (``auditor``, ``lister``) reads what the ``window`` asks for: after each connect, every ``audit`` seconds, and soon
-after a suspicion. Without a usable socket the list task polls. This file opens them, ends them, and is the reader's
-face.
+Live logs: ``ReconnectingSocket`` -> ``Merger``. Listed logs: ``HistoryReader`` -> ``Auditor`` -> ``Merger``. What any
+of their tasks raises is raised to the reader.
 """
 
 from __future__ import annotations
@@ -12,46 +10,55 @@ import asyncio
 import contextlib
 import random
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from contextlib import aclosing
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from rawlogs.batch import Batch
 from rawlogs.clock import Clock, SystemClock
-from rawlogs.delivery.auditor import LIVE_OFF, Auditor
-from rawlogs.delivery.beginning import begin, begin_blind, note_old_cursor
-from rawlogs.delivery.core import Core
-from rawlogs.delivery.intake import Intake
-from rawlogs.delivery.live import LiveLoop
+from rawlogs.delivery import live_off
+from rawlogs.delivery.ledger import Ledger
+from rawlogs.delivery.live import Connected, Lost, Received, ReconnectingSocket
+from rawlogs.delivery.merge import HOLD, Merger
+from rawlogs.delivery.notifier import Notifier
 from rawlogs.delivery.options import Options
 from rawlogs.delivery.outbox import Outbox
-from rawlogs.delivery.retry import delay, is_transient, socket_only, unreachable
-from rawlogs.delivery.schedule import Schedule
+from rawlogs.delivery.retry import socket_only
+from rawlogs.delivery.schedule import Schedule, first_of
 from rawlogs.delivery.seen import SeenIds
 from rawlogs.delivery.stats import Stats
-from rawlogs.delivery.window import Window
-from rawlogs.errors import ConfigError, RawlogsError
+from rawlogs.delivery.subscription import Subscription
+from rawlogs.errors import RawlogsError
 from rawlogs.models import BEGINNING, Log
 from rawlogs.notices import OnNotice
 from rawlogs.waiting import within
 from rawlogs.wire.connection import Target
 
 if TYPE_CHECKING:
+    from rawlogs.delivery.audit import Auditor
     from rawlogs.delivery.cursor import Resume
+    from rawlogs.delivery.patient import PatientClient
     from rawlogs.rest.client import RestClient
     from rawlogs.selection import Selection
     from rawlogs.settings import Settings
 
 LIVE_ONLY_IDS = 16_384
 """How many ids the socket alone remembers: the server never sends a log twice, so only reconnects need them."""
+LAST_TRIES = 3
+"""How often the list is tried again once a stream with ``until`` is over."""
+SETTINGS_TIMEOUT = 5.0
+"""Seconds that the question whether the server streams may take; then the list is read without its answer."""
 
 
 class LogStream:
     """An endless, complete sequence of logs; made by ``rawlogs.stream(...)``.
 
     Use it as an async context manager and iterate over it: log by log, or with ``batches()`` by lists, which costs
-    less. One task may iterate. ``stats`` is the account; notices go to ``on_notice``.
+    less. One task may iterate. ``stats`` is the account; notices go to ``on_notice``, and what that raises ends the
+    stream.
     """
 
     def __init__(
@@ -65,65 +72,70 @@ class LogStream:
         rng: random.Random | None = None,
         reload: Callable[[], Settings] | None = None,
     ) -> None:
-        clock = clock if clock is not None else SystemClock()
+        self._clock = clock = clock if clock is not None else SystemClock()
+        self._rng = rng if rng is not None else random.Random()
+        self._options = options
         self.entered = False
-        self._reload = reload
         self._resume: Resume | None = None
         self._flushed = SeenIds() if options.track else None
-        self._handed: list[Log] = []
+        self._handed: list[Batch] = []
         self._current: deque[Log] = deque()
         self._iterating: object = None
-        self._live: LiveLoop | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._error: BaseException | None = None
+        self._live_task: asyncio.Task[None] | None = None
         self._finishing: asyncio.Task[None] | None = None
-        self._core = Core(
-            settings,
-            selection,
+        self._outbox = Outbox(options.buffer)
+        self._notifier = Notifier(on_notice, clock, self.fail)
+        self._subscription = Subscription(settings, selection, options, self._notifier, reload)
+        self._ledger = Ledger(clock.now(), overlap=options.overlap, settle=options.settle)
+        self._schedule = Schedule(clock, options.settle)
+        self._stats = Stats(count_gaps=lambda: self._ledger.open_gaps)
+        self._merger = Merger(
+            self._ledger,
+            self._subscription,
             options,
-            clock,
-            rng if rng is not None else random.Random(),
-            Stats(),
-            Outbox(options.buffer),
-            Window(
-                clock.now(),
-                overlap=options.overlap,
-                settle=options.settle,
-                keep_all=options.keep_ids,
-                seen=SeenIds(LIVE_ONLY_IDS) if options.live_only else None,
-            ),
-            on_notice,
+            self._schedule,
+            self._notifier,
+            clock=clock,
+            now=self._now,
+            outbox=self._outbox,
+            stats=self._stats,
+            seen=SeenIds(LIVE_ONLY_IDS) if options.live_only else SeenIds(),
         )
-        self._schedule = Schedule(clock)
-        self._started = asyncio.Event()
-        self._intake = Intake(self._core, self._schedule, self._started.set)
-        self.notify = self._core.notify
-        self.events_target: Callable[[], Target] = self._intake.events_target
+        self._auditor: Auditor | None = None
+        self._client: PatientClient | None = None
+        self._socket = self._new_socket()
+        self._polling = options.transport == "poll"
+        self._ready = asyncio.Event()
+        self._asked = asyncio.Event()
+        self._listed = asyncio.Event()
+        self.notify = self._notifier.notify
+        self.events_target: Callable[[], Target] = self._subscription.events_target
 
     @property
     def settings(self) -> Settings:
         """Where the stream is read from."""
-        return self._core.settings
+        return self._subscription.settings
 
     @property
     def selection(self) -> Selection:
         """Which logs it delivers."""
-        return self._core.selection
+        return self._subscription.selection
 
     @property
     def stats(self) -> Stats:
         """The account so far."""
-        return self._core.stats
+        return self._stats
 
     @property
     def rest(self) -> RestClient | None:
         """The stream's access to the list, by the settings as they are now; None with ``live_only``."""
-        return self._core.rest
+        return self._subscription.rest
 
     @property
     def low(self) -> datetime:
-        """Every stored log stamped before it has been delivered, or waits for the reader."""
-        return self._core.window.late
+        """The low-water mark: every log stamped before it was delivered, or waits for the reader."""
+        return self._ledger.low_water
 
     # Opening and closing
 
@@ -132,9 +144,10 @@ class LogStream:
             raise RuntimeError("a stream is entered once; call rawlogs.stream() again")
         self.entered = True
         self._loop = asyncio.get_running_loop()
-        self._core.warn((*self.settings.notes, *self.selection.notes))
+        for note in (*self.settings.notes, *self.selection.notes):
+            self.notify("warning", note)
         try:
-            await self._open()
+            await self._open(self._options.started_at or self._clock.now())
         except BaseException:
             await self._close()
             raise
@@ -145,36 +158,34 @@ class LogStream:
     ) -> None:
         await self._close()
 
-    async def _open(self) -> None:
-        options, core = self._core.options, self._core
-        core.polling = options.transport == "poll"
+    async def _open(self, entered: datetime) -> None:
+        options = self._options
+        self._spawn(self._merger.end_holds())
         if not options.live_only:
-            await self._open_history()
-        if options.follow and not core.polling:
+            self._auditor = self._new_auditor(entered)
+            if self._polling:
+                self._auditor.poll()
+            self._spawn(self._run_auditor(self._auditor))
+        if options.follow and not self._polling:
             self._start_live()
-            await self._started.wait()
-            if self._error is not None:
-                raise self._error
-        if core.rest is not None and self._finishing is None:
-            self._spawn(self._list())
-        if not options.follow and options.tail is None:
-            await self._started.wait()
-            if self._error is not None:
-                raise self._error
+        if options.follow or options.tail is None:
+            await first_of(self._ready.wait(), self._outbox.closed.wait())
+        if not self._ready.is_set() and self._outbox.error is not None:
+            raise self._outbox.error  # it never began
 
     async def _close(self) -> None:
         if self._finishing is not None and self._finishing is not asyncio.current_task():
             self._finishing.cancel()
+            await asyncio.gather(self._finishing, return_exceptions=True)
         await self._cancel_tasks()
-        if self._live is not None:
-            await asyncio.shield(self._live.close())
-        if self._core.rest is not None:
-            await self._core.rest.close()
+        await asyncio.shield(self._socket.close())
+        if self.rest is not None:
+            await self.rest.close()
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """A task of the stream; what it raises is the reader's."""
 
-        async def guarded() -> None:
+        async def supervised() -> None:
             try:
                 await work
             except asyncio.CancelledError:
@@ -182,138 +193,199 @@ class LogStream:
             except BaseException as error:
                 self.fail(error)
 
-        task = asyncio.create_task(guarded())
+        task = asyncio.create_task(supervised())
         task.add_done_callback(lambda _: work.close())  # for a task that was cancelled before it began
         self._tasks.append(task)
+        return task
 
     async def _cancel_tasks(self) -> None:
         tasks, self._tasks = self._tasks, []
+        tasks = [task for task in tasks if task is not asyncio.current_task()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     # The list
 
-    async def _open_history(self) -> None:
-        """Learn the page limit, the server's clock, what was stored before, and whether the server streams at all."""
+    def _new_auditor(self, entered: datetime) -> Auditor:
+        """The list's side. Loads httpx, which ``live_only`` does not need."""
+        from rawlogs.delivery.audit import Auditor
+        from rawlogs.delivery.patient import PatientClient
+        from rawlogs.delivery.reader import HistoryReader
+        from rawlogs.delivery.start import Start
         from rawlogs.rest.client import RestClient
 
-        core, options = self._core, self._core.options
-        core.rest = RestClient(
-            core.settings,
-            clock=core.clock,
-            rng=core.rng,
+        options, clock = self._options, self._clock
+        rest = RestClient(
+            self.settings,
+            clock=clock,
+            rng=self._rng,
             timeout=30.0,
             retries=1,
+            on_notice=self._notifier.hand_on,
             on_request=self._count_request,
         )
-        self._auditor = Auditor(
-            core,
-            self._schedule,
-            self._intake,
-            core.rest,
-            revive=self._revive,
-            ping=self._ping,
-            refresh=self.reload,
-            on_answer=self._started.set,
+        self._subscription.open_rest(rest)
+        self._client = PatientClient(
+            rest,
+            self._subscription,
+            self._ledger,
+            self._notifier,
+            options,
+            clock=clock,
+            rng=self._rng,
+            alone=self._lists_alone,
+            tries=self._list_tries,
         )
-        history = self._auditor.lister.history
-        attempt = 0
-        while True:
-            try:
-                await self._ask_streaming()
-                await begin(core, history, self._resume, self._flushed)
-                if self._resume is not None:
-                    await note_old_cursor(core, history, self._resume)
-                core.history_ok = core.stats.requests > 0
-                return
-            except RawlogsError as error:
-                if not (options.transport == "poll" or not options.follow or core.polling):
-                    # The socket may still work, and its refusal says more than REST's.
-                    begin_blind(core, self._resume, self._flushed)
-                    return
-                if not (options.wait and is_transient(error)):
-                    raise unreachable(error, core.settings.api_url) from error
-                await core.clock.sleep(delay(attempt, 0.0, core.rng))
-                attempt += 1
+        reader = HistoryReader(self._ledger, self._merger, self._now, by_run=options.keep_ids)
+        start = Start(
+            self._ledger,
+            self._merger,
+            reader,
+            self._subscription,
+            options,
+            self._notifier,
+            rest=rest,
+            client=self._client,
+            clock=clock,
+            entered=entered,
+            resume=self._resume,
+        )
+        return Auditor(
+            start,
+            self._ledger,
+            self._merger,
+            reader,
+            self._schedule,
+            self._client,
+            self._subscription,
+            options,
+            self._notifier,
+            self._stats,
+            rest=rest,
+            clock=clock,
+        )
 
-    async def _ask_streaming(self) -> None:
-        """A default server costs no guess: it says that it does not stream."""
-        from rawlogs.rest.server import log_streaming
-
-        core, options = self._core, self._core.options
-        if core.rest is None or options.transport != "auto" or not options.follow or core.polling:
-            return
-        streaming = await log_streaming(core.rest)
-        if streaming is not None and not all(streaming):
-            self._go_polling("its log streaming is off, which is Prefect's default")
-
-    async def _list(self) -> None:
-        if self._core.options.follow:
-            await self._auditor.run()
-        elif self._core.options.tail is None:
-            await self._auditor.read_stored()
+    async def _run_auditor(self, auditor: Auditor) -> None:
+        assert self._client is not None
+        try:
+            await self._ask_streaming(auditor)
+        finally:
+            self._asked.set()
+        if not self._options.follow:
+            self._spawn(self._ready_when_answered(self._client))
+        async with aclosing(auditor.rounds()) as rounds:  # type: ignore[type-var]
+            async for round in rounds:
+                self._listed.set()
+                if self._polling:
+                    self._ready.set()
+                    # After an outage the server may be another one, which streams.
+                    if round.recovered and self._options.transport == "auto":
+                        self._start_live()
+                if round.clock_jumped:
+                    await self._socket.check()
         self._end()
 
-    def _go_polling(self, why: str) -> None:
-        self._core.polling = True
-        self._core.say_once("live_off", "live_off", LIVE_OFF.format(why=why))
-        self._schedule.bring_forward(0.0)
+    async def _ready_when_answered(self, client: PatientClient) -> None:
+        await client.first_answer.wait()
+        self._ready.set()
+
+    async def _ask_streaming(self, auditor: Auditor) -> None:
+        """Ask a default server, which accepts the socket and stays silent, whether it streams: it says so."""
+        from rawlogs.rest.server import log_streaming
+
+        options, rest = self._options, self.rest
+        if rest is None or options.transport != "auto" or not options.follow:
+            return
+        streaming = None
+        with contextlib.suppress(
+            RawlogsError, TimeoutError
+        ):  # the socket, or the list, will say what is wrong
+            streaming = await within(SETTINGS_TIMEOUT, log_streaming(rest))
+        if streaming is not None and not all(streaming):
+            await self._poll_instead(auditor, live_off.switched_off())
+
+    async def _poll_instead(self, auditor: Auditor, text: str) -> None:
+        """Follow the list alone from now on."""
+        self._polling = True
+        self._notifier.say_once("live_off", "live_off", text)
+        task, self._live_task = self._live_task, None
+        if task is not None and task is not asyncio.current_task():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await self._socket.close()
+        self._merger.release()
+        auditor.poll()
 
     # The socket
 
-    def _start_live(self) -> None:
-        core, options = self._core, self._core.options
-        poll_instead = options.transport == "auto" and core.history_ok
-        self._live = LiveLoop(
-            self._intake,
-            clock=core.clock,
-            rng=core.rng,
-            retries=options.retries,
-            first_retries=min(2, options.retries or 2) if poll_instead else None,
-            wait=options.wait,
-            end_on_clean_close=not options.reconnect_on_clean_close,
-            refresh=self.reload,
+    def _new_socket(self) -> ReconnectingSocket:
+        return ReconnectingSocket(
+            self._subscription,
+            self._options,
+            self._notifier,
+            self._stats,
+            clock=self._clock,
+            rng=self._rng,
+            list_answers=lambda: self._client is not None and self._client.answered,
         )
-        self._spawn(self._run_live(self._live))
 
-    async def _run_live(self, live: LiveLoop) -> None:
-        core = self._core
+    def _start_live(self) -> None:
+        self._live_task = self._spawn(self._run_live())
+
+    async def _run_live(self) -> None:
+        socket = self._socket = self._new_socket()
+        auditor = self._auditor
         try:
-            await live.run()
+            async with aclosing(socket.events()) as events:  # type: ignore[type-var]
+                async for event in events:
+                    if isinstance(event, Received):
+                        self._merger.live(event.batch)
+                        if event.bad and auditor is not None:
+                            auditor.frame_unreadable()
+                    elif isinstance(event, Connected):
+                        await self._note_connected(event)
+                    else:
+                        self._note_lost(event)
         except RawlogsError as error:
-            core.socket_up = False
-            if core.options.transport != "auto" or not core.history_ok or not socket_only(error):
+            if not await self._list_instead(error):
                 raise
-            self._intake.release()
-            self._go_polling(error.text)
-            self._started.set()
             return
         self._finishing = asyncio.create_task(self._finish(3.0))
 
-    def _revive(self) -> None:
-        """The list answers again after an outage: the server may be another one, which streams."""
-        if self._core.options.transport == "auto" and self._live is not None:
-            self._core.polling = False
-            self._start_live()
+    async def _note_connected(self, event: Connected) -> None:
+        if not self._ready.is_set() and self._auditor is not None:
+            # The server may be about to say that it does not stream. What arrives meanwhile waits in the connection.
+            await first_of(self._asked.wait(), self._clock.sleep(HOLD))
+        self._polling = False
+        self.notify("connected", f"connected to {event.url}", url=event.url, again=event.again)
+        if self._auditor is not None:
+            self._merger.hold()
+            self._auditor.connected(again=event.again)
+        self._ready.set()
 
-    async def _ping(self) -> None:
-        connection = self._live.connection if self._live is not None else None
-        if connection is None:
-            return
-        try:
-            await within(5.0, connection.ping())
-        except (RawlogsError, TimeoutError):
-            connection.abort()
+    def _note_lost(self, event: Lost) -> None:
+        error = event.error
+        self.notify("lost", error.text, error=type(error).__name__, code=getattr(error, "code", None))
+        if self._auditor is not None:
+            self._ledger.doubt(self._now())
+        self._merger.release()
 
-    def reload(self) -> None:
-        """Use the settings as they are now, from now on; as they were, where they cannot be read."""
-        if self._reload is None:
-            return
-        with contextlib.suppress(ConfigError):
-            self._core.settings = self._reload()
-            if self._core.rest is not None:
-                self._core.rest.use(self._core.settings)
+    async def _list_instead(self, error: RawlogsError) -> bool:
+        """Follow the list where the socket cannot be had but REST answers; False where that is no way out."""
+        from rawlogs.rest.server import version
+
+        auditor, client, rest = self._auditor, self._client, self.rest
+        if self._options.transport != "auto" or auditor is None or client is None or rest is None:
+            return False
+        if not socket_only(error):
+            return False
+        await client.contact.wait()
+        if not client.answered:
+            return False
+        await self._poll_instead(auditor, live_off.refused(error, await version(rest)))
+        self._ready.set()
+        return True
 
     # The reader's side
 
@@ -328,18 +400,22 @@ class LogStream:
             self._current.extend(batch)
         log = self._current.popleft()
         if self._flushed is not None:
-            self._handed.append(log)
+            self._handed.append(Batch([log]))
         return log
 
-    async def batches(self) -> AsyncIterator[list[Log]]:
-        """The logs as lists, one for each time something came; never empty."""
-        while (batch := list(self._current) or await self.next_batch()) is not None:
-            self._current.clear()
+    async def batches(self) -> AsyncIterator[Sequence[Log]]:
+        """The logs as sequences, one for each time something came; never empty."""
+        while (batch := self._fetched() or await self.next_batch()) is not None:
             if self._flushed is not None:
-                self._handed.extend(batch)
+                self._handed.append(batch)
             yield batch
 
-    async def next_batch(self) -> list[Log] | None:
+    def _fetched(self) -> Batch | None:
+        """What ``__anext__`` has fetched and not given out."""
+        current, self._current = self._current, deque()
+        return Batch(list(current)) if current else None
+
+    async def next_batch(self) -> Batch | None:
         """What has come since the last time, at least one log; None at the end. Raises what ended the stream."""
         if not self.entered:
             raise RuntimeError("enter the stream first: async with rawlogs.stream(...) as logs")
@@ -349,20 +425,17 @@ class LogStream:
             raise RuntimeError("one task at a time may read a stream")
         self._iterating = asyncio.current_task()
         try:
-            return await self._core.outbox.take()
+            return await self._merger.take()
         finally:
             self._iterating = None
 
     def fail(self, error: BaseException) -> None:
         """End the iteration with this error."""
-        self._error = error
-        self._core.outbox.close(error)
-        self._started.set()
+        self._outbox.close(error)
 
     def _end(self) -> None:
-        self._intake.release()
-        self._core.outbox.close()
-        self._started.set()
+        self._merger.release()
+        self._outbox.close()
 
     async def finish(self, seconds: float = 3.0) -> None:
         """Stop reading the socket, list once more what nothing has listed yet, and let the iteration end.
@@ -374,75 +447,111 @@ class LogStream:
         await asyncio.shield(self._finishing)
 
     async def _finish(self, seconds: float) -> None:
-        core = self._core
-        await self._cancel_tasks()
-        core.socket_up = False
-        closing = asyncio.ensure_future(self._live.close()) if self._live is not None else None
-        self._intake.release()
-        if core.rest is not None and core.history_ok and core.options.follow:
-            core.stats.open_gaps = 1
-            with contextlib.suppress(RawlogsError, TimeoutError):
-                await within(seconds, self._list_the_rest())
-        if closing is not None:
+        try:
+            await self._cancel_tasks()
+            closing = asyncio.ensure_future(self._socket.close())
+            self._merger.release()
+            if self._auditor is not None and self._options.follow:
+                self._ledger.doubt(self._now())
+                with contextlib.suppress(RawlogsError, TimeoutError):
+                    await within(seconds, self._list_the_rest(self._auditor))
             await closing
+        except BaseException as error:
+            self.fail(error)
+            raise
         self._end()
 
-    async def _list_the_rest(self) -> None:
-        await self._auditor.catch_up()
-        self._core.stats.open_gaps = 0
-        await self._auditor.last_look()
+    async def _list_the_rest(self, auditor: Auditor) -> None:
+        await auditor.catch_up()
+        await auditor.last_look()
 
     # Going on later
 
     def resume(self, resume: Resume | None) -> None:
         """Before entering: go on where a cursor says."""
         self._resume = resume
+        if resume is not None and self._flushed is not None:
+            self._flushed.load(resume.entries, self._clock.now().timestamp())
 
     def commit(self, *, but: int = 0) -> None:
         """Everything handed out so far, but the last so many logs, has been flushed by the reader.
 
         Only then the cursor moves over it.
         """
-        if self._flushed is not None and self._handed:
-            done = len(self._handed) - but
-            self._flushed.admit(self._handed[:done], self._core.now().timestamp())
-            self._handed = self._handed[done:]
+        if self._flushed is None or not self._handed:
+            return
+        parts, self._handed = self._handed, []
+        if but:
+            handed = Batch.joined(parts)
+            done = len(handed) - but
+            parts, self._handed = [handed[:done]], [handed[done:]]
+        now = self._now().timestamp()
+        for part in parts:
+            self._flushed.admit(part, now)
 
     def position(self) -> tuple[datetime, list[tuple[float, str]]]:
         """For a cursor: (low-water timestamp, what was flushed at or after it); see ``rawlogs.delivery.cursor``."""
         if self._flushed is None:
             raise RuntimeError("the stream was not asked to keep a position (options track=True)")
-        waiting = [log.timestamp for log in (*self._handed, *self._current)]
-        if (oldest := self._core.outbox.oldest()) is not None:
-            waiting.append(oldest)
-        low = min([self._core.window.late, *waiting])
-        self._flushed.forget(low, low, self._core.now().timestamp())
+        low = self.low_water()
+        self._flushed.forget(low, low, self._now().timestamp())
         return low, self._flushed.after(low)
+
+    def low_water(self) -> datetime:
+        """Every log stamped before this was handed out, and flushed where the stream keeps a position."""
+        waiting = [batch.oldest for batch in self._handed if batch]
+        waiting += [log.timestamp for log in self._current]
+        if (oldest := self._outbox.oldest()) is not None:
+            waiting.append(oldest)
+        return min([self._ledger.low_water, *waiting])
+
+    async def listed_again(self) -> None:
+        """Wait until the list has been read since this was called last: the low-water mark may have moved."""
+        await self._listed.wait()
+        self._listed.clear()
 
     # Following runs
 
     async def follow_runs(self, runs: Iterable[UUID], added: Iterable[UUID]) -> None:
         """From now on these flow runs; of those in ``added``, everything that is stored already, too."""
-        core = self._core
-        core.selection = core.selection.with_runs(runs)
-        self._auditor.lister.distrust()
-        if self._live is not None:
-            await self._live.reopen()
+        assert self._auditor is not None
+        self._subscription.use_runs(runs)
+        self._auditor.forget_filter()
+        await self._socket.reopen()
         if wanted := list(added):
-            await self._auditor.lister.read_all(core.selection.with_runs(wanted).wire, self._since)
+            await self._auditor.read_all(wanted, self._since)
 
-    async def sweep(self, run: UUID) -> int:
-        """Make sure that everything stored of this flow run was listed; how many logs that still brought."""
-        return await self._auditor.lister.sweep(run, self._core.selection.with_runs([run]).wire, self._since)
+    async def sweep(self, runs: Iterable[UUID]) -> int:
+        """Make sure that everything stored of these flow runs was delivered. Return how many logs that brought."""
+        assert self._auditor is not None
+        return await self._auditor.sweep(list(runs), self._since)
+
+    def refresh(self, used: Settings) -> bool:
+        """Read the settings again after a refusal of ``used``. Return whether the credentials are others now."""
+        return self._subscription.refresh(used)
 
     @property
     def _since(self) -> datetime:
-        return self._core.options.since or BEGINNING
+        return self._options.since or BEGINNING
+
+    def _now(self) -> datetime:
+        """The server's time, as far as it is known."""
+        return self.rest.server_now() if self.rest is not None else self._clock.now()
+
+    def _lists_alone(self) -> bool:
+        return self._polling or not self._options.follow
+
+    def _list_tries(self) -> int | None:
+        """How many requests to the list in a row may fail."""
+        options = self._options
+        if self._lists_alone():
+            return options.retries
+        # Beside a socket the list is asked for ever; but a stream whose ``until`` has passed is to end.
+        return LAST_TRIES if options.until is not None and options.until < self._now() else None
 
     def _count_request(self) -> None:
-        self._core.stats.requests += 1
+        self._stats.requests += 1
 
     def __repr__(self) -> str:
-        core = self._core
-        how = "polling" if core.polling else "live" if core.socket_up else "idle"
-        return f"<LogStream {how} {core.settings.api_url} delivered={core.stats.delivered}>"
+        how = "polling" if self._polling else "live" if self._socket.connected else "idle"
+        return f"<LogStream {how} {self.settings.api_url} delivered={self.stats.delivered}>"

@@ -12,13 +12,14 @@ from uuid import UUID
 from rawlogs.clock import Clock
 from rawlogs.delivery.follow import POLL, POLL_BESIDE_EVENTS
 from rawlogs.delivery.retry import delay
-from rawlogs.delivery.runevents import RunEvents
+from rawlogs.delivery.run_events import RunEvents
 from rawlogs.errors import RawlogsError
 from rawlogs.waiting import wait_until_set
 
 if TYPE_CHECKING:
     from rawlogs.relay.source import Source
     from rawlogs.rest.runs import FlowRun, Runs
+    from rawlogs.wire.connection import Target
 
 FLOCK = 0.2
 """Events come in flocks; the last of a flock is what REST should answer about."""
@@ -94,11 +95,15 @@ class RunWatch:
                 await asyncio.gather(listening, return_exceptions=True)
 
     def _listen(self) -> asyncio.Task[None] | None:
-        target = self._source.events_target()
-        if target is None:
+        if self._source.events_target() is None:
             return None
-        self._events = RunEvents(target, self._on_event, clock=self._clock, rng=self._rng)
+        self._events = RunEvents(self._target, self._on_event, clock=self._clock, rng=self._rng)
         return asyncio.get_running_loop().create_task(self._events.run())
+
+    def _target(self) -> Target:
+        target = self._source.events_target()
+        assert target is not None  # a source has events or it has none
+        return target
 
     def _pause(self) -> float:
         return POLL_BESIDE_EVENTS if self._events is not None and self._events.usable else POLL

@@ -18,7 +18,7 @@ from rawlogs.rest import body
 from rawlogs.rest.answers import Again, Answer, Failed, Moved, Reply, Result, TokenWanted, judge, unreadable
 from rawlogs.rest.hints import LONGEST, quote
 from rawlogs.rest.request import Asked, Csrf, credentials, fixed_headers
-from rawlogs.rest.timing import delay, skew
+from rawlogs.rest.timing import delay, offset_bounds, skew
 from rawlogs.urls import same_origin
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ class RestClient:
         self._answered = False
         self._told_redirect = False
         self._csrf = Csrf()
+        self._offset: tuple[float, float] | None = None
         self.requests = 0
         self.skew = 0.0
         self.use(settings)
@@ -116,6 +117,18 @@ class RestClient:
     def server_now(self) -> datetime:
         """What the server's clock says, as far as it is known; aware, in UTC."""
         return self._clock.now() + timedelta(seconds=self.skew)
+
+    def server_time(self, moment: datetime, *, latest: bool = False) -> datetime:
+        """Return the earliest (or ``latest``) time that the server's clock can have shown at a moment of ours.
+
+        On a loopback address both are one clock, unless answers have shown otherwise.
+        """
+        if self._offset is None:
+            return moment
+        least, greatest = self._offset
+        if least <= 0.0 <= greatest and self._settings.address.on_loopback:
+            return moment
+        return moment + timedelta(seconds=greatest if latest else least)
 
     async def _call(self, method: str, path: str, content: bytes | None, retries: int | None) -> Any:
         granted = self._retries if retries is None else retries
@@ -188,6 +201,12 @@ class RestClient:
         found = skew(date, self._clock.now(), elapsed)
         if found is not None:
             self.skew = found
+        bounds = offset_bounds(date, self._clock.now(), elapsed)
+        if bounds is not None:
+            known = self._offset or bounds
+            both = max(known[0], bounds[0]), min(known[1], bounds[1])
+            # Where they contradict each other, one of the clocks was set: the newer answer is right.
+            self._offset = both if both[0] <= both[1] else bounds
 
     def _followed(self, asked: Asked, moved: Moved, hops: int) -> str:
         """The URL to go on with, which is never one that would be handed the key from outside this origin."""

@@ -34,3 +34,16 @@ def skew(date: str | None, now: datetime, elapsed: float) -> float | None:
     middle = now - timedelta(seconds=elapsed / 2)
     found = (moment - middle).total_seconds() + 0.5
     return found if abs(found) > TOLERANCE else 0.0
+
+
+def offset_bounds(date: str | None, now: datetime, elapsed: float) -> tuple[float, float] | None:
+    """Return the least and the greatest number of seconds by which the server's clock can be ahead of ours.
+
+    By the Date header, which is cut off to whole seconds, of an answer that came ``now``, ``elapsed`` seconds after
+    asking. None where there is no Date.
+    """
+    moment = http_date(date) if date else None
+    if moment is None:
+        return None
+    least = (moment - now).total_seconds()
+    return least, least + 1.0 + elapsed

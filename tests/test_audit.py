@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rawlogs.delivery.auditor import poll_interval
+from rawlogs.delivery.audit import poll_interval
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,16 @@ from typing import Any
 from uuid import UUID
 
 from rawlogs.clock import Clock
-from rawlogs.delivery.retry import delay
+from rawlogs.delivery.retry import TRANSIENT_STATUS, delay
 from rawlogs.errors import AuthError, RawlogsError, UpgradeRefused
 from rawlogs.wire.connection import Target, open_connection
 from rawlogs.wire.frames import EventFrame, decode, filter_message
 
 _FLOW_RUN = "prefect.flow-run."
-TRIES = 5
+REFUSED_FLOOR = 60.0
+"""Seconds before a refusal after a success is tried again: a key was rotated, a proxy is being set up."""
+LASTED = 10.0
+"""Seconds after which a connection that ends is not one of a row of failures."""
 
 
 def run_event(event: Mapping[str, Any]) -> tuple[UUID, str | None, bool] | None:
@@ -42,15 +45,17 @@ def run_event(event: Mapping[str, Any]) -> tuple[UUID, str | None, bool] | None:
 
 
 class RunEvents:
-    """Keeps the events socket open for as long as it answers; ``usable`` tells whether it does.
+    """Keeps the events socket open for as long as it may answer; ``usable`` tells whether it is open now.
 
-    ``on_open`` is told each time that it was opened: nothing tells when the server has begun to send, and what happened
+    target: gives the address and access as they are now.
+    on_event: called with (flow run, state type or None, whether it has a parent).
+    on_open: called each time that it was opened: nothing tells when the server has begun to send, and what happened
     before is not sent.
     """
 
     def __init__(
         self,
-        target: Target,
+        target: Callable[[], Target],
         on_event: Callable[[UUID, str | None, bool], None],
         *,
         clock: Clock,
@@ -65,27 +70,38 @@ class RunEvents:
         self.usable = False
 
     async def run(self) -> None:
-        """Returns when the events cannot be had; the caller goes on with REST."""
-        failures = 0
+        """Read events until cancelled. Returns only where the server refuses them from the start (401, 403, 404)."""
+        failures, floor, succeeded = 0, 0.5, False
         message = filter_message(
             {"event": {"prefix": [_FLOW_RUN]}, "occurred": {"until": "2999-01-01T00:00:00Z"}}, backfill=False
         )
-        while failures < TRIES:
+        while True:
+            opened = None
             try:
-                async with await open_connection(self._target, message) as connection:
-                    self.usable = True
+                async with await open_connection(self._target(), message) as connection:
+                    opened, succeeded, self.usable = self._clock.monotonic(), True, True
                     self._on_open()
                     while True:
                         for payload in await connection.batch():
-                            failures = 0
                             frame = decode(payload)
                             news = run_event(frame.event) if isinstance(frame, EventFrame) else None
                             if news is not None:
                                 self._on_event(*news)
-            except (UpgradeRefused, AuthError):
+            except RawlogsError as error:
+                floor = _floor(error)
+                # An older server, or no right to read events: that does not change while this runs.
+                if floor == REFUSED_FLOOR and not succeeded:
+                    return
+            finally:
                 self.usable = False
-                return
-            except RawlogsError:
-                self.usable = False
-                await self._clock.sleep(delay(failures, 0.5, self._rng))
-                failures += 1
+            # A connection that lasted is a new beginning, also where a proxy cuts what is idle.
+            lasted = opened is not None and self._clock.monotonic() - opened >= LASTED
+            failures = 0 if lasted else failures + 1
+            await self._clock.sleep(delay(failures, floor, self._rng))
+
+
+def _floor(error: RawlogsError) -> float:
+    """Seconds before another try at least."""
+    if isinstance(error, UpgradeRefused):
+        return (error.retry_after or 0.5) if error.status in TRANSIENT_STATUS else REFUSED_FLOOR
+    return REFUSED_FLOOR if isinstance(error, AuthError) else 0.5

@@ -1,0 +1,424 @@
+"""When the list is read, what for, and what it means: one round after the other, beside the socket or instead of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from rawlogs.clock import Clock
+from rawlogs.delivery.budget import Budget
+from rawlogs.delivery.ledger import Ledger, ListRequest, Range
+from rawlogs.delivery.live_off import partly_live
+from rawlogs.delivery.merge import Merger
+from rawlogs.delivery.notifier import Notifier
+from rawlogs.delivery.options import Options
+from rawlogs.delivery.patient import REFUSALS, MeteredClient, PatientClient
+from rawlogs.delivery.reader import HistoryReader, Page
+from rawlogs.delivery.schedule import Schedule
+from rawlogs.delivery.start import Start
+from rawlogs.delivery.stats import Stats
+from rawlogs.delivery.subscription import Subscription
+from rawlogs.errors import GaveUp, RawlogsError
+from rawlogs.models import END, MICROSECOND
+from rawlogs.rest.client import RestClient
+
+POLL = 0.5
+"""Seconds between two lists where only the list shows what comes; fewer while logs come closer together."""
+POLL_FLOOR = 0.2
+FIRST_AUDIT = 0.25
+"""The first audit after a connection comes after this part of ``audit``, later ones at twice the interval each. So a
+socket that shows nothing, or only a part, is found out within seconds."""
+MISSES = 2
+"""So many audits that found what the socket never showed, and the list is polled beside it."""
+CLEAN = 4
+"""So many audits in a row without a miss while live logs came, and earlier misses do not count any more."""
+HITS = 20
+"""So many lists, while live logs came, without a log that the socket did not show as well, and the polling ends."""
+PROGRESS = 10_000
+"""Rows between two notices of progress."""
+
+
+def poll_interval(quiet: float, pause: float, audit: float) -> float:
+    """Return the seconds to the next list where the list is all there is.
+
+    ``quiet``: since a list brought logs; ``pause``: between the last two that did; ``audit``: at most.
+    """
+    return min(max(quiet / 2, min(pause / 2, POLL), POLL_FLOOR), audit)
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One reading of the list.
+
+    recovered: the list has answered after an outage: the server may be another one, which streams.
+    clock_jumped: after a sleep of the machine the socket may be dead without a word.
+    """
+
+    recovered: bool = False
+    clock_jumped: bool = False
+
+
+@dataclass(slots=True)
+class _Window:
+    """Some lists beside the socket: how many, what they brought, and the live duplicates counted before them."""
+
+    lists: int
+    brought: int
+    duplicates: int
+
+
+class Auditor:
+    """Reads the list after each connection, at intervals, after a suspicion; polls where there is no socket."""
+
+    def __init__(
+        self,
+        start: Start,
+        ledger: Ledger,
+        merger: Merger,
+        reader: HistoryReader,
+        schedule: Schedule,
+        client: PatientClient,
+        subscription: Subscription,
+        options: Options,
+        notifier: Notifier,
+        stats: Stats,
+        *,
+        rest: RestClient,
+        clock: Clock,
+    ) -> None:
+        self._start = start
+        self._ledger = ledger
+        self._merger = merger
+        self._reader = reader
+        self._schedule = schedule
+        self._client = client
+        self._subscription = subscription
+        self._options = options
+        self._notifier = notifier
+        self._stats = stats
+        self._rest = rest
+        self._clock = clock
+        self._budget = Budget(options.rest_budget, clock.monotonic())
+        self._metered = MeteredClient(client, self._budget, clock)
+        self._polling = False
+        self._reconnected = False
+        self._next_audit = FIRST_AUDIT * options.audit
+        self._misses = self._missed = self._clean = 0
+        self._received_before = 0
+        self._window = _Window(0, 0, 0)
+        self._received = 0
+        self._recovered = 0
+        self._found = self._lags = self._unsettled = False
+        self._quiet_since = clock.monotonic()
+        self._pause = 2 * POLL
+        self._drift: float | None = None
+
+    # What the stream tells
+
+    def poll(self) -> None:
+        """From now on the list is all there is."""
+        self._polling = True
+        self._schedule.bring_forward(0.0)
+
+    def connected(self, *, again: bool) -> None:
+        """The socket is open: the list is read from where it ended, as nothing acknowledges the filter."""
+        self._polling = False
+        self._next_audit = FIRST_AUDIT * self._options.audit
+        self._missed, self._received_before = 0, self._merger.received
+        if again:
+            self._reconnected = True
+            self._ledger.doubt(self._rest.server_now())
+            self._notifier.notify(
+                "gap_opened", "listing what the live stream missed", since=self._ledger.frontier
+            )
+        self._schedule.catch_up_now()
+
+    def frame_unreadable(self) -> None:
+        """A log may have been in a frame that cannot be read."""
+        now = self._rest.server_now()
+        self._ledger.mark_unread(min(self._ledger.frontier, now - self._ledger.settle), now)
+        self._schedule.suspect()
+
+    # Rounds
+
+    async def rounds(self) -> AsyncIterator[Round]:
+        """Begin the stream, then yield what each reading of the list came to; ends with ``until`` or ``follow``.
+
+        Raises what ends the stream, see ``PatientClient.post``.
+        """
+        while not await self._tried(self._start.place(), last=self._until_end() == 0.0):
+            if self._until_end() == 0.0 and not self._alone:
+                return
+            await self._schedule.wait(self._until_end())
+        yield Round()
+        if not self._options.follow:
+            while self._options.tail is None and not await self._tried(self._read_stored()):
+                pass
+            return
+        while True:
+            await self._schedule.wait(self._until_end())
+            jumped = self._clock_jumped()
+            last = self._until_end() == 0.0
+            if last or self._schedule.catch_up or self._polling or self._misses >= MISSES:
+                if not last:
+                    await self._merger.room()
+                work = self._catch_up()
+            else:
+                work = self._audit()
+            if await self._tried(work, last=last):
+                self._schedule.next_in(self._interval())
+            self._merger.release()
+            self._merger.prune()
+            yield Round(self._client.take_recovered(), jumped)
+            if last:
+                return
+
+    async def catch_up(self) -> None:
+        """List everything that no list has shown yet. Raises what the list raises."""
+        await self._take_all(self._ledger.due(self._rest.server_now(), self._reader.page, ahead=True))
+
+    async def last_look(self) -> None:
+        """Count once more what was listed a short while ago: the stream ends before that is due."""
+        await self._take_all(self._ledger.pending_rechecks())
+
+    async def read_all(self, runs: list[UUID], since: datetime) -> None:
+        """Read everything that is stored of these flow runs, whatever was listed before."""
+        wire = self._subscription.selection.with_runs(runs).wire
+        request = ListRequest("list", Range(since, END + MICROSECOND))
+        async for page in self._reader.read(self._client, request, wire):
+            await self._hand_on(page)
+
+    def forget_filter(self) -> None:
+        """The filter has changed."""
+        self._reader.forget_filter()
+
+    async def sweep(self, runs: list[UUID], since: datetime) -> int:
+        """Make sure that every stored row of these flow runs was delivered. Return how many still were not."""
+        brought = 0
+        wire = self._subscription.selection.with_runs(runs).wire
+        async for page in self._reader.sweep(self._client, runs, wire, since):
+            brought += await self._hand_on(page)
+        return brought
+
+    async def _read_stored(self) -> None:
+        """Everything that is stored, up to now or ``until``, and no more."""
+        until = self._options.until or self._rest.server_now() + self._ledger.overlap
+        span = Range(self._ledger.frontier, min(until, END - MICROSECOND) + MICROSECOND)
+        await self._take(ListRequest("list", span), confirm=True)
+
+    async def _catch_up(self) -> None:
+        """List everything that no list has shown yet; live logs that are held come after it."""
+        began, gap, again = self._clock.monotonic(), self._ledger.open_gaps > 0, self._reconnected
+        self._schedule.catching_up()
+        self._reconnected = False
+        recovered = self._stats.recovered
+        requests = self._ledger.due(self._rest.server_now(), self._reader.page, ahead=True)
+        routine = not (gap or again) and (self._polling or self._misses >= MISSES)
+        try:
+            brought = await self._take_all(requests, routine=routine)
+        except BaseException:
+            self._reconnected |= again
+            self._schedule.catch_up_now()  # it is still owed
+            raise
+        if gap and not self._ledger.open_gaps and not self._schedule.catch_up:
+            self._notifier.unsay("behind")
+            found = self._stats.recovered - recovered
+            if again or found:
+                self._notifier.notify("gap_closed", f"recovered {found} logs from the list", recovered=found)
+        self._conclude(began, brought)
+        self._note_hits(brought)
+
+    async def _audit(self) -> None:
+        """Compare the list with what was delivered, over everything that has settled since the last time."""
+        began, suspected = self._clock.monotonic(), self._schedule.suspected_at is not None
+        recovered, self._lags = self._stats.recovered, False
+        brought = await self._take_all(await self._requests(), routine=True)
+        found = self._stats.recovered - recovered
+        if found and not self._recovered:
+            self._notifier.notify("gap_opened", "the live stream lost logs", since=None)
+        self._recovered += found
+        self._conclude(began, brought)
+        if self._recovered and (self._schedule.suspected_at is None or not brought):
+            text = f"recovered {self._recovered} logs that the live stream lost"
+            self._notifier.notify("gap_closed", text, recovered=self._recovered)
+            self._recovered = 0
+        self._note_misses(brought, suspected)
+
+    async def _requests(self) -> list[ListRequest]:
+        """What has settled; while logs are being lost, everything that can be read by now."""
+        page, now = self._reader.page, self._rest.server_now()
+        suspected = self._schedule.suspected_at
+        swept = self._options.keep_ids  # followed runs are read again at their end: settled is soon enough
+        if suspected is None or swept or self._clock.monotonic() >= suspected + self._options.settle:
+            return self._ledger.due(now, page)
+        requests = self._ledger.due(now, page, ahead=True)
+        if not requests or not all(self._affords(request.range) for request in requests):
+            return self._ledger.due(now, page)
+        if self._found:
+            return requests
+        wire = self._subscription.selection.wire
+        more = await self._reader.more_than_delivered(self._metered, requests[0].range, wire)
+        self._lags = more < 0  # logs came live that are not stored yet: others will follow
+        return requests if more > 0 else requests[1:]
+
+    def _affords(self, span: Range) -> bool:
+        pages = self._reader.pages_of(span)
+        return pages <= 2 or self._budget.covers(pages, self._clock.monotonic())
+
+    # Reading
+
+    async def _take_all(self, requests: list[ListRequest], *, routine: bool = False) -> int:
+        return sum([await self._take(request, routine=routine) for request in requests])
+
+    async def _take(self, request: ListRequest, *, routine: bool = False, confirm: bool = False) -> int:
+        """Read one request and deliver what it brings; how many rows were new.
+
+        ``routine``: it is charged to the budget, but for pages that bring something, and compared by counts where the
+        budget does not pay for reading it.
+        """
+        brought, rows = 0, 0
+        marks = self._ledger.begin_list()
+        compare = routine and not self._affords(request.range)
+        client = self._metered if routine else self._client
+        wire = self._subscription.selection.wire
+        async for page in self._reader.read(client, request, wire, compare=compare, confirm=confirm):
+            new = await self._hand_on(page)
+            if new and routine:
+                self._budget.refund()
+            brought += new
+            self._record(page, marks)
+            rows += len(page.rows)
+            if page.rows and rows >= PROGRESS and rows % PROGRESS < len(page.rows):
+                stamp = page.rows.newest
+                text = f"{rows} stored logs read, now at {stamp.isoformat()}"
+                self._notifier.notify("progress", text, rows=rows)
+        return brought
+
+    async def _hand_on(self, page: Page) -> int:
+        new = await self._merger.listed(page.rows)
+        self._reader.note_delivered(page)
+        return new
+
+    def _record(self, page: Page, marks: int) -> None:
+        """Tell the ledger what was read completely by now."""
+        span = page.covered
+        if span is None or span.empty:
+            return
+        if page.recheck:
+            self._ledger.counted(span, page.began, marks)
+            return
+        settled = min(span.before, page.began - self._ledger.settle)
+        lagging = False
+        if settled > max(span.after, page.began - self._ledger.overlap):
+            # Logs came live that this list does not show: their POST is being stored, and others of it may be lost.
+            lagging = self._merger.delivered_in(span.after, settled) > page.count(span.after, settled)
+            self._unsettled |= lagging
+        self._ledger.listed(span, page.began, page.count, marks, lagging=lagging)
+
+    async def _tried(self, work: Awaitable[None], *, last: bool = False) -> bool:
+        """Do one round's work; False where it was refused, or an answer could not be read, and it is to be repeated.
+
+        ``last``: the stream ends with it, whatever comes of it; beside a socket what was refused stays an open gap.
+        """
+        try:
+            await work
+        except (*REFUSALS, GaveUp) as error:
+            if last and not self._alone:
+                return False
+            seconds = self._refused(error)
+            self._schedule.next_in(seconds)
+            if not self._options.follow:
+                await self._clock.sleep(seconds)
+            return False
+        return True
+
+    def _refused(self, error: RawlogsError) -> float:
+        return self._client.refused(error, self._subscription.settings)
+
+    # Judging
+
+    def _conclude(self, began: float, brought: int) -> None:
+        if self._unsettled:
+            self._unsettled = False
+            self._schedule.suspect(soon=POLL)
+        else:
+            self._schedule.answered(began)
+        self._found = brought > 0
+        if brought:
+            now = self._clock.monotonic()
+            self._pause, self._quiet_since = now - self._quiet_since, now
+
+    def _note_misses(self, brought: int, suspected: bool) -> None:
+        """Twice logs that the socket never showed, without a suspicion: it is off, or shows only a part."""
+        live = self._merger.received - self._received
+        self._received = self._merger.received
+        if brought and not suspected:
+            self._misses += 1
+            self._missed += brought
+            self._clean = 0
+            self._next_audit = FIRST_AUDIT * self._options.audit
+        elif not brought:
+            self._clean += live > 0
+            if self._clean >= CLEAN:
+                self._misses = 0
+            self._next_audit = min(2 * self._next_audit, self._options.audit)
+        if self._misses == MISSES:
+            self._window = _Window(0, 0, self._stats.duplicates)
+            live = self._merger.received - self._received_before
+            text = partly_live(live, self._missed)
+            self._notifier.say_once("live_off", "live_off", text, live=live, listed=self._missed)
+
+    def _note_hits(self, brought: int) -> None:
+        """While the list is asked beside the socket: end that when the socket shows all that the list does."""
+        live = self._merger.received - self._received
+        self._received = self._merger.received
+        if self._misses < MISSES or self._polling:
+            return
+        window = self._window
+        window.lists += live > 0
+        window.brought += brought
+        if window.lists < HITS:
+            return
+        if window.brought <= self._stats.duplicates - window.duplicates:
+            self._misses = 0
+            self._next_audit = FIRST_AUDIT * self._options.audit
+        self._window = _Window(0, 0, self._stats.duplicates)
+
+    def _interval(self) -> float:
+        """Seconds to the next list."""
+        options = self._options
+        if self._schedule.catch_up:
+            return 0.0
+        if self._polling or self._misses >= MISSES:
+            quiet = self._clock.monotonic() - self._quiet_since
+            return poll_interval(quiet, self._pause, options.audit)
+        suspected = self._schedule.suspected_at
+        if suspected is not None:
+            left = suspected + options.settle - self._clock.monotonic()
+            soon = (self._found or self._lags) and not options.keep_ids
+            return min(POLL if soon else max(left, POLL), options.audit)
+        return min(self._next_audit, options.audit)
+
+    @property
+    def _alone(self) -> bool:
+        """Whether the stream has nothing but the list."""
+        return self._polling or not self._options.follow
+
+    def _until_end(self) -> float | None:
+        """Seconds until everything up to ``until`` has settled; None without an ``until``."""
+        until = self._options.until
+        if until is None:
+            return None
+        return max((until + self._ledger.settle - self._rest.server_now()).total_seconds(), 0.0)
+
+    def _clock_jumped(self) -> bool:
+        """Return whether the wall clock moved by itself, as after a sleep of the machine."""
+        drift = self._clock.now().timestamp() - self._clock.monotonic()
+        last, self._drift = self._drift, drift
+        if last is None or self._polling or abs(drift - last) <= self._options.overlap / 2:
+            return False
+        self._notifier.notify("warning", f"the clock jumped by {drift - last:.0f} s; checking the connection")
+        self._schedule.catch_up_now()
+        return True

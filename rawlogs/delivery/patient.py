@@ -1,0 +1,192 @@
+"""The REST client of a stream: a request that fails is sent again later, so that a long list never begins anew."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rawlogs.clock import Clock
+from rawlogs.delivery.budget import Budget
+from rawlogs.delivery.ledger import Ledger
+from rawlogs.delivery.notifier import Notifier
+from rawlogs.delivery.options import Options
+from rawlogs.delivery.retry import delay, is_transient, unreachable
+from rawlogs.delivery.subscription import Subscription
+from rawlogs.errors import (
+    AuthError,
+    ConnectError,
+    DataLoss,
+    GaveUp,
+    HistoryError,
+    RawlogsError,
+    RedirectRefused,
+)
+from rawlogs.rest.answers import page_limit
+from rawlogs.rest.client import RestClient
+from rawlogs.settings import Settings
+
+REFUSALS = (HistoryError, ConnectError, AuthError, RedirectRefused)
+NOT_TRANSIENT = 60.0
+"""Seconds before a list that was refused for good (401, 403, 404) is asked again beside a socket that works."""
+BUSY_CAP = 5.0
+"""Seconds at most, with jitter, before a server that said 429 or 503 without Retry-After is asked again: a rate limit
+fills up again within seconds, and asking is what tells."""
+
+
+class PatientClient:
+    """Sends each request until it is answered, and tells what that takes.
+
+    alone: whether the stream has nothing but the list, so that what is refused for good ends it.
+    tries: how many requests in a row may fail; None: without end.
+    """
+
+    def __init__(
+        self,
+        rest: RestClient,
+        subscription: Subscription,
+        ledger: Ledger,
+        notifier: Notifier,
+        options: Options,
+        *,
+        clock: Clock,
+        rng: random.Random,
+        alone: Callable[[], bool],
+        tries: Callable[[], int | None],
+    ) -> None:
+        self._rest = rest
+        self._subscription = subscription
+        self._ledger = ledger
+        self._notifier = notifier
+        self._options = options
+        self._clock = clock
+        self._rng = rng
+        self._alone = alone
+        self._tries = tries
+        self._failures = 0
+        self._failing_since = 0.0
+        self._refreshed = False
+        self._recovered = False
+        self._judged: tuple[RawlogsError | None, float] = (None, 0.0)
+        self.ended: RawlogsError | None = None
+        """What was raised to end the stream."""
+        self.answered = False
+        """The list has answered at least once."""
+        self.contact = asyncio.Event()
+        """Set by the first answer or refusal."""
+        self.first_answer = asyncio.Event()
+
+    async def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Return the decoded JSON that answers this body, however long that takes.
+
+        Raises what is refused for good, and what ends the stream (then it is ``ended``).
+        """
+        while True:
+            used = self._subscription.settings
+            try:
+                answer = await self._rest.post(path, body, retries=0)
+            except REFUSALS as error:
+                if isinstance(error, HistoryError) and page_limit(error) is not None:
+                    raise  # an answer: the server gives fewer rows at once
+                seconds = self.refused(error, used)
+                if seconds >= NOT_TRANSIENT and not is_transient(error):
+                    raise  # whoever asked decides when to ask anew
+                await self._clock.sleep(seconds)
+            else:
+                self._note_answer()
+                return answer
+
+    def refused(self, error: RawlogsError, used: Settings) -> float:
+        """Return the seconds to wait after this refusal, or after an answer that cannot be read.
+
+        Raises what ends the stream. Asked about the same error again, the answer is the same.
+        """
+        if error is self.ended:
+            raise error
+        if error is not self._judged[0]:
+            try:
+                self._judged = error, self._judge(error, used)
+            except RawlogsError as final:
+                self.ended = final
+                raise
+        return self._judged[1]
+
+    def _judge(self, error: RawlogsError, used: Settings) -> float:
+        self.contact.set()
+        if isinstance(error, AuthError) and self.answered and not self._refreshed:
+            self._refreshed = True
+            if self._subscription.refresh(used):  # the key was rotated
+                return 0.0
+        transient = is_transient(error)
+        if not transient:
+            self._raise_if_final(error)
+        if not self._failures:
+            self._failing_since = self._clock.monotonic()
+        self._failures += 1
+        self._raise_if_given_up(error)
+        self._ledger.doubt(self._rest.server_now())
+        text = f"{error.text}; gaps are filled when it answers again"
+        self._notifier.say_once(f"history: {error.text}", "history_off", text)
+        if not transient:
+            return delay(min(self._failures, 6), NOT_TRANSIENT, self._rng)
+        asked = getattr(error, "retry_after", None)
+        busy = asked is None and getattr(error, "status", None) in (429, 503)
+        seconds = delay(self._failures - 1, asked or 0.0, self._rng)
+        return min(seconds, BUSY_CAP) if busy else seconds
+
+    def take_recovered(self) -> bool:
+        """Return whether the list has answered after an outage since this was asked last."""
+        recovered, self._recovered = self._recovered, False
+        return recovered
+
+    def _note_answer(self) -> None:
+        self.answered = True
+        self.contact.set()
+        self.first_answer.set()
+        self._refreshed = False
+        if self._failures:
+            self._failures = 0
+            self._recovered = True
+            self._notifier.unsay("history")
+
+    def _raise_if_final(self, error: RawlogsError) -> None:
+        if self._alone():
+            raise error
+        if self._options.strict:
+            raise DataLoss(
+                f"The list cannot be read: {error.text}",
+                since=self._ledger.frontier,
+                until=None,
+                hint=error.hint,
+            ) from error
+
+    def _raise_if_given_up(self, error: RawlogsError) -> None:
+        unanswered = not self.answered and getattr(error, "status", None) is None
+        if self._alone() and unanswered and not self._options.wait:
+            # Nobody is there: what the user typed is more likely to be wrong than the server to be starting.
+            raise unreachable(error, self._subscription.settings.api_url) from error
+        allowed = self._tries()
+        if allowed is not None and self._failures > allowed:
+            elapsed = self._clock.monotonic() - self._failing_since
+            raise GaveUp(
+                f"Gave up after {self._failures} tries. The last error: {error.text}",
+                attempts=self._failures,
+                elapsed=elapsed,
+                hint=error.hint,
+            ) from error
+
+
+class MeteredClient:
+    """A client whose requests wait for the budget of routine requests."""
+
+    def __init__(self, client: PatientClient, budget: Budget, clock: Clock) -> None:
+        self._client = client
+        self._budget = budget
+        self._clock = clock
+
+    async def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        while (seconds := self._budget.wait(self._clock.monotonic())) > 0:
+            await self._clock.sleep(seconds)
+        self._budget.spend(self._clock.monotonic())
+        return await self._client.post(path, body)

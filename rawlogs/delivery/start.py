@@ -1,0 +1,151 @@
+"""Where a stream begins: from where the list is read, and which stored logs are the stream's own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from datetime import datetime, timedelta
+
+from rawlogs.batch import Batch
+from rawlogs.clock import Clock
+from rawlogs.delivery.cursor import Resume
+from rawlogs.delivery.ledger import Ledger, Range
+from rawlogs.delivery.merge import Beginning, Merger
+from rawlogs.delivery.notifier import Notifier
+from rawlogs.delivery.options import Options
+from rawlogs.delivery.reader import HistoryReader, counting
+from rawlogs.delivery.subscription import Subscription
+from rawlogs.models import BEGINNING, Log
+from rawlogs.rest.client import RestClient
+from rawlogs.rest.history import Poster
+
+LEAD = timedelta(seconds=2)
+"""How far before its start a stream without ``since`` lists at once: Prefect's API logging sends every 2 s."""
+TICK = timedelta(milliseconds=1)
+"""SQLite servers write ``created`` in milliseconds, cut off (3.8.8)."""
+PROMPT = timedelta(seconds=1)
+"""What an answer shows that came this soon after the start was mostly stored before it."""
+OLD_CURSOR = timedelta(days=1)
+
+
+class Start:
+    """Places the ledger of one stream. ``entered`` is when it started, by this machine's clock."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        merger: Merger,
+        reader: HistoryReader,
+        subscription: Subscription,
+        options: Options,
+        notifier: Notifier,
+        *,
+        rest: RestClient,
+        client: Poster,
+        clock: Clock,
+        entered: datetime,
+        resume: Resume | None,
+    ) -> None:
+        self._ledger = ledger
+        self._merger = merger
+        self._reader = reader
+        self._subscription = subscription
+        self._options = options
+        self._notifier = notifier
+        self._rest = rest
+        self._client = client
+        self._clock = clock
+        self._entered = entered
+        self._resume = resume
+
+    async def place(self) -> None:
+        """Ask what has to be known, and deliver the ``tail``. Raises what the client raises."""
+        options = self._options
+        after = self._subscription.selection.after or BEGINNING
+        if self._resume is not None:
+            await self._go_on(self._resume)
+        elif options.tail is not None or (options.since is None and options.follow):
+            await self._from_now_on(options.since or after)
+        else:
+            await self._since(max(options.since, after) if options.since is not None else after)
+
+    async def _go_on(self, resume: Resume) -> None:
+        """Go on from a cursor, or from a little before now where that lies in the future."""
+        low, now = resume.low, self._rest.server_now()
+        if low > now:
+            text = f"the cursor is in the future ({low.isoformat()}): going on a little before now"
+            self._notifier.notify("cursor", text)
+            low = now - self._ledger.settle - self._ledger.overlap
+        self._ledger.start_at(low)
+        self._merger.seen.load(resume.entries, now.timestamp())
+        self._merger.begin(Beginning(self._started(), since=low))
+        if now - low > OLD_CURSOR:
+            await self._note_old_cursor(low)
+
+    async def _note_old_cursor(self, low: datetime) -> None:
+        """Say so where the server may have deleted what came after the cursor."""
+        oldest = await self._reader.oldest(self._client, self._subscription.selection.wire)
+        if oldest is not None and oldest > low:
+            self._notifier.notify(
+                "cursor",
+                f"the cursor ({low.isoformat()}) is older than the oldest stored log ({oldest.isoformat()}); "
+                "what was between may have been deleted",
+            )
+
+    async def _since(self, since: datetime) -> None:
+        options = self._options
+        if options.since_ago:  # counted back from this machine's clock: an answer tells the server's
+            async for _ in self._newest(self._rest.server_now()):
+                break
+            since += self._rest.server_now() - self._clock.now()
+        if options.since is not None:
+            since = min(since, self._rest.server_now())
+        self._ledger.start_at(since)
+        self._merger.begin(Beginning(self._started(), since=since))
+
+    async def _from_now_on(self, after: datetime) -> None:
+        """Read the newest rows: the ``tail`` asked for, and what was stored since the start.
+
+        One page is enough on a quiet server; where it does not reach back to ``overlap`` before the start, what was
+        stamped there and is stored later is found when its overlap has passed.
+        """
+        marks, began = self._ledger.begin_list(), self._rest.server_now()
+        wanted = self._options.tail or 0
+        first: list[Log] | None = None
+        tail: list[Log] = []
+        async for page in self._newest(self._options.until or began + self._ledger.overlap, after):
+            if first is None:
+                first = page
+                began = min(began, self._rest.server_now())  # the answer has told the server's time
+                self._merger.begin(self._beginning(page))
+            tail += [log for log in page if self._merger.is_earlier(log)]
+            if len(tail) >= wanted:
+                break
+        if first is None:
+            self._merger.begin(self._beginning(()))
+        await self._merger.deliver_tail(tail[:wanted][::-1])
+        started = self._started()
+        reach = started - max(self._ledger.overlap, LEAD)
+        quiet = not first or len(first) < self._reader.page or first[-1].timestamp < reach
+        self._ledger.start_at(reach, passed=None if quiet else started - LEAD)
+        if quiet:
+            shown = [log for log in reversed(first or ()) if log.timestamp >= reach]
+            await self._merger.listed(Batch(shown))
+            span = Range(reach, began + self._ledger.overlap)
+            self._ledger.listed(span, began, counting([log.timestamp for log in shown]), marks)
+
+    def _newest(self, before: datetime, after: datetime = BEGINNING) -> AsyncIterator[list[Log]]:
+        return self._reader.newest(self._client, self._subscription.selection.wire, after, before)
+
+    def _started(self) -> datetime:
+        return self._rest.server_time(self._entered) - TICK
+
+    def _beginning(self, first: Iterable[Log]) -> Beginning:
+        """Judge by ``created``; where the server's clock is only known by the second, also by a prompt first answer."""
+        latest = self._rest.server_time(self._entered, latest=True)
+        prompt = self._clock.now() - self._entered <= PROMPT
+        before = {
+            log.id_text
+            for log in first
+            if prompt and log.created is not None and self._started() <= log.created < latest
+        }
+        return Beginning(self._started(), before=frozenset(before))

@@ -1,0 +1,88 @@
+"""What one stream asks of which server: the settings and the filter as they are now, for the socket and for REST."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from rawlogs.delivery.notifier import Notifier
+from rawlogs.delivery.options import Options
+from rawlogs.errors import ConfigError
+from rawlogs.wire.connection import Target
+from rawlogs.wire.frames import filter_message
+
+if TYPE_CHECKING:
+    from rawlogs.rest.client import RestClient
+    from rawlogs.selection import Selection
+    from rawlogs.settings import Settings
+
+
+class Subscription:
+    """Owner of the settings and the filter. ``rest`` is None where no list may be asked (``live_only``)."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        selection: Selection,
+        options: Options,
+        notifier: Notifier,
+        reload: Callable[[], Settings] | None,
+    ) -> None:
+        self.settings = settings
+        self.selection = selection
+        self.rest: RestClient | None = None
+        self._options = options
+        self._notifier = notifier
+        self._reload = reload
+
+    def open_rest(self, rest: RestClient) -> None:
+        """From now on this client is kept on the present settings."""
+        self.rest = rest
+
+    def use_runs(self, runs: Iterable[UUID]) -> None:
+        """Narrow the filter to these flow runs."""
+        self.selection = self.selection.with_runs(runs)
+
+    def filter_text(self) -> str:
+        """Return the message that sends the present filter."""
+        return filter_message(self.selection.wire)
+
+    def logs_target(self) -> Target:
+        """Return the address and access of ``/logs/out``. Raises ConfigError for a CA file that cannot be read."""
+        settings, options = self.settings, self._options
+        return Target(
+            url=settings.address.logs_url,
+            token=settings.websocket_token,
+            headers=settings.headers,
+            tls=settings.ssl_context(),
+            proxy=settings.proxy,
+            compress=options.compress,
+            legacy=options.legacy,
+            max_size=options.max_size,
+            open_timeout=options.open_timeout,
+            auth_timeout=options.open_timeout,
+            ping_interval=options.ping_interval,
+            ping_timeout=options.ping_timeout,
+        )
+
+    def events_target(self) -> Target:
+        """Return the same access for ``/events/out``."""
+        return replace(self.logs_target(), url=self.settings.address.events_url)
+
+    def refresh(self, used: Settings) -> bool:
+        """Read the settings again after a refusal of ``used``. Return whether the credentials are others now.
+
+        They may have been others before: socket and REST find out about a rotated key independently.
+        """
+        if self._reload is not None:
+            try:
+                self.settings = self._reload()
+            except ConfigError as error:
+                self._notifier.notify("warning", f"The settings cannot be read again: {error.text}")
+            else:
+                if self.rest is not None:
+                    self.rest.use(self.settings)
+        now = self.settings
+        return (now.websocket_token, now.authorization) != (used.websocket_token, used.authorization)
