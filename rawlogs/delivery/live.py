@@ -17,7 +17,7 @@ from rawlogs.errors import AuthError, ConnectionLost, GaveUp, ProtocolError, Raw
 from rawlogs.settings import Settings
 from rawlogs.waiting import within
 from rawlogs.wire.connection import Connection, open_connection
-from rawlogs.wire.frames import BadFrame, Frame, decode_logs
+from rawlogs.wire.frames import BadFrame, Frame, decode_batch
 
 BAD_FRAMES = 100
 """So many frames in a row that cannot be read, and the connection is opened anew."""
@@ -105,14 +105,14 @@ class ReconnectingSocket:
             opened, proved = self._clock.monotonic(), False
             try:
                 while True:
-                    batch, others = decode_logs(await connection.batch(), keep=self._options.keep_raw)
+                    batch, others = decode_batch(await connection.batch(), keep=self._options.keep_raw)
                     bad = self._note_bad(others)
                     if batch:
                         self._bad_in_a_row = 0
                         if not proved:
                             proved = True
                             self._prove()
-                    yield Received(Batch(batch), bad)
+                    yield Received(batch, bad)
             except RawlogsError as error:
                 ending = error
             self._connection = None

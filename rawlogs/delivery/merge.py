@@ -7,7 +7,7 @@ then the ledger is told to list its range again. A listed page waits for room.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -143,7 +143,7 @@ class Merger:
         if self._outbox.full:
             self._drop(batch)
             return
-        new = Batch(self.seen.admit(batch, self._now().timestamp()))
+        new = batch.keep(self.seen.admit_batch(batch, self._now().timestamp()))
         self._stats.duplicates += len(batch) - len(new)
         if not new:
             return
@@ -264,7 +264,7 @@ class Merger:
         return await self._outbox.take()
 
 
-def _clusters(seconds: list[float], gap: float) -> list[tuple[datetime, datetime]]:
+def _clusters(seconds: Sequence[float], gap: float) -> list[tuple[datetime, datetime]]:
     """Ranges that hold these timestamps, cut where nothing is stamped for ``gap`` seconds: one clock may be wrong."""
     ordered = sorted(seconds)
     found: list[tuple[datetime, datetime]] = []
