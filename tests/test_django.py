@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
-import django
 import pytest
 from asgiref.testing import ApplicationCommunicator
 from channels.layers import InMemoryChannelLayer
 from django.conf import settings
 from django.test import AsyncRequestFactory, RequestFactory
+from django_site import configure
 from relay_source import HandSource, log
 
 from rawlogs.contrib.django import PrefectLogsConsumer, close_hub, get_hub, prefect_logs_view
@@ -28,9 +28,7 @@ RUN = UUID("00000000-0000-4000-8000-000000000001")
 
 @pytest.fixture(scope="module", autouse=True)
 def _configured() -> None:
-    if not settings.configured:
-        settings.configure(DEBUG=False, ALLOWED_HOSTS=["*"], SECRET_KEY="only for tests", USE_TZ=True)
-        django.setup()
+    configure()
 
 
 @pytest.fixture

@@ -89,7 +89,8 @@ async def test_the_example_sends_a_runs_logs_to_those_who_may_read_them(
         ):
             assert (await client.get("/logs", params={"flow_run_id": run})).status_code == 403
             parameters = {"flow_run_id": run, "since": "1h"}
-            async with client.stream("GET", "/logs", params=parameters, headers={"x-team": "data"}) as answer:
+            client.cookies.set("session", "the-session-of-somebody")
+            async with client.stream("GET", "/logs", params=parameters) as answer:
                 assert answer.headers["content-type"].startswith("text/event-stream")
                 async for line in answer.aiter_lines():
                     if line.startswith("data: ") and '"stored"' in line:

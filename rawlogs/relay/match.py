@@ -82,7 +82,7 @@ class Sieves:
     def get(self, query: Query, selection: Selection) -> Sieve:
         """The one for this query, whose filter is ``selection``."""
         # A backlog and deployments are the reader's own affair. (What is in a query need not be hashable.)
-        key = repr(replace(query, since=None, tail=None, deployment=()))
+        key = repr(replace(query, since=None, tail=None, resumes=None, deployment=()))
         sieve = self._sieves.get(key)
         if sieve is None:
             sieve = self._sieves[key] = Sieve(matcher(selection))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -23,6 +23,8 @@ MOST_RUNS = 200
 MOST_TAIL = 10_000
 LONGEST_GLOB = 100
 LONGEST_DEPLOYMENT = 1000
+LEAD = timedelta(seconds=3)
+"""Around the moment of joining, by which two clocks may differ: rather a log too many than one too few."""
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 # What Prefect refuses in names ("/" apart), control characters, and what some server reads as a dot segment.
 _NO_NAME = re.compile(r"[%&<>\x00-\x1f\x7f-\x9f\ud800-\udfff]|(?:^|\\)\s*\.{1,2}\s*(?:;|\\|$)")
@@ -45,6 +47,8 @@ class Query:
     deployment: names as FLOW/DEPLOYMENT or ids; all their runs, those that start later included.
     since: where the backlog begins; tail: so many of the newest of it (None: all of it; no ``since``: of all).
     include, exclude, logger: as in ``rawlogs.stream``.
+    resumes: where a reader that comes back goes on (``since`` and ``tail`` count no more); None for a new one.
+        Endpoints set it from ``last_event_id``, so that ``authorize`` sees it.
     """
 
     flow_run_id: tuple[UUID, ...] = ()
@@ -59,11 +63,29 @@ class Query:
     exclude: tuple[str, ...] = ()
     since: datetime | timedelta | None = None
     tail: int | None = None
+    resumes: datetime | None = None
 
     def __post_init__(self) -> None:
         for value in self.deployment:
             if (problem := deployment_problem(value)) is not None:
                 raise BadQuery({"deployment": problem})
+
+    def earliest(self, now: datetime) -> datetime:
+        """Return how far back a reader with this query would read: the oldest timestamp that it gets, asked at ``now``.
+
+        For ``authorize``, where a right is only to the last hours. (Logs stamped before that, but stored later, come.)
+        """
+        if self.resumes is not None:
+            return max(self.resumes, BEGINNING)
+        # Alike for all who join within one second: they share their cursors, and with them the encoded events.
+        about_now = now.replace(microsecond=0) - LEAD
+        if self.tail == 0:
+            return about_now
+        if isinstance(self.since, timedelta):
+            return now - self.since if self.since < now - BEGINNING else BEGINNING
+        if self.since is not None:
+            return self.since
+        return BEGINNING if self.tail else about_now
 
     def selection(self) -> Selection:
         """The filter, without deployments and without the backlog's bounds. Raises ConfigError."""
@@ -129,9 +151,10 @@ def parse_request(
     for name, text in (("Last-Event-ID", header), ("last_event_id", parameters[-1] if parameters else None)):
         if text:
             try:
-                return query, Cursor.parse(text)
+                cursor = Cursor.parse(text)
             except ValueError as error:
                 raise BadQuery({name: str(error)}) from None
+            return replace(query, resumes=cursor.low), cursor
     return query, None
 
 

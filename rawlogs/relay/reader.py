@@ -20,11 +20,12 @@ from uuid import UUID
 from rawlogs.delivery.follow import STRAGGLERS
 from rawlogs.delivery.retry import delay
 from rawlogs.errors import AuthError, RawlogsError
-from rawlogs.models import BEGINNING, Log
+from rawlogs.models import Log
 from rawlogs.relay.cursor import END_PLACE, Cursor
 from rawlogs.relay.events import EndEvent, Event, GapEvent, LogEvent, StateEvent
 from rawlogs.relay.inbox import Inbox
 from rawlogs.relay.listing import MOST_LISTED_RUNS, Listing, read
+from rawlogs.relay.query import LEAD
 from rawlogs.relay.source import NotKept
 from rawlogs.waiting import wait_until_set
 
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
 
 COMMIT = 10.0
 """A log may be streamed before it can be listed (Prefect publishes first, then stores): for so many seconds."""
-LEAD = timedelta(seconds=3)
-"""Around the moment of joining, by which two clocks may differ: rather a log too many than one too few."""
 SLOW = 60.0
 """Seconds between two tries where somebody has to change something first."""
 AGAIN = 1.0
@@ -53,17 +52,7 @@ TROUBLES: dict[Trouble, str] = {
 
 def beginning(query: Query, cursor: Cursor | None, now: datetime) -> datetime:
     """From when on logs are the reader's: its cursor, its backlog, or about now."""
-    if cursor is not None:
-        return max(cursor.low, BEGINNING)
-    # Alike for all who join within one second: they share their cursors, and with them the encoded events.
-    about_now = now.replace(microsecond=0) - LEAD
-    if query.tail == 0:
-        return about_now
-    if isinstance(query.since, timedelta):
-        return now - query.since if query.since < now - BEGINNING else BEGINNING
-    if query.since is not None:
-        return query.since
-    return BEGINNING if query.tail else about_now
+    return (query if cursor is None else replace(query, resumes=cursor.low)).earliest(now)
 
 
 def _low(event: LogEvent) -> datetime:
@@ -82,6 +71,8 @@ class Reader:
         self._clock = hub.clock
         self.query = query
         self._selection = selection
+        if cursor is None and query.resumes is not None:
+            cursor = Cursor(query.resumes)
         now = hub.source.now()
         self._inbox = Inbox(
             hub.sieves.get(query, selection), hub.queue, beginning(query, cursor, now), now - LEAD

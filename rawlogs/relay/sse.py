@@ -20,7 +20,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from rawlogs.errors import RawlogsError
-from rawlogs.relay.access import Authorize, allowed
+from rawlogs.relay.access import RECHECK, Authorize, Recheck, allowed, recheck_seconds
 from rawlogs.relay.chunks import HEADERS, RETRY, chunks
 from rawlogs.relay.cursor import END_PLACE
 from rawlogs.relay.hub import Hub
@@ -40,16 +40,18 @@ def sse_endpoint(
     ping: float = 15.0,
     retry: float = RETRY,
     send_timeout: float | None = 60.0,
+    recheck: float | None = RECHECK,
     ignore: Iterable[str] = (),
 ) -> Callable[[Request], Awaitable[Response]]:
     """The endpoint ``GET /logs?flow_run_id=...&level=...``, for a Route or a FastAPI path.
 
-    authorize: called with the request and the ``Query``; only True lets the reader in. None: nobody.
+    authorize: called with the request and the ``Query``; only True lets the reader in. None: nobody. It is called again
+        with the same request every ``recheck`` seconds (None: never), and the stream ends where it does not say True.
     ping: seconds between two signs of life; retry: seconds after which a browser comes back.
     send_timeout: seconds that a client may take no byte before it is let go (it comes back with its cursor).
     ignore: names of parameters that are not the relay's, such as a token for ``authorize``.
     """
-    ignored = tuple(ignore)
+    ignored, seconds = tuple(ignore), recheck_seconds(recheck)
 
     async def logs(request: Request) -> Response:
         try:
@@ -73,6 +75,7 @@ def sse_endpoint(
             return _answer(503, UNAVAILABLE, {"Retry-After": f"{max(retry, 1.0):.0f}"})
         return _Stream(
             reader,
+            Recheck(reader, lambda now: allowed(authorize, request, now), seconds, hub.clock),
             chunks(reader, retry=retry),
             headers=HEADERS,
             ping=ping,
@@ -103,14 +106,17 @@ def lifespan(hub: Hub) -> Callable[[Any], Any]:
 class _Stream(EventSourceResponse):
     """The response, which lets its reader go however it ends, also before it began."""
 
-    def __init__(self, reader: Reader, *args: Any, **options: Any) -> None:
+    def __init__(self, reader: Reader, recheck: Recheck, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._reader = reader
+        self._recheck = recheck
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._recheck.start()
         try:
             await super().__call__(scope, receive, send)
         finally:
+            self._recheck.stop()
             self._reader.close()
 
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from rawlogs.errors import AuthError, ConfigError, RawlogsError
 from rawlogs.notices import Notice
@@ -24,6 +24,7 @@ from rawlogs.rest.runs import Runs
 from rawlogs.serve.finder import MOST_NAMES, Finder
 from rawlogs.serve.gate import Gate
 from rawlogs.serve.guard import Guard
+from rawlogs.serve.logins import Logins
 from rawlogs.settings import resolve
 from rawlogs.version import version
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 CURSOR = "last_event_id"
 """An EventSource made by a script cannot send the Last-Event-ID header: its cursor comes as this parameter."""
 DEEPEST = 20
+RECHECK = 5.0
+"""Seconds within which the streams of a login end with it."""
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _PAGE_FILES = (
     "page.html",
@@ -51,7 +54,7 @@ _PAGE_FILES = (
 )
 
 
-def make_app(gate: Gate, access: Mapping[str, Any] | None = None) -> Starlette:
+def make_app(gate: Gate, access: Mapping[str, Any] | None = None) -> ASGIApp:
     """The ASGI application. ``access`` is what ``rawlogs.stream`` takes: ``api_url``, ``api_key``, ...
 
     Raises ConfigError for settings that cannot work. Nothing is opened before a page asks for logs or runs.
@@ -69,9 +72,17 @@ class _Service:
         self._finder = Finder(self._rest, self._settings.address)
         self._hub = Hub(on_notice=self._on_notice, **access)
         self._rest_only = ""
-        self._stream = sse_endpoint(self._hub, authorize=lambda request, query: True, ignore=(CURSOR,))
-        # The guard has let the request in: every reader may read every log of this workspace.
-        self.app = Starlette(
+        self._gate = gate
+        logins = Logins(gate)
+        # The guard has let the request in, and every reader may read every log of this workspace. Asked again is
+        # whether the login has been ended meanwhile.
+        self._stream = sse_endpoint(
+            self._hub,
+            authorize=lambda request, query: logins.holds(request.cookies),
+            recheck=RECHECK,
+            ignore=(CURSOR,),
+        )
+        pages = Starlette(
             routes=[
                 Route("/api/about", self._about),
                 Route("/api/runs", _told(self._runs)),
@@ -80,11 +91,12 @@ class _Service:
                 Route("/logs", self._logs),
                 *(_file_route(name) for name in _PAGE_FILES),
             ],
-            middleware=[Middleware(Guard, gate=gate)],
             lifespan=self._lifespan,
         )
         # Off: to "/logs/" Starlette would answer with a URL that it builds from the client's own Host header.
-        self.app.router.redirect_slashes = False
+        pages.router.redirect_slashes = False
+        # Around all of it, not one of its middlewares: those are inside of what answers 500.
+        self.app: ASGIApp = Guard(pages, gate, logins)
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
@@ -107,7 +119,13 @@ class _Service:
         return await self._stream(request)
 
     async def _about(self, _: Request) -> Response:
-        return JSONResponse({"version": version(), **_places(self._settings.address)})
+        return JSONResponse(
+            {
+                "version": version(),
+                "login": self._gate.token is not None,
+                **_places(self._settings.address),
+            }
+        )
 
     async def _runs(self, request: Request) -> Any:
         query = request.query_params

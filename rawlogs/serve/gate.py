@@ -1,11 +1,9 @@
-"""Who may see the page: which Host, which token, which cookie. Pure; ``guard`` applies it to requests."""
+"""Who may see the page: which Host, which token. Pure; ``guard`` applies it to requests."""
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from hashlib import sha256
 
 from rawlogs.errors import ConfigError
 from rawlogs.host import Host, is_loopback
@@ -29,11 +27,6 @@ class Gate:
         """Cookies know no ports: two of these servers on one host must not take each other's."""
         return f"rawlogs_{self.port}"
 
-    @property
-    def cookie_value(self) -> str:
-        """What the browser keeps: proof of the token, not the token."""
-        return hmac.new((self.token or "").encode(), b"rawlogs serve cookie", sha256).hexdigest()
-
     def knows_host(self, host: Host) -> bool:
         """Whether a request with this Host header was meant for this server.
 
@@ -43,17 +36,13 @@ class Gate:
         return self.behind_proxy or not is_loopback(self.host) or host.is_loopback
 
     def takes_token(self, given: str | None) -> bool:
-        """Whether this is the token; it takes as long for a nearly right one as for any other."""
-        if self.token is None or given is None:
-            return self.token is None
-        return hmac.compare_digest(given.encode("utf-8", "replace"), self.token.encode())
+        """Whether this is the token; nothing is, where there is none.
 
-    def takes_cookies(self, cookies: Mapping[str, str]) -> bool:
-        """Whether these cookies say that the token was given before; always, where there is no token."""
-        if self.token is None:
-            return True
-        given = cookies.get(self.cookie_name, "")
-        return hmac.compare_digest(given.encode("utf-8", "replace"), self.cookie_value.encode())
+        It takes as long for a nearly right one as for any other.
+        """
+        if self.token is None or given is None:
+            return False
+        return hmac.compare_digest(given.encode("utf-8", "replace"), self.token.encode())
 
 
 def open_gate(

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rawlogs.host import only_host
 from rawlogs.serve.gate import Gate
+from rawlogs.serve.logins import Logins
 
 POLICY = "; ".join(
     (
@@ -44,11 +45,12 @@ _WRONG = '<p class="problem" role="alert">This is not the token.</p>'
 
 
 class Guard:
-    """ASGI middleware: refuses what the gate does not let in, and serves ``/login``."""
+    """ASGI middleware: refuses what the gate does not let in, and serves ``/login`` and ``/logout``."""
 
-    def __init__(self, app: ASGIApp, gate: Gate) -> None:
+    def __init__(self, app: ASGIApp, gate: Gate, logins: Logins) -> None:
         self._app = app
         self._gate = gate
+        self._logins = logins
         self._login_page = files("rawlogs.serve").joinpath("static/login.html").read_text("utf-8")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -95,7 +97,9 @@ class Guard:
             if gate.takes_token(given):
                 return self._welcome(request, "/" + ("?" + urlencode(rest) if rest else ""))
             return self._ask(_WRONG)
-        if path in OPEN or gate.takes_cookies(request.cookies):
+        if path == "/logout" and request.method == "POST":
+            return self._logout(request)
+        if path in OPEN or self._logins.holds(request.cookies):
             return None
         if path == "/":
             return RedirectResponse("/login", 303)
@@ -119,10 +123,19 @@ class Guard:
         return HTMLResponse(self._login_page.replace(_PROBLEM, problem), 401 if problem else 200)
 
     def _welcome(self, request: Request, path: str) -> Response:
-        answer = RedirectResponse(path, 303)
+        return self._with_cookie(request, RedirectResponse(path, 303), self._logins.begin())
+
+    def _logout(self, request: Request) -> Response:
+        self._logins.end(request.cookies)
+        return self._with_cookie(request, RedirectResponse("/login", 303), "", max_age=0)
+
+    def _with_cookie(
+        self, request: Request, answer: Response, value: str, max_age: int | None = None
+    ) -> Response:
         answer.set_cookie(
             self._gate.cookie_name,
-            self._gate.cookie_value,
+            value,
+            max_age=max_age,
             httponly=True,
             samesite="strict",
             secure=request.scope["scheme"] == "https",

@@ -17,7 +17,7 @@ from rawlogs.serve.protocol import Door
 from rawlogs.serve.quiet import OnceAMinute
 
 if TYPE_CHECKING:
-    from starlette.applications import Starlette
+    from starlette.types import ASGIApp
 
 LAST_WORDS = 3.0
 """Seconds from a signal until streams that still run are cut."""
@@ -58,13 +58,13 @@ def open_socket(host: str, port: int) -> socket.socket:
     return listening
 
 
-def serve(app: Starlette, listening: socket.socket, *, started: Callable[[], None] = lambda: None) -> None:
+def serve(app: ASGIApp, listening: socket.socket, *, started: Callable[[], None] = lambda: None) -> None:
     """Answer requests until a signal ends it."""
     make_server(app, started=started).run(sockets=[listening])
 
 
 def make_server(
-    app: Starlette, *, started: Callable[[], None] = lambda: None, limits: Limits | None = None
+    app: ASGIApp, *, started: Callable[[], None] = lambda: None, limits: Limits | None = None
 ) -> uvicorn.Server:
     """The server, not yet running. Requests are not logged: one of them may carry the token.
 

@@ -608,6 +608,28 @@ CONTRAST = """() => {
 }"""
 
 
+async def test_logging_out_ends_the_login_in_all_windows() -> None:
+    """The button leads to the form; a window that still read lines is led there as well."""
+    async with FakeServer() as fake, serving(fake.api_url, token=TOKEN) as url, looking_at(url) as page:
+        await page.fill("#token", TOKEN)
+        await page.press("#token", "Enter")
+        await until_status(page, "Live")
+        other = await page.context.new_page()
+        await other.goto(url)
+        await until_status(other, "Live")
+        await page.click("text=Log out")
+        await page.wait_for_url("**/login")
+        await other.wait_for_url("**/login", timeout=30_000)
+        await page.goto(url)
+        assert page.url.endswith("/login")
+
+
+async def test_without_a_login_there_is_no_button_to_end_it() -> None:
+    async with FakeServer() as fake, serving(fake.api_url) as url, looking_at(url) as page:
+        await until_status(page, "Live")
+        assert not await page.is_visible("text=Log out")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_every_text_has_enough_contrast_in_both_themes(scheme: Any) -> None:
     other = {"light": "dark", "dark": "light"}[scheme]

@@ -7,8 +7,8 @@ room for (100 messages by default) without a word, so each connection reads the 
 | 1011 | an error in this server | yes, later |
 | 1012 | the server is being stopped | yes |
 | 4400 | wrong parameters; the ``error`` frame before names them | no |
-| 4401 | nobody is logged in | after logging in |
-| 4403 | these logs are not for you | no |
+| 4401 | nobody is logged in, or not any more | after logging in |
+| 4403 | these logs are not for you, or not any more | no |
 | 4503 | Prefect cannot be reached, so the connection could not begin | yes, later |
 """
 
@@ -25,9 +25,10 @@ import orjson
 from channels.generic.websocket import AsyncWebsocketConsumer  # type: ignore[import-untyped,unused-ignore]
 from django.conf import settings  # type: ignore[import-untyped,unused-ignore]
 
+from rawlogs.contrib.django.fresh import fresh_scope
 from rawlogs.contrib.django.hub import get_hub
 from rawlogs.errors import RawlogsError
-from rawlogs.relay.access import allowed
+from rawlogs.relay.access import RECHECK, Recheck, allowed, recheck_seconds
 from rawlogs.relay.cursor import END_PLACE, Cursor
 from rawlogs.relay.hub import Hub
 from rawlogs.relay.query import BadQuery, Query, parse_request
@@ -51,10 +52,13 @@ class PrefectLogsConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # chan
     """``ws://.../logs?flow_run_id=...&level=...&since=1h``: frames of JSON, ``{"type": "log", "id": ..., "log": ...}``.
 
     The parameters are those of the SSE endpoint; ``last_event_id`` goes on behind the frame with that ``id``. What the
-    client sends is ignored. Override ``authorize``; ``ignore`` names parameters of your own.
+    client sends is ignored. Override ``authorize``; ``ignore`` names parameters of your own. ``authorize`` is called
+    again every ``recheck`` seconds (None: never), with a scope whose session and user are read anew.
     """
 
     ignore: tuple[str, ...] = ()
+    recheck: float | None = RECHECK
+    scope: dict[str, Any]
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -106,6 +110,10 @@ class PrefectLogsConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # chan
     async def _reader(self, query: Query, cursor: Cursor | None) -> Reader:
         return await self.hub().join(query, cursor=cursor)
 
+    async def _still(self, query: Query) -> bool:
+        self.scope = await fresh_scope(self.scope)
+        return await allowed(self.authorize, self.scope, query)
+
     async def _deny(self) -> None:
         user = self.scope.get("user")
         if type(self).authorize is PrefectLogsConsumer.authorize:
@@ -125,11 +133,16 @@ class PrefectLogsConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # chan
         )
 
     async def _send_all(self, reader: Reader) -> None:
+        recheck = Recheck(reader, self._still, recheck_seconds(self.recheck), self.hub().clock)
+        recheck.start()
         try:
             async with aclosing(reader.batches()) as batches:
                 async for events in batches:
                     for event in events:
                         await self.send(text_data=event.frame)
+            if recheck.denied:
+                await self._deny()
+                return
             await self.close(
                 ENDED if reader.ended else STOPPING, "runs ended" if reader.ended else "stopping"
             )
@@ -139,4 +152,5 @@ class PrefectLogsConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # chan
             _log.exception("a log reader failed")
             await self.close(BROKEN, "an error in this server")
         finally:
+            recheck.stop()
             reader.close()

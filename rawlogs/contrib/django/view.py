@@ -15,9 +15,10 @@ from django.http import (  # type: ignore[import-untyped,unused-ignore]
     StreamingHttpResponse,
 )
 
+from rawlogs.contrib.django.fresh import fresh_request
 from rawlogs.contrib.django.hub import get_hub
 from rawlogs.errors import RawlogsError
-from rawlogs.relay.access import Authorize, allowed
+from rawlogs.relay.access import RECHECK, Authorize, Recheck, allowed, recheck_seconds
 from rawlogs.relay.chunks import HEADERS, RETRY, with_heartbeat
 from rawlogs.relay.cursor import END_PLACE
 from rawlogs.relay.hub import Hub
@@ -36,15 +37,18 @@ def prefect_logs_view(
     authorize: Authorize[HttpRequest] | None = None,
     ping: float = 15.0,
     retry: float = RETRY,
+    recheck: float | None = RECHECK,
     ignore: Iterable[str] = (),
     hub: Callable[[], Hub] = get_hub,
 ) -> Callable[[HttpRequest], Awaitable[HttpResponseBase]]:
     """The view for ``path("logs", prefect_logs_view(authorize=...))``; otherwise as ``rawlogs.relay.sse.sse_endpoint``.
 
     Without Channels and without a channel layer. ``hub`` makes or finds the hub; None of your own: by Django's
-    settings. Under WSGI it answers 501: an endless answer would keep a worker for itself.
+    settings. ``authorize`` is called again every ``recheck`` seconds (None: never), with a request whose session and
+    user are read anew; the stream ends where it does not say True. Under WSGI it answers 501: an endless answer would
+    keep a worker for itself.
     """
-    ignored = tuple(ignore)
+    ignored, seconds = tuple(ignore), recheck_seconds(recheck)
 
     async def prefect_logs(request: HttpRequest) -> HttpResponseBase:
         if request.method not in ("GET", "HEAD"):
@@ -63,8 +67,9 @@ def prefect_logs_view(
             return HttpResponse(headers=HEADERS, content_type="text/event-stream")
         if cursor is not None and cursor.place == END_PLACE:
             return HttpResponse(status=204, headers=HEADERS)
+        upstream = hub()
         try:
-            reader = await hub().join(query, cursor=cursor)
+            reader = await upstream.join(query, cursor=cursor)
         except BadQuery as error:
             return _bad(error)
         except RawlogsError as error:
@@ -73,7 +78,16 @@ def prefect_logs_view(
                 503, "Prefect cannot be reached; try again", **{"Retry-After": f"{max(retry, 1):.0f}"}
             )
         return StreamingHttpResponse(
-            _Body(reader, with_heartbeat(reader, ping, retry=retry)),
+            _Body(
+                reader,
+                with_heartbeat(reader, ping, retry=retry),
+                Recheck(
+                    reader,
+                    lambda now: allowed(authorize, fresh_request(request), now),
+                    seconds,
+                    upstream.clock,
+                ),
+            ),
             headers=HEADERS,
             content_type="text/event-stream; charset=utf-8",
         )
@@ -84,14 +98,17 @@ def prefect_logs_view(
 class _Body:
     """The stream; Django calls ``close`` when the response is over, also where it never began."""
 
-    def __init__(self, reader: Reader, chunks: AsyncGenerator[bytes, None]) -> None:
+    def __init__(self, reader: Reader, chunks: AsyncGenerator[bytes, None], recheck: Recheck) -> None:
         self._reader = reader
         self._chunks = chunks
+        self._recheck = recheck
 
     def __aiter__(self) -> AsyncIterator[bytes]:
+        self._recheck.start()
         return self._chunks
 
     def close(self) -> None:
+        self._recheck.stop()
         self._reader.close()
 
 

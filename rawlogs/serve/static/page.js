@@ -350,6 +350,7 @@ function sayErrors() {
 }
 
 byId("server").textContent = escapeLine(about.api);
+byId("logout").hidden = !about.login;
 if (/^https?:\/\//.test(about.ui ?? "")) byId("server").href = about.ui;
 byId("level").addEventListener("change", applyFilter);
 let typing = null;
