@@ -1,4 +1,4 @@
-"""docs/faults.md: every number of the catalogue has its row, and every test named there exists."""
+"""docs/faults.md has a row for every number of the catalogue; every test that it or docs/security.md names exists."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import ast
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "docs" / "faults.md").read_text("utf-8")
+SECURITY = (ROOT / "docs" / "security.md").read_text("utf-8")
 NUMBERS = range(1, 144)
 _NAMES = re.compile(r"\b(test_[a-z0-9_]+)(…?)(: ?)?")
 
@@ -42,10 +45,11 @@ def test_every_row_names_a_test_or_says_why_there_is_none() -> None:
         assert "test_" in held or len(held.split()) > 5, numbers
 
 
-def test_every_test_that_is_named_exists() -> None:
+@pytest.mark.parametrize("text", [TEXT, SECURITY], ids=["faults", "security"])
+def test_every_test_that_is_named_exists(text: str) -> None:
     """``file: test`` or ``file: test, test``; a name that ends in … is the beginning of one or more."""
     files, missing, file = defined(), [], ""
-    for name, more, colon in _NAMES.findall(TEXT):
+    for name, more, colon in _NAMES.findall(text):
         if colon or (name in files and not more):
             file = name if name in files else file
             if name not in files:
@@ -53,6 +57,14 @@ def test_every_test_that_is_named_exists() -> None:
         elif not any(test == name or (more and test.startswith(name)) for test in files.get(file, ())):
             missing.append(f"{file}: {name}{more}")
     assert missing == []
+
+
+def test_every_protection_names_its_tests() -> None:
+    """Each row of the tables of docs/security.md."""
+    found = re.findall(r"^\| ([^|]+) \| [^|]+ \| (.+) \|$", SECURITY, re.MULTILINE)
+    assert len(found) > 15
+    for whom, held in found:
+        assert "test_" in held or whom in ("from whom", "---"), whom
 
 
 def test_a_fault_test_names_the_rows_that_it_holds() -> None:
