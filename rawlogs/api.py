@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypedDict
 from uuid import UUID
 
@@ -12,7 +11,7 @@ from rawlogs.clock import Clock, SystemClock
 from rawlogs.delivery.options import Options, Transport
 from rawlogs.delivery.stream import LogStream
 from rawlogs.errors import ConfigError, ConnectionLost
-from rawlogs.notices import OnNotice
+from rawlogs.notices import OnNotice, without_secrets
 from rawlogs.selection import Selection
 from rawlogs.settings import Settings, resolve
 from rawlogs.wire.connection import Connection, Target, open_connection
@@ -110,13 +109,20 @@ def stream(
         ssl_cert_file=ssl_cert_file,
         insecure=insecure,
     )
+    settings = resolve(**access)
+
+    def reload() -> Settings:
+        nonlocal settings
+        settings = resolve(**access)
+        return settings
+
     return LogStream(
-        resolve(**access),
+        settings,
         selection,
         chosen_options,
-        on_notice=on_notice,
+        on_notice=None if on_notice is None else without_secrets(on_notice, lambda: settings.secrets()),
         clock=clock,
-        reload=partial(resolve, **access),
+        reload=reload,
     )
 
 

@@ -24,6 +24,8 @@ PART = 6
 
 _HINT, _STRIDE = 4, 3
 """Of six characters in a row, four begin at a multiple of three: to look there first takes a third of the time."""
+_DEEPEST = 3
+"""How often what was escaped may have been escaped again."""
 _ALIKE = str.maketrans({" ": "+", "-": "+", "_": "/"})
 """A form writes a blank as a plus; base64 for URLs has ``-`` and ``_`` where the other has ``+`` and ``/``."""
 _ESCAPES = re.compile(
@@ -54,6 +56,9 @@ _PUBLIC = (
 """What every conversation with Prefect holds: to hide parts of it would hide nothing, and tear everything."""
 
 
+Place = tuple[int, int]
+
+
 class Masker:
     """Hides these secrets. Those of fewer than ``SHORTEST`` characters are left out."""
 
@@ -63,9 +68,8 @@ class Masker:
         }
         self._parts: dict[int, set[str]] = {}
         # A secret may hold what looks like an escape: then a text has it as it is, or with that escaped once more.
-        for text in {
-            read for spelled in spellings for read in (_decoded(spelled)[0], spelled.translate(_ALIKE))
-        }:
+        read = {plain for spelled in spellings for plain, _ in _undone(spelled)}
+        for text in (plain.translate(_ALIKE) for plain in read):
             size = min(PART, len(text))
             if size >= SHORTEST:
                 self._parts.setdefault(size, set()).update(_runs(text, size) - _public_runs(size))
@@ -78,17 +82,23 @@ class Masker:
     def payload(self, text: str) -> str:
         """Return a message of somebody else: only without the secrets, and without keys of Prefect Cloud."""
         if self._parts:
-            text = self._hidden(text, text.translate(_ALIKE), None)
-            if "\\" in text or "%" in text:
-                text = self._hidden(text, *_decoded(text))
+            text = self._hidden(text)
         return _KEY.sub(MASK, text)
 
     def binary(self, data: bytes) -> bytes:
         """Return bytes that may be no text, without the secrets."""
         return self.payload(data.decode("latin-1")).encode("latin-1")
 
-    def _hidden(self, text: str, plain: str, places: list[tuple[int, int]] | None) -> str:
-        """The text without what is a secret in ``plain``; ``places`` as ``_decoded`` returns them."""
+    def _hidden(self, text: str) -> str:
+        # The most undone first: there a secret is whole.
+        for plain, places in reversed(_undone(text)):
+            left = self._without(text, plain.translate(_ALIKE), places)
+            if left != text:
+                return self._hidden(left)
+        return text
+
+    def _without(self, text: str, plain: str, places: list[Place] | None) -> str:
+        """The text without what is a secret in ``plain``; ``places`` says where each character of that stands."""
         spans: list[tuple[int, int]] = []
         for size, parts in self._parts.items():
             if size == PART and self._hints.isdisjoint(
@@ -103,12 +113,14 @@ class Masker:
         done = 0
         for first, last in self._by_no_chance(_joined(spans), plain, text, places):
             start, end = (first, last) if places is None else (places[first][0], places[last - 1][1])
+            while start > done and text[start - 1] == "\\":
+                start -= 1  # no half of an escape is left
             pieces += (text[done:start], MASK)
             done = end
         return "".join(pieces) + text[done:]
 
     def _by_no_chance(
-        self, spans: list[tuple[int, int]], plain: str, text: str, places: list[tuple[int, int]] | None
+        self, spans: list[tuple[int, int]], plain: str, text: str, places: list[Place] | None
     ) -> list[tuple[int, int]]:
         """The spans without the short ones inside of a UUID."""
         short = [span for span in spans if span[1] - span[0] < _BY_CHANCE]
@@ -149,15 +161,32 @@ def _spellings(secret: str) -> set[str]:
     return {text for text in found if len(text) >= SHORTEST}
 
 
-def _decoded(text: str) -> tuple[str, list[tuple[int, int]]]:
-    """The text in the one spelling, and for each of its characters where it stood."""
+def _undone(text: str) -> list[tuple[str, list[Place] | None]]:
+    """The text as it is, with its escapes undone, with those that were behind them undone, and so on.
+
+    Each with the places of its characters in ``text``; None where they are the same.
+    """
+    found: list[tuple[str, list[Place] | None]] = [(text, None)]
+    while len(found) <= _DEEPEST and ("\\" in text or "%" in text):
+        before = found[-1][1]
+        plain, places = _undone_once(text)
+        if plain == text:
+            break
+        if before is not None:
+            places = [(before[first][0], before[last - 1][1]) for first, last in places]
+        found.append((plain, places))
+        text = plain
+    return found
+
+
+def _undone_once(text: str) -> tuple[str, list[Place]]:
     characters: list[str] = []
-    places: list[tuple[int, int]] = []
+    places: list[Place] = []
     done = 0
     for found in _ESCAPES.finditer(text):
         start, end = found.span()
         characters += text[done:start]
-        places += ((at, at + 1) for at in range(done, start))
+        places += zip(range(done, start), range(done + 1, start + 1), strict=True)
         high, low, code, byte, quoted = found.groups()
         if high is not None:
             characters.append(chr(0x10000 + (int(high, 16) - 0xD800 << 10) + int(low, 16) - 0xDC00))
@@ -170,15 +199,15 @@ def _decoded(text: str) -> tuple[str, list[tuple[int, int]]]:
                 characters.append(character)
                 places.append((start, start + size))
                 start += size
-        elif end < len(text) and text[end] not in "\\%":
+        elif end < len(text) and text[end] != "%":
             # A backslash belongs to what it stands before, so that no half of an escape is left.
             characters.append(_CONTROLS.get(text[end], text[end]))
             places.append((start, end + 1))
             end += 1
         done = end
     characters += text[done:]
-    places += ((at, at + 1) for at in range(done, len(text)))
-    return "".join(characters).translate(_ALIKE), places
+    places += zip(range(done, len(text)), range(done + 1, len(text) + 1), strict=True)
+    return "".join(characters), places
 
 
 def _unquoted(quoted: str) -> list[tuple[str, int]]:

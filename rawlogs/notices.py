@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
+
+from rawlogs.masking import masker
 
 Kind = Literal[
     "connected",
@@ -38,3 +40,16 @@ class Notice:
 
 
 OnNotice = Callable[[Notice], None]
+
+
+def without_secrets(on_notice: OnNotice, secrets: Callable[[], tuple[str, ...]]) -> OnNotice:
+    """Return what hands notices on with their secrets hidden; ``secrets`` is asked each time, as keys are rotated."""
+
+    def told(notice: Notice) -> None:
+        hide = masker(secrets()).text
+        facts = {
+            name: hide(value) if isinstance(value, str) else value for name, value in notice.facts.items()
+        }
+        on_notice(replace(notice, text=hide(notice.text), facts=facts))
+
+    return told

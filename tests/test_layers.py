@@ -21,7 +21,8 @@ MODULES = sorted(
 )
 
 LINES: list[set[str]] = [
-    {"errors", "files", "masking", "clock", "notices", "host", "waiting", "loop_thread", "version", "dotenv"},
+    {"masking"},
+    {"errors", "files", "clock", "notices", "host", "waiting", "loop_thread", "version", "dotenv"},
     {"foreign", "search", "urls", "sources", "proxies", "tls"},
     {"models", "headers"},
     {"batch"},
@@ -72,6 +73,7 @@ HOMES: dict[str, set[str] | None] = {
 """Where each foreign library may be imported, also within functions; None: anywhere."""
 
 PURE = [
+    "masking",
     "errors",
     "notices",
     "host",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
+import itertools
 import json
 import os
 import stat
@@ -150,6 +151,43 @@ def test_secret_is_written_in_no_spelling(each: WireEvent) -> None:
     assert "geheim" not in decoded
     assert base64.b64encode(SECRET.encode()).decode() not in decoded
     assert "***" in decoded
+
+
+@given(st.lists(st.integers(0, 60), max_size=4), st.booleans())
+def test_a_secret_in_fragments_is_found(cuts: list[int], redact: bool) -> None:
+    """Wherever it is cut, and whatever comes in between."""
+    whole = json.dumps({"type": "log", "log": {"message": f"the key is {SECRET}!"}}).encode()
+    places = sorted({0, len(whole), *cuts})
+    parts = [whole[a:b] for a, b in itertools.pairwise(places)]
+    events = []
+    for number, part in enumerate(parts):
+        kind, last = "continuation" if number else "text", number == len(parts) - 1
+        events += [event(kind, part, fin=last, size=len(part)), event("ping", b"p", fin=True)]
+    text = recorded(*events, event("text", "{}", "client"), secrets=[SECRET], redact=redact)
+    lines = [json.loads(line) for line in text.splitlines()[1:]]
+    assert [line["event"] for line in lines] == [each.kind for each in events] + ["text"]
+    written = b"".join(base64.b64decode(line["data64"]) for line in lines[:-1:2])
+    said = json.loads(written)["log"]["message"]
+    assert said == ("x" * len(f"the key is {SECRET}!") if redact else "the key is ***!")
+
+
+def test_fragments_without_a_secret_are_kept_to_the_byte() -> None:
+    """With what came in between at its place; also those whose end never came."""
+    events = [
+        event("text", b'{"a": "\xc3', fin=False),
+        event("ping", b"p", fin=True),
+        event("continuation", b'\xa4"}', fin=True),
+        event("binary", b"\x00", fin=False),
+        event("continuation", b"\x01", fin=False),
+    ]
+    text = io.StringIO()
+    with Recorder(text, secrets=[SECRET]) as recorder:
+        for each in events:
+            recorder(each)
+    lines = [json.loads(line) for line in text.getvalue().splitlines()[1:]]
+    assert [(line["event"], base64.b64decode(line["data64"])) for line in lines] == [
+        (each.kind, each.data) for each in events
+    ]
 
 
 def test_token_and_authorization_are_masked_without_being_told() -> None:

@@ -114,6 +114,11 @@ class RestClient:
         """The decoded JSON that answers this JSON body; otherwise as ``get``."""
         return await self._call("POST", path, orjson.dumps(body), retries)
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What no text may show."""
+        return self._settings.secrets()
+
     def server_now(self) -> datetime:
         """What the server's clock says, as far as it is known; aware, in UTC."""
         return self._clock.now() + timedelta(seconds=self.skew)

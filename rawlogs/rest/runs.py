@@ -11,12 +11,16 @@ from urllib.parse import quote
 from uuid import UUID
 
 from rawlogs.errors import ConfigError, HistoryError
+from rawlogs.foreign import excerpt
 from rawlogs.rest.answers import page_limit
+from rawlogs.rest.client import RestClient
 from rawlogs.rest.flow_run import TERMINAL, FlowRun, as_uuid, uuid_field
 
 __all__ = ["TERMINAL", "FlowRun", "Runs"]
 
 IDS_A_REQUEST = 200
+LONGEST = 200
+"""How many characters of a name are compared and quoted."""
 LATE = timedelta(minutes=1)
 """Logs may be stamped after their run's end (by 0.37 s on 3.8.8): runs count as going on this much longer."""
 
@@ -39,6 +43,8 @@ class Runs:
 
     def __init__(self, rest: Api) -> None:
         self._rest = rest
+        # What a server calls its flows may be anything, and is quoted where a name is not found.
+        self._secrets = rest.secrets if isinstance(rest, RestClient) else ()
         self._page = 200
 
     async def read(self, run_id: UUID | str) -> FlowRun:
@@ -113,7 +119,7 @@ class Runs:
         runs = await self._list({}, states, since, flow)
         if not runs and not await self._rows("/flows/filter", {**flow, "limit": 1}):
             names = [str(row.get("name")) for row in await self._rows("/flows/filter", {"sort": "NAME_ASC"})]
-            raise ConfigError(f"There is no flow {name!r}", setting="--flow", hint=_near(name, names))
+            raise ConfigError(f"There is no flow {name!r}", setting="--flow", hint=self._near(name, names))
         return runs
 
     async def by_deployment(
@@ -144,7 +150,7 @@ class Runs:
         raise ConfigError(
             f"There is no deployment {name!r}",
             setting="--deployment",
-            hint=_near(name, await self._deployment_names()) or "It is written FLOW/DEPLOYMENT.",
+            hint=self._near(name, await self._deployment_names()) or "It is written FLOW/DEPLOYMENT.",
         )
 
     async def _deployment_names(self) -> list[str]:
@@ -154,6 +160,14 @@ class Runs:
         flows = await self._rows("/flows/filter", {"flows": {"id": {"any_": ids}}}) if ids else []
         names = {str(flow.get("id")): flow.get("name") for flow in flows}
         return [f"{names.get(str(row.get('flow_id')))}/{row.get('name')}" for row in rows]
+
+    def _near(self, name: str, names: Iterable[str]) -> str | None:
+        """A hint with up to three names that resemble this one."""
+        # Cut, since the time to compare two names grows with the square of their length.
+        spelled = {other[:LONGEST].casefold(): excerpt(other, LONGEST, self._secrets) for other in names}
+        found = difflib.get_close_matches(name.casefold(), spelled, 3, 0.5)
+        found += [other for other in spelled if other not in found and name.casefold() in other][:3]
+        return f"Did you mean {' or '.join(repr(spelled[other]) for other in found[:3])}?" if found else None
 
     async def _get(self, path: str, missing: str) -> Any:
         try:
@@ -241,14 +255,6 @@ def _newest_first(runs: Iterable[FlowRun]) -> list[FlowRun]:
     unborn = datetime.max.replace(tzinfo=timezone.utc)
     unique = {run.id: run for run in runs}.values()
     return sorted(unique, key=lambda run: (run.began or unborn, run.id), reverse=True)
-
-
-def _near(name: str, names: Iterable[str]) -> str | None:
-    """A hint with up to three names that resemble this one."""
-    spelled = {other.casefold(): other for other in names}
-    found = difflib.get_close_matches(name.casefold(), spelled, 3, 0.5)
-    found += [other for other in spelled if other not in found and name.casefold() in other][:3]
-    return f"Did you mean {' or '.join(repr(spelled[other]) for other in found[:3])}?" if found else None
 
 
 def _chunks(items: Iterable[str]) -> Iterator[list[str]]:

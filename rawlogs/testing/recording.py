@@ -29,6 +29,7 @@ import orjson
 from rawlogs import files
 from rawlogs.errors import ConfigError, SinkError
 from rawlogs.models import parse_timestamp
+from rawlogs.testing.fragments import Fragments
 from rawlogs.testing.redact import Redactor
 from rawlogs.testing.store import iso
 from rawlogs.wire.events import WireEvent
@@ -62,6 +63,7 @@ class Recorder:
         created: datetime | None = None,
     ) -> None:
         self._redactor = Redactor(secrets, messages=redact)
+        self._fragments = Fragments(self._redactor)
         self._start: float | None = None
         self._owned = isinstance(target, (str, os.PathLike))
         self._name = os.fspath(target) if isinstance(target, (str, os.PathLike)) else _name(target)
@@ -83,9 +85,15 @@ class Recorder:
         )
 
     def __call__(self, event: WireEvent) -> None:
-        """Write one event."""
+        """Write one event; a message in fragments when it is whole, since a secret may be cut in two by them."""
         if self._start is None:
             self._start = event.at
+        for whole, hidden in self._fragments.add(event):
+            self._write_event(whole, hidden)
+
+    def _write_event(self, event: WireEvent, hidden: bool) -> None:
+        """``hidden``: its data holds no secret any more."""
+        assert self._start is not None
         line: dict[str, Any] = {
             "t": round(event.at - self._start, 6),
             "connection": event.connection,
@@ -96,13 +104,16 @@ class Recorder:
             data = _sane(event.data)
             line["data"] = (self._redactor.text if event.kind == "close" else self._redactor.payload)(data)
         elif event.data is not None:
-            line["data64"] = base64.b64encode(self._redactor.binary(event.data)).decode()
+            data64 = event.data if hidden else self._redactor.binary(event.data)
+            line["data64"] = base64.b64encode(data64).decode()
         facts = {key: value for key, value in event.facts.items() if key not in _KEYS}
         self._write(line | self._redactor.facts(facts))
         self.events += 1
 
     def close(self) -> None:
-        """Close the file, where it was opened here."""
+        """Write what was still waiting for its end; close the file, where it was opened here."""
+        for event, hidden in self._fragments.rest():
+            self._write_event(event, hidden)
         if self._owned:
             self._file.close()
 

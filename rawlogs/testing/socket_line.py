@@ -23,6 +23,7 @@ from rawlogs.testing.line import BAD_REQUEST, Line
 from rawlogs.testing.pipe import Ended, Pipe
 from rawlogs.testing.record import Connection, State
 from rawlogs.testing.world import World
+from rawlogs.wire.logger import SERVER_WITHOUT_FRAMES
 
 MAX_FRAME = 16 << 20
 """The largest frame that the server takes from a client; a larger one is answered with close 1009."""
@@ -53,6 +54,7 @@ class SocketLine(Line):
             extensions=[deflate] if world.behaviour.compress else None,
             select_subprotocol=lambda _protocol, _offered: None,
             max_size=MAX_FRAME,
+            logger=SERVER_WITHOUT_FRAMES,
         )
         self._protocol.receive_data(request)
         events = self._protocol.events_received()

@@ -1,4 +1,4 @@
-"""The logger that the library gets: it never says what crosses the wire, for the first frame is the key."""
+"""The loggers that the library gets: they never say what crosses the wire, for the first frame is the key."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ else:
 
 
 class _WithoutFrames(_Adapter):
-    """Says what ``websockets.client`` says, but for headers and frames, which the library logs as DEBUG."""
+    """Says what the library's own logger says, but for headers and frames, which it logs as DEBUG.
+
+    Whatever level an application sets: it could not know that a library logs secrets.
+    """
 
     def isEnabledFor(self, level: int) -> bool:
         return level > logging.DEBUG and super().isEnabledFor(level)
 
 
 WITHOUT_FRAMES = _WithoutFrames(logging.getLogger("websockets.client"), {})
-"""Whatever level an application sets: it could not know that a library logs secrets."""
+SERVER_WITHOUT_FRAMES = _WithoutFrames(logging.getLogger("websockets.server"), {})

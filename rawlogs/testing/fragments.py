@@ -1,0 +1,75 @@
+"""Messages in fragments, with the secrets that only the whole of a message shows. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from rawlogs.testing.redact import Redactor
+from rawlogs.wire.events import Direction, WireEvent
+
+_STARTS = frozenset({"text", "binary"})
+
+Ready = tuple[WireEvent, bool]
+"""An event, and whether its data holds no secret any more."""
+
+
+class Fragments:
+    """Holds the events of a connection back while a message of it is not whole, and hands them out in their order."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor = redactor
+        self._held: dict[int, list[WireEvent]] = {}
+        self._open: dict[int, set[Direction]] = {}
+
+    def add(self, event: WireEvent) -> list[Ready]:
+        """Return what can be written now, this event or more."""
+        number = event.connection
+        unfinished = self._open.setdefault(number, set())
+        if event.kind in _STARTS and not event.facts.get("fin", True):
+            unfinished.add(event.direction)
+        elif event.kind == "continuation" and event.facts.get("fin", True):
+            unfinished.discard(event.direction)
+        held = self._held.setdefault(number, [])
+        held.append(event)
+        if unfinished:
+            return []
+        del self._held[number]
+        return self._whole(held)
+
+    def rest(self) -> Iterator[Ready]:
+        """Return what was never whole, as the connection was cut."""
+        for number in list(self._held):
+            yield from self._whole(self._held.pop(number))
+
+    def _whole(self, events: list[WireEvent]) -> list[Ready]:
+        found = [(event, False) for event in events]
+        for direction in ("client", "server"):
+            message: list[int] = []
+            for place, event in enumerate(events):
+                if event.direction != direction or event.kind not in (*_STARTS, "continuation"):
+                    continue
+                message.append(place)
+                if event.facts.get("fin", True):
+                    self._hide(found, message)
+                    message = []
+            self._hide(found, message)
+        return found
+
+    def _hide(self, events: list[Ready], places: list[int]) -> None:
+        """Hide what only the whole message shows; where its length changes by that, the last fragment has it all."""
+        if len(places) < 2:
+            return
+        sizes = [len(_bytes(events[place][0].data)) for place in places]
+        whole = b"".join(_bytes(events[place][0].data) for place in places)
+        hidden = self._redactor.binary(whole)
+        if len(hidden) != len(whole):
+            sizes = [0] * (len(places) - 1) + [len(hidden)]
+        done = 0
+        for place, size in zip(places, sizes, strict=True):
+            events[place] = replace(events[place][0], data=hidden[done : done + size]), True
+            done += size
+
+
+def _bytes(data: str | bytes | None) -> bytes:
+    return data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data or b""
