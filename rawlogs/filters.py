@@ -18,7 +18,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from rawlogs.errors import ConfigError
 from rawlogs.models import Log, level_number
 from rawlogs.search import TextQuery
-from rawlogs.selection import Apart, Predicate
+from rawlogs.selection import Apart, Predicate, nothing_chosen
 from rawlogs.selection import Selection as Selection
 
 
@@ -114,10 +114,14 @@ class LogFilter(_Part):
 
         Exact levels, which no server knows, become the range around them.
         """
-        wire = self.model_dump(mode="json", exclude_none=True)
+        wire = self.asked()
         if self.level is not None:
             wire["level"] = _level_range(self.level)
         return wire
+
+    def asked(self) -> dict[str, Any]:
+        """The whole filter as JSON, without the parts that are None; equal filters say the same."""
+        return self.model_dump(mode="json", exclude_none=True)
 
     def with_runs(self, runs: list[UUID]) -> LogFilter:
         """The same filter over these flow runs (``or_``: unchanged, the runs come in addition)."""
@@ -247,6 +251,6 @@ def _notes(chosen: LogFilter) -> Iterable[str]:
     for part in ("flow_run_id", "task_run_id"):
         value = getattr(chosen, part)
         if value is not None and value.any_ == []:
-            yield f"The filter's {part}.any_ is empty: it matches nothing."
+            yield nothing_chosen(f"{part}.any_")
     if chosen.level is not None and chosen.level.any_ == []:
-        yield "The filter's level.any_ is empty: it matches nothing."
+        yield nothing_chosen("level.any_")

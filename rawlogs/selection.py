@@ -1,6 +1,7 @@
 """Which logs a stream delivers: what the server is asked for, and what is decided here. No pydantic.
 
-A filter is checked and taken apart by ``rawlogs.filters``; a stream without one never loads that.
+A filter is checked and taken apart by ``rawlogs.filters``; a stream without one, or with one that levels and ids of
+runs make up (``FlagFilter``), never loads that.
 """
 
 from __future__ import annotations
@@ -8,18 +9,16 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from rawlogs.errors import ConfigError
-from rawlogs.models import Log
-
-if TYPE_CHECKING:
-    from rawlogs.filters import LogFilter
+from rawlogs.models import Log, level_number
 
 Predicate = Callable[[Log], bool]
+_DIGITS = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +35,99 @@ class Apart:
     notes: tuple[str, ...] = ()
 
 
+class Chosen(Protocol):
+    """A filter that was checked: a ``FlagFilter`` or a ``rawlogs.filters.LogFilter``."""
+
+    def apart(self) -> Apart:
+        """Taken apart by who applies what."""
+        ...
+
+    def with_runs(self, runs: list[UUID]) -> Chosen:
+        """The same filter over these flow runs."""
+        ...
+
+    def asked(self) -> dict[str, Any]:
+        """The whole of it as JSON, without what it does not say; equal filters say the same."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FlagFilter:
+    """What ``--level``, ``--max-level``, ``--flow-run`` and ``--task-run`` say, as a filter; made by ``flag_filter``.
+
+    None where nothing was said; no runs at all match nothing.
+    """
+
+    ge_: int | None = None
+    le_: int | None = None
+    flow_runs: tuple[UUID, ...] | None = None
+    task_runs: tuple[UUID, ...] | None = None
+
+    def apart(self) -> Apart:
+        """The server applies all of it."""
+        runs = (("flow_run_id", self.flow_runs), ("task_run_id", self.task_runs))
+        return Apart(
+            wire=self._parts(),
+            notes=tuple(nothing_chosen(f"{part}.any_") for part, chosen in runs if chosen == ()),
+        )
+
+    def with_runs(self, runs: list[UUID]) -> FlagFilter:
+        """The same filter over these flow runs."""
+        return replace(self, flow_runs=tuple(runs))
+
+    def asked(self) -> dict[str, Any]:
+        """As a ``LogFilter`` that says the same says it."""
+        return {"operator": "and_", **self._parts()}
+
+    def _parts(self) -> dict[str, Any]:
+        bounds = {key: bound for key, bound in (("ge_", self.ge_), ("le_", self.le_)) if bound is not None}
+        parts: dict[str, Any] = {"level": bounds} if bounds else {}
+        for part, runs in (("flow_run_id", self.flow_runs), ("task_run_id", self.task_runs)):
+            if runs is not None:
+                parts[part] = {"any_": [str(run) for run in runs]}
+        return parts
+
+
+def flag_filter(
+    level: object, max_level: object, flow_runs: Iterable[object] | None, task_runs: Iterable[object] | None
+) -> FlagFilter | None:
+    """The filter of these values, or None where one of them is none that can be taken as it stands.
+
+    ``LogFilter`` then says what is wrong with it, or takes it all the same.
+    """
+    try:
+        return FlagFilter(
+            None if level is None else _plain_level(level),
+            None if max_level is None else _plain_level(max_level),
+            None if flow_runs is None else tuple(map(_plain_run, flow_runs)),
+            None if task_runs is None else tuple(map(_plain_run, task_runs)),
+        )
+    except ValueError:
+        return None
+
+
+def nothing_chosen(part: str) -> str:
+    """What is told of a filter with an empty list in it."""
+    return f"The filter's {part} is empty: it matches nothing."
+
+
+def _plain_level(value: object) -> int:
+    if isinstance(value, str) and (value.isalpha() or _DIGITS.fullmatch(value)):
+        return level_number(value)
+    if type(value) is int and -(2**63) <= value < 2**63:
+        return value
+    raise ValueError(value)
+
+
+def _plain_run(value: object) -> UUID:
+    if isinstance(value, UUID):
+        return value
+    run = UUID(value) if isinstance(value, str) else None
+    if run is not None and str(run) == str(value).lower():  # UUID() takes hyphens anywhere
+        return run
+    raise ValueError(value)
+
+
 class Selection:
     """A filter and the local conditions, taken apart by who applies what.
 
@@ -49,7 +141,7 @@ class Selection:
 
     def __init__(
         self,
-        chosen: LogFilter | None = None,
+        chosen: Chosen | None = None,
         *,
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
@@ -60,6 +152,11 @@ class Selection:
         self.wire: dict[str, Any] = dict(apart.wire)
         self.after, self.before, self.notes = apart.after, apart.before, apart.notes
         self._tests = (*apart.tests, *_local_tests(include, exclude, loggers))
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """The filter as JSON, by which it is known again; empty without one."""
+        return {} if self.filter is None else self.filter.asked()
 
     @property
     def local(self) -> bool:

@@ -23,7 +23,7 @@ from rawlogs.filters import (
     LogFilterTimestamp,
 )
 from rawlogs.models import Log
-from rawlogs.selection import Selection
+from rawlogs.selection import Selection, flag_filter
 
 UTC = timezone.utc
 RUN = "60802438-10f0-48d7-b87a-390fcef3654e"
@@ -598,3 +598,63 @@ def test_the_filter_of_a_moved_selection_is_what_it_selects(
 def test_a_filter_is_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         cast(Any, LogFilter()).operator = "or_"
+
+
+# What flags say, without pydantic
+
+LEVELS = (
+    st.none()
+    | st.integers()
+    | st.booleans()
+    | st.floats()
+    | st.sampled_from(["info", "WARN", " error ", "lala", "20", "+5", "2e1", "٣", "", str(2**63)])
+)
+RUNS = st.none() | st.lists(
+    st.uuids()
+    | st.uuids().map(str)
+    | st.uuids().map(lambda run: str(run).upper())
+    | st.sampled_from(["", "x" * 36, f"{{{RUN}}}", RUN.replace("-", ""), "-" + RUN.replace("-", "", 1), 5]),
+    max_size=3,
+)
+
+
+@given(LEVELS, LEVELS, RUNS, RUNS, st.none() | st.lists(st.uuids(), max_size=2))
+def test_a_filter_of_flags_is_the_log_filter_that_says_the_same(
+    level: Any, max_level: Any, flow_runs: Any, task_runs: Any, followed: Any
+) -> None:
+    """Or it is left to that to take or to refuse it."""
+    flags = flag_filter(level, max_level, flow_runs, task_runs)
+    if flags is None:
+        return
+    given: dict[str, Any] = {"level": {"ge_": level, "le_": max_level}}
+    given |= {} if flow_runs is None else {"flow_run_id": {"any_": flow_runs}}
+    given |= {} if task_runs is None else {"task_run_id": {"any_": task_runs}}
+    full = LogFilter.coerce(given if level is not None or max_level is not None else {**given, "level": None})
+    if followed is not None:
+        flags, full = flags.with_runs(followed), full.with_runs(followed)
+    assert flags.asked() == full.asked()
+    assert (flags.apart().wire, flags.apart().notes) == (full.apart().wire, full.apart().notes)
+    assert flags.apart().tests == full.apart().tests == ()
+    assert Selection(flags).asked == full.asked()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        (None, None, None, None),
+        ("INFO", None, None, None),
+        (20, "critical", [RUN], [UUID(TASK)]),
+        ("20", None, [], None),
+    ],
+)
+def test_what_is_usual_needs_no_log_filter(values: tuple[Any, Any, Any, Any]) -> None:
+    assert flag_filter(*values) is not None
+
+
+@pytest.mark.parametrize("level", [True, "lala", "٣", 2**63, 1.0])
+def test_a_level_that_is_none_is_left_to_the_log_filter(level: Any) -> None:
+    assert flag_filter(level, None, None, None) is None
+
+
+def test_without_a_filter_nothing_was_asked() -> None:
+    assert Selection().asked == {}
