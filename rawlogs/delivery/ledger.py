@@ -26,6 +26,8 @@ NEAR = timedelta(seconds=600)
 """After a late log up to this old everything since is listed; after an older one only ``overlap`` from it on."""
 LATE_RANGES = 4
 """How many ranges of late logs wait to be listed: a producer's wrong clock must not use up the list."""
+GAPS = 16
+"""How many separate gaps are remembered: beyond it the nearest two are one, so that wrong clocks cost no memory."""
 
 
 Count = Callable[[datetime, datetime], int]
@@ -112,12 +114,7 @@ class Ledger:
     @property
     def open_gaps(self) -> int:
         """How many ranges are doubted: logs were, or may have been, lost there, and no list has shown them since."""
-        gaps, end = 0, None
-        for item in self._intervals:
-            if item.doubted:
-                gaps += item.after != end
-                end = item.before
-        return gaps
+        return len(self._gaps())
 
     # What happens
 
@@ -129,6 +126,9 @@ class Ledger:
                 0, Interval(after, self.low_water, END)
             )  # final, but for what is marked now
         self._change(Range(after, before), checked_at=None, rows=None, mark=self._marks, doubted=True)
+        while len(gaps := self._gaps()) > GAPS:
+            between = min(map(_between, gaps, gaps[1:]), key=lambda span: span.before - span.after)
+            self._change(between, checked_at=None, rows=None, mark=self._marks, doubted=True)
 
     def doubt(self, before: datetime) -> None:
         """Logs stamped from the frontier up to then may be missing: a reconnect, a list that does not answer."""
@@ -144,12 +144,12 @@ class Ledger:
         self._marks += 1
         near = stamp >= frontier - NEAR
         if near and frontier > max(stamp, low):
-            # Not doubted: nothing shows that something is missing there.
-            self._change(
-                Range(max(stamp, low), frontier), checked_at=None, rows=None, mark=self._marks, doubted=False
-            )
+            # It stays doubted where it was; else nothing shows that something is missing there.
+            self._change(Range(max(stamp, low), frontier), checked_at=None, rows=None, mark=self._marks)
         before = low if near else min(low, stamp + self.overlap)
-        if stamp < before and not any(item.after <= stamp < item.before for item in self._late):
+        # A list that has begun since a range was marked may have passed this timestamp: it is marked once more.
+        waiting = [item for item in self._late if item.mark > self._begun]
+        if stamp < before and not any(item.after <= stamp < item.before for item in waiting):
             outside = [item for item in self._late if not stamp <= item.after < before]
             found = [*outside, Interval(stamp, before, mark=self._marks)]
             self._late = sorted(found, key=lambda item: item.after)[-LATE_RANGES:]
@@ -216,6 +216,7 @@ class Ledger:
         late = [ListRequest("list", span) for span in self._unread(self._late, END)]
         holes = bool(unread) and unread[0].after < frontier
         if unread and self._few_rows(page) and (rechecks or holes or not ahead):
+            late = [request for request in late if request.range.after < low]
             return [ListRequest("list", Range(low, horizon)), *late]
         return [*rechecks, *(ListRequest("list", span) for span in unread), *late]
 
@@ -231,8 +232,9 @@ class Ledger:
             span = Range(item.after, min(item.before, horizon))
             if item.checked_at is not None or span.empty:
                 continue
-            if spans and spans[-1].before == span.after:
-                span = Range(spans.pop().after, span.before)
+            if spans and spans[-1].before >= span.after:  # late ranges may overlap
+                last = spans.pop()
+                span = Range(last.after, max(last.before, span.before))
             spans.append(span)
         return spans
 
@@ -260,9 +262,23 @@ class Ledger:
         return item.checked_at is not None and not self._final(item)
 
     def _few_rows(self, page: int) -> bool:
-        """Return whether what waits for a second look is less than half a page: then one list is both looks."""
+        """Return whether what waits for a second look is less than half a page: then one list is both looks.
+
+        Not where much is final behind the low-water mark: a log of a wrong clock that was dropped would cost a list
+        of everything since.
+        """
         known = [item.rows for item in self._intervals if self._waits(item)]
-        return None not in known and sum(rows or 0 for rows in known) <= page // 2
+        final = sum((item.before - item.after for item in self._intervals if self._final(item)), timedelta(0))
+        return None not in known and sum(rows or 0 for rows in known) <= page // 2 and final <= self.overlap
+
+    def _gaps(self) -> list[Range]:
+        """The doubted ranges, neighbours as one."""
+        gaps: list[Range] = []
+        for item in self._intervals:
+            if item.doubted:
+                adjoins = gaps and gaps[-1].before == item.after
+                gaps.append(Range(gaps.pop().after if adjoins else item.after, item.before))
+        return gaps
 
     def _final(self, item: Interval) -> bool:
         return item.checked_at is not None and item.checked_at >= item.before + self.overlap
@@ -320,7 +336,29 @@ class Ledger:
                 )
             else:
                 joined.append(item)
-        self._intervals = joined
+        self._intervals = self._bridged(joined)
+
+    def _bridged(self, items: list[Interval]) -> list[Interval]:
+        """Make one gap of those between which everything is unread: each batch that is dropped marks its own range."""
+        bridged: list[Interval] = []
+        last = -1  # position of the last gap, where only unread time has come since
+        for item in items:
+            bridged.append(item)
+            if item.checked_at is not None:
+                last = -1
+            elif item.doubted:
+                near = last >= 0 and item.after - bridged[last].before <= self.overlap
+                # What a list is reading now is not marked anew, so that it counts.
+                if near and (bridged[last].mark > self._begun) == (item.mark > self._begun):
+                    run = bridged[last:]
+                    marks = max(part.mark for part in run)
+                    bridged[last:] = [replace(item, after=run[0].after, mark=marks)]
+                last = len(bridged) - 1
+        return bridged
+
+
+def _between(first: Range, second: Range) -> Range:
+    return Range(first.before, second.after)
 
 
 def _within(item: Interval, span: Range) -> bool:
