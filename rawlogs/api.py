@@ -12,13 +12,12 @@ from rawlogs.delivery.options import Options, Transport
 from rawlogs.delivery.stream import LogStream
 from rawlogs.errors import ConfigError, ConnectionLost
 from rawlogs.notices import OnNotice, without_secrets
-from rawlogs.selection import Selection
+from rawlogs.selection import Chosen, Selection, flag_filter
 from rawlogs.settings import Settings, resolve
 from rawlogs.wire.connection import Connection, Target, open_connection
 from rawlogs.wire.frames import Frame, decode, filter_message
 
 if TYPE_CHECKING:
-    from rawlogs.filters import LogFilter
     from rawlogs.wire.tap import Tap
 
 Run = UUID | str
@@ -141,7 +140,7 @@ def _filter(
     flow_run_id: Run | Iterable[Run] | None,
     task_run_id: Run | Iterable[Run] | None,
     text: str | None,
-) -> LogFilter | None:
+) -> Chosen | None:
     parts: dict[str, Any] = {}
     if level is not None or max_level is not None:
         parts["level"] = {"ge_": level, "le_": max_level}
@@ -153,7 +152,12 @@ def _filter(
         parts["text"] = {"query": text}
     if given is None and not parts:
         return None
-    from rawlogs.filters import LogFilter  # loads pydantic, which a stream of everything does not need
+    if given is None and text is None:
+        runs = None if flow_run_id is None else _ids(flow_run_id)
+        tasks = None if task_run_id is None else _ids(task_run_id)
+        if (flags := flag_filter(level, max_level, runs, tasks)) is not None:
+            return flags
+    from rawlogs.filters import LogFilter  # loads pydantic, which a usual stream does not need
 
     if given is None:
         return LogFilter.coerce(parts)

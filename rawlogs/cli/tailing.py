@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,6 +21,7 @@ from rawlogs.output.formats import Format, encode_batch
 from rawlogs.output.notices import NoticePrinter
 from rawlogs.output.sink import OutputClosed, Sink, StdoutSink
 from rawlogs.output.worker import AsyncSink
+from rawlogs.wire.ways import fast
 
 if TYPE_CHECKING:
     from rawlogs.cli.cursor_saver import CursorSaver
@@ -115,7 +116,7 @@ class _Tailing:
         sink: Sink | None = None
         try:
             sink = self._open_sink()
-            self._out = AsyncSink(sink)
+            self._out = AsyncSink(sink, at_once=fast())
             self._listen()
             self._stream = await self._make_stream()
             code = await self._run_stream()
@@ -221,9 +222,7 @@ class _Tailing:
         from rawlogs.delivery.cursor import CursorFile, filter_digest
 
         job = self._job
-        chosen = logs.selection.filter
-        asked = chosen.model_dump(mode="json", exclude_none=True) if chosen else {}
-        digest = filter_digest(asked, job.include, job.exclude, job.logger)
+        digest = filter_digest(logs.selection.asked, job.include, job.exclude, job.logger)
         self._cursor = CursorFile(path, api=logs.settings.api_url, digest=digest)
         resume = self._cursor.open(reset=job.reset_cursor)
         logs.resume(resume)
@@ -241,6 +240,7 @@ class _Tailing:
         job = self._job
         if job.timeout is not None:
             asyncio.get_running_loop().call_later(job.timeout, self._stop, codes.TIMEOUT)
+        self._spawn(self._beside(self._stream, self._out.closed()))
         async with self._stream as logs:
             try:
                 if self._follower is not None:
@@ -287,11 +287,11 @@ class _Tailing:
 
     def _current_format(self, logs: LogStream) -> Format:
         """The format, with run names as prefixes once there is more than one run."""
-        names = self._follower.names if self._follower is not None else {}
-        many = len(names) > 1
+        names = self._follower.names if self._follower is not None else None
+        many = names is not None and len(names) > 1
         if self._format is None or many != self._prefixed:
             self._prefixed = many
-            self._format = _format(self._job, logs.settings.api_url, names if many else None)
+            self._format = _format(self._job, logs.settings.api_url, names, many=many)
         return self._format
 
     async def _save_cursor(self) -> None:
@@ -422,11 +422,12 @@ def _beginning() -> datetime:
     return BEGINNING
 
 
-def _format(job: Job, api_url: str, names: Any) -> Format:
+def _format(job: Job, api_url: str, names: Mapping[UUID, str] | None, *, many: bool) -> Format:
+    """``names`` of runs where the command follows some; text shows them only where there are many."""
     if job.output == "json":
         from rawlogs.output.json import JsonFormat
 
-        return JsonFormat()
+        return JsonFormat(names)
     if job.output == "raw":
         from rawlogs.output.raw import RawFormat
 
@@ -445,6 +446,6 @@ def _format(job: Job, api_url: str, names: Any) -> Format:
         color=job.output_file is None and _wants_color(job, sys.stdout),
         timezone=timezone.utc if job.utc else None,
         timestamps=job.timestamps,
-        run_names=names,
+        run_names=names if many else None,
         encoding=(sys.stdout.encoding if job.output_file is None and sys.stdout else None) or "utf-8",
     )

@@ -1,10 +1,14 @@
-"""The socket kept open: connect, read, reconnect. It yields what happens; it knows no list and delivers nothing."""
+"""The socket kept open: connect, read, reconnect. It yields what happens to it, and hands on logs as they are read.
+
+It knows no list and delivers nothing.
+"""
 
 from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from rawlogs.batch import Batch
 from rawlogs.clock import Clock
@@ -18,6 +22,7 @@ from rawlogs.settings import Settings
 from rawlogs.waiting import within
 from rawlogs.wire.connection import Connection, open_connection
 from rawlogs.wire.frames import BadFrame, Frame, decode_batch
+from rawlogs.wire.ways import fast
 
 BAD_FRAMES = 100
 """So many frames in a row that cannot be read, and the connection is opened anew."""
@@ -35,18 +40,14 @@ class Connected:
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
-    """Logs, and how many frames among them could not be read."""
-
-    batch: Batch
-    bad: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class Lost:
     """The connection has ended."""
 
     error: RawlogsError
+
+
+Take = Callable[[Batch, int], None]
+"""Is given logs, and how many frames among them could not be read. It must not wait."""
 
 
 class ReconnectingSocket:
@@ -81,11 +82,18 @@ class ReconnectingSocket:
         self._filter_works = False
         self._reopening = False
         self._bad_in_a_row = 0
+        self._proved = False  # a log has come through the present connection
+        self._fast = True
         self._connection: Connection | None = None
 
-    async def events(self) -> AsyncIterator[Connected | Received | Lost]:
-        """Yield what happens; end only after a clean close, if that was asked for. Raises what is fatal, or GaveUp."""
+    async def events(self, take: Take) -> AsyncIterator[Connected | Lost]:
+        """Yield what happens to the socket; end only after a clean close, if that was asked for.
+
+        What comes after a Connected is given to ``take``, in the turn of the event loop that read it. Raises what is
+        fatal, GaveUp, and what ``take`` raises.
+        """
         again = False
+        self._fast = fast()
         while True:
             used, filter_text = self._subscription.settings, self._subscription.filter_text()
             try:
@@ -102,17 +110,9 @@ class ReconnectingSocket:
             self._stats.reconnects += again
             yield Connected(connection.url, again)
             again = True
-            opened, proved = self._clock.monotonic(), False
+            opened, self._proved = self._clock.monotonic(), False
             try:
-                while True:
-                    batch, others = decode_batch(await connection.batch(), keep=self._options.keep_raw)
-                    bad = self._note_bad(others)
-                    if batch:
-                        self._bad_in_a_row = 0
-                        if not proved:
-                            proved = True
-                            self._prove()
-                    yield Received(batch, bad)
+                await connection.feed(partial(self._received, take))
             except RawlogsError as error:
                 ending = error
             self._connection = None
@@ -120,7 +120,7 @@ class ReconnectingSocket:
             if self._reopening:
                 self._reopening = again = False  # nothing was lost
                 continue
-            self._note_end(ending, self._clock.monotonic() - opened, proved)
+            self._note_end(ending, self._clock.monotonic() - opened)
             yield Lost(ending)
             if (
                 not self._options.reconnect_on_clean_close
@@ -155,6 +155,16 @@ class ReconnectingSocket:
         except (RawlogsError, TimeoutError):
             connection.abort()
 
+    def _received(self, take: Take, payloads: list[bytes]) -> None:
+        batch, others = decode_batch(payloads, keep=self._options.keep_raw, fast=self._fast)
+        bad = self._note_bad(others) if others else 0
+        if batch:
+            self._bad_in_a_row = 0
+            if not self._proved:
+                self._proved = True
+                self._prove()
+        take(batch, bad)
+
     def _prove(self) -> None:
         self._record.proved()
         self._filter_works = True
@@ -174,10 +184,10 @@ class ReconnectingSocket:
                 raise ProtocolError(f"{BAD_FRAMES} frames in a row could not be read", frame=frame.excerpt)
         return len(bad)
 
-    def _note_end(self, error: RawlogsError, age: float, proved: bool) -> None:
+    def _note_end(self, error: RawlogsError, age: float) -> None:
         if age >= PROOF:
             self._prove()
-        if proved or age >= PROOF:
+        if self._proved or age >= PROOF:
             return
         doubtful = not (self._filter_works or self._list_answers() or not self._subscription.selection.wire)
         silent = isinstance(error, ConnectionLost) and error.code == 1006 and age < 1.0 and doubtful

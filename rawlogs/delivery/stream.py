@@ -21,7 +21,7 @@ from rawlogs.batch import Batch
 from rawlogs.clock import Clock, SystemClock
 from rawlogs.delivery import live_off
 from rawlogs.delivery.ledger import Ledger
-from rawlogs.delivery.live import Connected, Lost, Received, ReconnectingSocket
+from rawlogs.delivery.live import Connected, Lost, ReconnectingSocket
 from rawlogs.delivery.merge import HOLD, Merger
 from rawlogs.delivery.notifier import Notifier
 from rawlogs.delivery.options import Options
@@ -335,15 +335,10 @@ class LogStream:
 
     async def _run_live(self) -> None:
         socket = self._socket = self._new_socket()
-        auditor = self._auditor
         try:
-            async with aclosing(socket.events()) as events:  # type: ignore[type-var]
+            async with aclosing(socket.events(self._take_live)) as events:  # type: ignore[type-var]
                 async for event in events:
-                    if isinstance(event, Received):
-                        self._merger.live(event.batch)
-                        if event.bad and auditor is not None:
-                            auditor.frame_unreadable()
-                    elif isinstance(event, Connected):
+                    if isinstance(event, Connected):
                         await self._note_connected(event)
                     else:
                         self._note_lost(event)
@@ -352,6 +347,11 @@ class LogStream:
                 raise
             return
         self._finishing = asyncio.create_task(self._finish(3.0))
+
+    def _take_live(self, batch: Batch, bad: int) -> None:
+        self._merger.live(batch)
+        if bad and self._auditor is not None:
+            self._auditor.frame_unreadable()
 
     async def _note_connected(self, event: Connected) -> None:
         if not self._ready.is_set() and self._auditor is not None:
@@ -412,8 +412,10 @@ class LogStream:
 
     def _fetched(self) -> Batch | None:
         """What ``__anext__`` has fetched and not given out."""
+        if not self._current:
+            return None
         current, self._current = self._current, deque()
-        return Batch(list(current)) if current else None
+        return Batch(list(current))
 
     async def next_batch(self) -> Batch | None:
         """What has come since the last time, at least one log; None at the end. Raises what ended the stream."""
@@ -487,7 +489,7 @@ class LogStream:
             parts, self._handed = [handed[:done]], [handed[done:]]
         now = self._now().timestamp()
         for part in parts:
-            self._flushed.admit(part, now)
+            self._flushed.admit_batch(part, now)
 
     def position(self) -> tuple[datetime, list[tuple[float, str]]]:
         """For a cursor: (low-water timestamp, what was flushed at or after it); see ``rawlogs.delivery.cursor``."""

@@ -22,15 +22,17 @@ class AsyncSink:
     """Writes to a Sink in order, and in one thread what may have to wait, so that a slow reader never stops the loop.
 
     What a pipe or a socket takes without waiting, and what goes to a regular file, is written where the caller
-    is: a change to the thread and back costs more than most writes. Every method returns, or raises what the
-    sink raised, when the sink is done with it: who awaits ``write`` before taking the next logs is slowed down
-    to the reader's pace. Cancelling gives up the waiting, not the bytes: a write that was handed in goes on,
-    and if it fails the next call says so. The thread is a daemon: blocked for ever by a reader that stopped, it
-    does not keep the process from ending, which a thread pool would.
+    is: a change to the thread and back costs more than most writes. With ``at_once=False`` the thread writes all.
+    Every method returns, or raises what the sink raised, when the sink is done with it: who awaits ``write``
+    before taking the next logs is slowed down to the reader's pace. Cancelling gives up the waiting, not the
+    bytes: a write that was handed in goes on, and if it fails the next call says so. The thread is a daemon:
+    blocked for ever by a reader that stopped, it does not keep the process from ending, which a thread pool
+    would.
     """
 
-    def __init__(self, sink: Sink, *, look_every: float = 1.0) -> None:
+    def __init__(self, sink: Sink, *, look_every: float = 1.0, at_once: bool = True) -> None:
         self.sink = sink
+        self._at_once = at_once
         self._look_every = look_every
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -46,7 +48,7 @@ class AsyncSink:
     async def write(self, lines: bytes | bytearray) -> None:
         """Write whole lines, which the caller leaves alone. Returns when the system has taken them."""
         done = 0
-        if not self.busy and self._unheard is None and not self._closed:
+        if self._at_once and not self.busy and self._unheard is None and not self._closed:
             done = self.sink.write_ready(lines)
             if done == len(lines):
                 return

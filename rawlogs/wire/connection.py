@@ -18,6 +18,7 @@ from rawlogs.wire.lane import WAIT_FOR, LaneConnection
 from rawlogs.wire.logger import WITHOUT_FRAMES
 from rawlogs.wire.mapping import FOREIGN, REDIRECTS, open_error, redirect, refused
 from rawlogs.wire.tap import Tap, TappedConnection
+from rawlogs.wire.ways import fast
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +213,7 @@ async def _open_socket(target: Target, tap: Tap | None, number: int) -> tuple[La
     if tap is not None:
         factory: Any = partial(TappedConnection, tap=tap, number=number)
     else:
-        factory = partial(LaneConnection, fast=target.max_size >= WAIT_FOR)
+        factory = partial(LaneConnection, fast=target.max_size >= WAIT_FOR and fast())
     options: dict[str, Any] = {"ssl": target.tls} if target.tls is not None else {}
     try:
         attempt = _SameOriginConnect(

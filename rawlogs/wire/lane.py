@@ -51,14 +51,17 @@ class LaneConnection(ClientConnection):
         """Call ``take`` with the messages of each read, at once, until the connection has ended.
 
         So a message is dealt with in the turn of the loop that read it, without waking a task. ``take`` must never
-        wait. What it raises cuts the line and is raised here. A connection is fed once, and not read otherwise then.
+        wait. What it raises cuts the line and is raised here. Cancelled, it calls ``take`` no more.
         """
         self._take = take
-        self._hand_over()
-        self._resume()
-        while not self.connection_lost_waiter.done():
-            self._arrived.clear()
-            await self._wait()
+        try:
+            self._hand_over()
+            self._resume()
+            while not self.connection_lost_waiter.done():
+                self._arrived.clear()
+                await self._wait()
+        finally:
+            self._take = None
         if self._problem is not None:
             raise self._problem
 
