@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -23,6 +24,8 @@ from streaming import no_settings as no_settings
 
 from rawlogs.cli.group import run
 from rawlogs.delivery import follow
+from rawlogs.models import Log
+from rawlogs.output.json import JsonFormat
 from rawlogs.testing import Behaviour
 from rawlogs.testing.faults import Blackhole, Drop, ExpectAuth, Http, Redirect
 
@@ -617,16 +620,45 @@ def test_a_reader_that_has_enough_ends_the_command_quietly(server: ThreadedServe
 
 
 @posix
-def test_a_reader_that_leaves_a_live_stream_ends_it_with_the_next_log(server: ThreadedServer) -> None:
+@pytest.mark.parametrize("more", [False, True], ids=["in a silence", "with the next log"])
+def test_a_reader_that_leaves_a_live_stream_ends_it(server: ThreadedServer, more: bool) -> None:
     with tailing(server, "-q") as process:
         server.post("one")
         process.lines(1)
         assert process.process.stdout is not None
         process.process.stdout.close()
         process.process.stdout = None
-        server.post("two")
+        if more:
+            server.post("two")
         ran = process.end()
         assert (ran.code, ran.err) == (0, "")
+
+
+@posix
+@pytest.mark.parametrize("more", [False, True], ids=["in a silence", "with the next log"])
+def test_6_is_a_socket_whose_other_side_has_gone(server: ThreadedServer, more: bool) -> None:
+    ours, theirs = socket.socketpair()
+    with tailing(server, "-q", "-o", "json", stdout=theirs) as process:
+        theirs.close()
+        server.post("one")
+        assert json.loads(ours.recv(10_000))["message"] == "one"
+        ours.close()
+        if more:
+            server.post("two")
+        ran = process.end()
+    assert ran.code == 6
+    assert "the other side has closed the connection" in ran.err
+
+
+@posix
+@pytest.mark.parametrize("careful", ["0", "1"])
+def test_the_careful_ways_give_the_same_lines(server: ThreadedServer, careful: str) -> None:
+    with tailing(server, "-q", "-o", "json", environ={"RAWLOGS_CAREFUL": careful}) as process:
+        rows = server.post(["plain", "\x1b[31mred\x1b[0m", "h\u00e9 \u2028", 'a "quoted"\nword'])
+        lines = process.lines(4)
+        process.end(signal.SIGTERM)
+    live = [Log.from_wire({**row, "created": None, "updated": None}) for row in rows]
+    assert lines == [JsonFormat().encode(log).decode().rstrip("\n") for log in live]
 
 
 @posix
