@@ -653,7 +653,7 @@ def test_6_is_a_socket_whose_other_side_has_gone(server: ThreadedServer, more: b
 @posix
 @pytest.mark.parametrize("careful", ["0", "1"])
 def test_the_careful_ways_give_the_same_lines(server: ThreadedServer, careful: str) -> None:
-    with tailing(server, "-q", "-o", "json", environ={"RAWLOGS_CAREFUL": careful}) as process:
+    with tailing(server, "-q", "-o", "json", "--live-only", environ={"RAWLOGS_CAREFUL": careful}) as process:
         rows = server.post(["plain", "\x1b[31mred\x1b[0m", "h\u00e9 \u2028", 'a "quoted"\nword'])
         lines = process.lines(4)
         process.end(signal.SIGTERM)
