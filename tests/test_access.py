@@ -9,8 +9,10 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID, uuid4
 
+import django
 import httpx
 import pytest
+from asgiref.sync import sync_to_async
 from asgiref.testing import ApplicationCommunicator
 from django.conf import settings
 from django.test import AsyncRequestFactory
@@ -295,18 +297,24 @@ async def test_a_consumer_notices_what_became_of_its_user(session: Any, change: 
         await browser.wait(timeout=10)
 
 
+@pytest.mark.parametrize("way", ["user", "auser"] if django.VERSION >= (5,) else ["user"])
 @pytest.mark.parametrize("change", CHANGES)
-async def test_a_view_notices_what_became_of_its_user(session: Any, change: Any) -> None:
-    from django.contrib.auth.middleware import AuthenticationMiddleware
+async def test_a_view_notices_what_became_of_its_user(session: Any, change: Any, way: str) -> None:
+    from django.contrib.auth import middleware
     from django.contrib.sessions.middleware import SessionMiddleware
 
     async def staff(request: Any, query: Any) -> bool:
+        return bool(await sync_to_async(lambda: request.user.is_authenticated and request.user.is_staff)())
+
+    async def staff_of_django_5(request: Any, query: Any) -> bool:
         user = await request.auser()
         return bool(user.is_authenticated and user.is_staff)
 
+    if way == "auser":
+        staff = staff_of_django_5
     async with Hub(HandSource()) as hub:
         view = prefect_logs_view(authorize=staff, hub=lambda: hub, recheck=OFTEN)
-        served = SessionMiddleware(AuthenticationMiddleware(view))
+        served = SessionMiddleware(middleware.AuthenticationMiddleware(view))
         factory = AsyncRequestFactory()
         factory.cookies[settings.SESSION_COOKIE_NAME] = session.session_key
         response = await served(factory.get("/logs"))

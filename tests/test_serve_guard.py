@@ -146,6 +146,8 @@ def test_a_cookie_that_was_changed_anywhere_is_none(data: st.DataObject) -> None
     place = data.draw(st.integers(0, len(cookie) - 1))
     character = data.draw(st.sampled_from("aZ09_-.é").filter(lambda other: other != cookie[place]))
     assert not logins.holds({"rawlogs_1": cookie[:place] + character + cookie[place + 1 :]})
+    assert not logins.holds({"rawlogs_1": cookie[:place] + character + cookie[place:]})
+    assert not logins.holds({"rawlogs_1": cookie + character})
 
 
 def test_every_login_has_a_cookie_of_its_own() -> None:
@@ -318,3 +320,11 @@ async def test_a_form_that_breaks_off_is_no_error_within(capfd: pytest.CaptureFi
         assert await reader.read() == b""
         assert (await client.get("/login")).status_code == 200
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("path", ["/logs/", "/api/about/", "/page.css/", "//logs", "//evil.example/logs/"])
+async def test_no_answer_leads_to_where_the_client_says(path: str) -> None:
+    """A redirect to the same path without its slash would be built from the client's own Host."""
+    async with visiting(behind_proxy=True) as client:
+        answer = await client.get(str(client.base_url)[:-1] + path, headers={"host": "evil.example"})
+        assert (answer.status_code, "location" in answer.headers) == (404, False)

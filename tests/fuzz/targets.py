@@ -15,7 +15,8 @@ from datetime import datetime, timezone
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from urllib.parse import parse_qsl
+from typing import Any
+from urllib.parse import parse_qsl, unquote
 
 from lines import Line, connect, key_of, response
 
@@ -23,6 +24,7 @@ from rawlogs import dotenv, urls
 from rawlogs.delivery import cursor
 from rawlogs.errors import ConfigError, HistoryError, RawlogsError
 from rawlogs.foreign import excerpt, http_date, retry_after
+from rawlogs.host import parse_host
 from rawlogs.models import Log
 from rawlogs.output.json import JsonFormat
 from rawlogs.output.text import TextFormat
@@ -33,9 +35,13 @@ from rawlogs.rest.history import History
 from rawlogs.rest.request import Asked
 from rawlogs.rest.runs import Runs
 from rawlogs.search import MAX_QUERY, TextQuery
+from rawlogs.serve.gate import Gate
+from rawlogs.serve.guard import OPEN, Guard
+from rawlogs.serve.logins import Logins
 from rawlogs.settings import resolve
 from rawlogs.testing import recording, scenario
 from rawlogs.testing.compare import compare, ids
+from rawlogs.testing.entrance import judge_request
 from rawlogs.testing.replay import Replay
 from rawlogs.trace.script import parse_script, tokens_in
 from rawlogs.wire.connection import ending
@@ -182,6 +188,54 @@ def query(data: bytes) -> None:
             head.decode("latin-1") or None,
         )
         found.selection()
+        assert found.earliest(NOW).tzinfo is not None
+
+
+def guard(data: bytes) -> None:
+    """A request to the page's server without the token: only what is open gets past the guard, whatever it carries."""
+    host, path, query, cookie, *_ = [*data.split(b"\0"), b"", b"", b"", b""]
+    reached: list[str] = []
+    sent: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        reached.append(scope["path"])
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": data, "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    gate = Gate("127.0.0.1", 8642, SECRET)
+    scope = {
+        "type": "http",
+        "method": "POST" if data[-1:] == b"P" else "GET",
+        "scheme": "http",
+        "server": ("127.0.0.1", 8642),
+        "path": unquote(path.decode("latin-1")),
+        "root_path": "",
+        "query_string": query,
+        "headers": [(b"host", host), (b"cookie", cookie)],
+    }
+    asyncio.run(Guard(app, gate, Logins(gate))(scope, receive, send))
+    if reached:
+        assert reached[0] in OPEN and parse_host(host.decode("latin-1")) is not None
+    else:
+        status = sent[0]["status"]
+        # 200 is the form itself.
+        assert status in (303, 400, 401, 403, 413, 421) or (status == 200 and scope["path"] == "/login")
+    assert SECRET.encode() not in b"".join(str(message).encode() for message in sent)
+
+
+def entrance(data: bytes) -> None:
+    """A request to a cassette: what is not refused has a Host of loopback and a path without dots, also decoded."""
+    host, _, target = data.decode("latin-1").partition("\0")
+    if judge_request(host, target, loopback=True) is None:
+        named = parse_host(host)
+        assert named is not None and named.is_loopback
+        for path in (target.partition("?")[0], unquote(target.partition("?")[0])):
+            assert path.startswith("/")
+            assert not {".", ".."} & set(path.replace("\\", "/").split("/"))
 
 
 def search(data: bytes) -> None:
@@ -286,6 +340,8 @@ TARGETS: dict[str, Target] = {
         scenarios,
         url,
         query,
+        guard,
+        entrance,
         search,
         answers,
         scripts,
@@ -352,6 +408,17 @@ SEEDS: dict[str, list[bytes]] = {
     "query": [
         b"2026-01-01T00:00:00.000000Z/-/3\0level=INFO&level=40&since=15m&tail=5&logger=a*&text=%2Ba+-b",
         b"\0flow_run_id=6852dfb7-f342-476c-aa75-f78436a10746&deployment=a/b&max_level=30&last_event_id=x",
+    ],
+    "guard": [
+        b"localhost:8642\0/page.css\0a=b\0rawlogs_8642=" + b"A" * 22 + b"." + b"0" * 64,
+        b"x/page.css?\0/logs\0token=" + b"x" * 16 + b"\0",
+        b"[::1]\0/login\0\0token=wrong P",
+        b"localhost\0/\0token=wrong\0",
+    ],
+    "entrance": [
+        b"localhost:4200\0/api/logs/filter?a=../b",
+        b"[::1]\0/api/%2e%2e/x;y/..\\z/%252e",
+        b"evil.localhost\0http://evil/api/./x",
     ],
     "search": [b'+a -"b \\" c" !d "e'],
     "answers": [
