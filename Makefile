@@ -10,8 +10,13 @@ ARGS ?=
 # Files of tests at the same time; most of them wait for something. 0: one after the other, in this process.
 JOBS ?= 2
 
+EXTRAS := web,django,redis
 MATRIX_PYTHONS := 3.10 3.11 3.12 3.13
-MATRIX_VERSIONS := 3.9.1 3.8.8 3.7.8 3.6.29 3.5.0 3.4.7
+MATRIX_VERSIONS := 3.9.1 3.8.8 3.7.8 3.6.29 3.5.0 3.4.7 3.4.0
+# Without a socket for logs: its test names it.
+POLLED := 3.4.0
+MATRIX_WEBSOCKETS := 15.0.1 16.1.1 17.4
+WIRE_TESTS := $(addprefix tests/test_,websockets_contract.py connection.py lane.py tap.py tls.py proxies.py handshake.py)
 SYSTEM_PACKAGES := chromium redis-server
 MATRIX_PACKAGES := $(SYSTEM_PACKAGES) postgresql nginx haproxy openssl
 
@@ -20,7 +25,7 @@ PREFECT_ENV := tests/real/prefect_env.py
 INSTALLED := $(VENV)/.rawlogs-installed
 TOOLS := $(VENV)/.rawlogs-tools
 
-.PHONY: help demo test test-matrix prefect lint fixtures example-django bench system system-matrix clean
+.PHONY: help demo test test-matrix coverage dist prefect lint fixtures example-django bench system system-matrix clean
 .PRECIOUS: .venvs/%/.rawlogs-tools
 
 help: ## list these targets
@@ -32,16 +37,22 @@ demo: $(INSTALLED) ## see it work: streams from a fake server that is built in, 
 test: lint prefect system ## lint, types and every test, with real Prefect servers (VERSIONS=…, ARGS=…)
 	RAWLOGS_PREFECT_VERSIONS="$(VERSIONS)" $(VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
-lint: $(TOOLS) ## ruff and mypy
+lint: $(TOOLS) ## ruff, mypy, and what reads .github
 	$(VENV)/bin/ruff check --extend-exclude .prefect,.venvs .
 	$(VENV)/bin/ruff format --check --extend-exclude .prefect,.venvs .
 	$(VENV)/bin/mypy
+	@$(VENV)/bin/zizmor --offline --quiet .github
+	@$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms \
+	    $(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
+	@$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
 
 prefect: $(INSTALLED) ## install Prefect for the tests, each version in its own environment (VERSIONS=…)
 	@$(VENV)/bin/python $(PREFECT_ENV) install $(VERSIONS)
 
-# The fast tests in every environment; the real servers, all of them, in the two at the ends.
-test-matrix: $(TOOLS) ## each Python found, lowest and highest dependencies, all Prefect versions
+# The fast tests in every environment; the real servers, all of them, in the newest with the highest dependencies, and
+# the default two in the oldest with the lowest; the wire with each websockets.
+test-matrix: $(TOOLS) system-matrix ## each Python found, lowest and highest dependencies, all Prefect versions (an hour)
 	@$(VENV)/bin/python $(PREFECT_ENV) install $(MATRIX_VERSIONS)
 	@set -e; for minor in $(MATRIX_PYTHONS); do \
 	    if $(VENV)/bin/python $(PREFECT_ENV) find $$minor > /dev/null; then \
@@ -49,24 +60,59 @@ test-matrix: $(TOOLS) ## each Python found, lowest and highest dependencies, all
 	        $(MAKE) --no-print-directory matrix-$$minor-lowest matrix-$$minor-highest; \
 	    fi; \
 	done; \
-	for env in $$oldest-lowest $$newest-highest; do \
-	    echo "== $$env with Prefect $(MATRIX_VERSIONS)"; \
-	    RAWLOGS_PREFECT_VERSIONS="$(MATRIX_VERSIONS)" .venvs/$$env/bin/python -m pytest -m real $(ARGS); \
-	done
+	$(MAKE) --no-print-directory websockets-$$newest; \
+	echo "== $$oldest-lowest with real servers"; \
+	.venvs/$$oldest-lowest/bin/python -m pytest -m real $(ARGS); \
+	echo "== $$newest-highest with Prefect $(MATRIX_VERSIONS)"; \
+	RAWLOGS_PREFECT_VERSIONS="$(filter-out $(POLLED),$(MATRIX_VERSIONS))" \
+	    .venvs/$$newest-highest/bin/python -m pytest -m "real or matrix" $(ARGS)
 
 matrix-%: .venvs/%/.rawlogs-tools
 	@echo "== $*"
-	@.venvs/$*/bin/python -m pytest -m "not real" $(ARGS)
+	@.venvs/$*/bin/python -m pytest -m "not real" -n $(JOBS) --dist loadfile $(ARGS)
+
+# Beside the others in PYTHONPATH, where it comes before the one that is installed.
+websockets-%: .venvs/%-highest/.rawlogs-tools
+	@set -e; for version in $(MATRIX_WEBSOCKETS); do \
+	    echo "== $* with websockets $$version"; \
+	    .venvs/$*-highest/bin/python $(PIP) --no-deps --upgrade --target .venvs/websockets-$$version websockets==$$version; \
+	    PYTHONPATH=.venvs/websockets-$$version .venvs/$*-highest/bin/python -m pytest $(WIRE_TESTS) $(ARGS); \
+	done
+
+coverage: $(TOOLS) ## which lines and branches the fast tests run
+	@$(VENV)/bin/coverage erase
+	$(VENV)/bin/coverage run -m pytest -m "not real" -n $(JOBS) --dist loadfile $(ARGS)
+	@$(VENV)/bin/coverage combine --quiet
+	$(VENV)/bin/coverage report
+
+# Built twice, to be the same bytes; then what a user gets: the wheel in an empty environment of each Python.
+dist: .venvs/release/.rawlogs-tools ## the sdist and the wheel, checked and tried out
+	@rm -rf dist build && mkdir -p build
+	@set -e; export SOURCE_DATE_EPOCH="$$(git log -1 --format=%ct 2> /dev/null || echo 1577836800)"; \
+	for folder in dist build/again; do \
+	    .venvs/release/bin/python -m build --no-isolation --outdir $$folder > build/log || { cat build/log >&2; exit 1; }; \
+	done; \
+	diff -r dist build/again; \
+	.venvs/release/bin/twine check --strict dist/*; \
+	.venvs/release/bin/check-wheel-contents dist/*.whl; \
+	for minor in $(MATRIX_PYTHONS); do \
+	    python="$$(.venvs/release/bin/python $(PREFECT_ENV) find $$minor)" || continue; \
+	    rm -rf build/empty; "$$python" -m venv build/empty; \
+	    build/empty/bin/python $(PIP) dist/*.whl; \
+	    (cd build && empty/bin/rawlogs --version && empty/bin/rawlogs demo > demo.out 2>&1 || { cat demo.out; exit 1; }); \
+	    echo "Python $$minor: rawlogs demo printed $$(wc -l < build/demo.out) lines"; \
+	done
+	@ls -l dist
 
 fixtures: $(TOOLS) prefect ## record fixtures/ anew from real servers (VERSIONS="3.4.7 3.6.29 3.7.8 3.8.8 3.9.1")
 	$(VENV)/bin/python -m tests.real.record_fixtures $(VERSIONS)
 
 example-django: $(INSTALLED) ## a Django page with live logs, against PREFECT_API_URL or an embedded server
-	@$(VENV)/bin/python $(PIP) -e '.[django,web]' -c constraints/highest.txt -c constraints/test.txt
+	@$(VENV)/bin/python $(PIP) -e '.[django,web]' -c constraints/highest.txt
 	cd examples/django && ../../$(VENV)/bin/python run.py
 
 bench: $(INSTALLED) ## measure
-	@$(VENV)/bin/python $(PIP) -e '.[web]' -c constraints/highest.txt -c constraints/test.txt
+	@$(VENV)/bin/python $(PIP) -e '.[web]' -c constraints/highest.txt
 	$(VENV)/bin/python -m benchmarks
 
 system: ## install what only some tests need: Chromium and Redis (as root, with apt-get)
@@ -109,14 +155,21 @@ $(INSTALLED): $(VENV)/.rawlogs-made pyproject.toml constraints/highest.txt
 	@$(VENV)/bin/python $(PIP) -e . -c constraints/highest.txt
 	@touch $@
 
-$(TOOLS): $(INSTALLED) constraints/test.txt
+$(TOOLS): $(INSTALLED) constraints/test.txt constraints/lint.txt
 	@echo "Installing the test tools into $(VENV)"
-	@$(VENV)/bin/python $(PIP) -r constraints/test.txt -c constraints/highest.txt
+	@$(VENV)/bin/python $(PIP) -e '.[$(EXTRAS)]' -r constraints/test.txt -r constraints/lint.txt \
+	    -c constraints/highest.txt
 	@touch $@
 
 # The name is the Python and the dependencies: .venvs/3.10-lowest
 .venvs/%/.rawlogs-tools: $(wildcard constraints/*est.txt) pyproject.toml
 	@echo "Making .venvs/$*"
 	@"$$($(VENV)/bin/python $(PREFECT_ENV) find $(firstword $(subst -, ,$*)))" -m venv --clear .venvs/$*
-	@.venvs/$*/bin/python $(PIP) -e . -r constraints/test.txt -c constraints/$(lastword $(subst -, ,$*)).txt
+	@.venvs/$*/bin/python $(PIP) -e '.[$(EXTRAS)]' -r constraints/test.txt -c constraints/$(lastword $(subst -, ,$*)).txt
+	@touch $@
+
+.venvs/release/.rawlogs-tools: $(VENV)/.rawlogs-made constraints/release.txt
+	@echo "Making .venvs/release"
+	@$(VENV)/bin/python -m venv --clear .venvs/release
+	@.venvs/release/bin/python $(PIP) build twine check-wheel-contents hatchling -c constraints/release.txt
 	@touch $@

@@ -223,6 +223,12 @@ async def test_haproxy_that_restarts(newest_version: str) -> None:
             await write(site, reader.run, 5)
 
 
+async def test_a_server_without_a_socket_for_logs_is_polled() -> None:
+    """/logs/out came with 3.4.7; before it, the list is all there is."""
+    with PrefectServer("3.4.0") as server:
+        await expect_all_once(Site(server, server.api_url))
+
+
 async def test_csrf_protection_and_a_password(newest_version: str) -> None:
     """Every request shows both."""
     with PrefectServer(newest_version, auth_string=AUTH_STRING, csrf=True) as server:
