@@ -155,8 +155,7 @@ async def test_a_pipe_that_is_open_for_both_ways_is_looked_at_now_and_then() -> 
     sink = AsyncSink(Sink(both), look_every=0.01)
     await sink.write(b"x\n")
     waiting = asyncio.create_task(sink.closed())
-    await asyncio.sleep(0.05)
-    assert not waiting.done()
+    assert await asyncio.wait({waiting}, timeout=0.05) == (set(), {waiting})
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     for fd in (read_end, write_end, both):
