@@ -267,6 +267,7 @@ class TestRelay:
         [
             pytest.param(["--to", f"http://:{PASSWORD}@host"], "cannot be read", id="no URL of Redis"),
             pytest.param(["--to", f"redis://:{PASSWORD}@host:{PASSWORD}"], "cannot be read", id="no port"),
+            pytest.param(["--to", "redis://127.0.0.1:1/0?colour=red"], "cannot be read", id="no option"),
             pytest.param(["--name", "a/b"], "cannot be used", id="a name with a slash"),
             pytest.param(["--lease", "0"], "cannot be held", id="no lease"),
             pytest.param(["--max-length", "5"], "at least 200", id="a tiny stream"),
@@ -415,6 +416,44 @@ class TestWriting:
         await store.client.call("SET", store.stream_key, "not a stream")
         with pytest.raises(ConfigError, match="cannot do this"):
             await pen.write(make("one"))
+
+    @pytest.mark.parametrize("field", ["low", "covered", "last", "trimmed", "trouble", "mark"])
+    @pytest.mark.parametrize(
+        "value", [b"abc", b"1e5", b"-", b"9" * 30, b"9" * 5000, b"\xff\xfe", b"5-x", b"5-5-5", b"1.5"]
+    )
+    async def test_a_position_that_no_relay_wrote_is_told(
+        self, store: Store, pen: Pen, field: str, value: bytes
+    ) -> None:
+        """By our own error, for whoever reads it; a text may be any text."""
+        await pen.take()
+        await pen.write(make("one"))
+        await store.client.call("HSET", f"{{rawlogs:{NAME}}}:cursor", field, value)
+        texts = field in ("trouble", "mark") and not value.startswith(b"\xff")
+        if field == "trouble" and texts:
+            state = await store.state()
+            assert state is not None
+            assert state.trouble == "failed"
+        elif field != "mark":
+            with pytest.raises(ConfigError, match=f"cannot be read: {field}") as caught:
+                await store.state()
+            assert "delete the keys" in (caught.value.hint or "")
+        # The relay, too, comes upon it, or writes over it.
+        for act in (lambda: store.take(pen.token, 60.0), lambda: pen.write(make("two"))):
+            try:
+                await act()  # type: ignore[operator]
+            except ConfigError as error:
+                assert not texts
+                assert "cannot be read" in error.text or "cannot do this" in error.text
+
+    async def test_an_entry_that_is_no_log_is_left_out(self, store: Store, pen: Pen) -> None:
+        await pen.take()
+        await pen.write(make("one"))
+        for content in (b"no JSON", b"5", b"{}", b'{"id": 1}', b"\xff"):
+            await store.client.call("XADD", store.stream_key, "*", "d", content)
+        await store.client.call("XADD", store.stream_key, "*", "x", "y")
+        await store.client.call("XADD", store.stream_key, "9999999999999999999-1", "d", "{}")
+        _, entries = await store.follow((0, 0), 0.1)
+        assert [entry.log.message for entry in entries] == ["one"]
 
 
 @asynccontextmanager

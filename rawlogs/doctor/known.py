@@ -59,7 +59,7 @@ def release(version: str | None) -> Release | None:
     numbers: list[int] = []
     for part in (version or "").split("+")[0].split("."):
         digits = part[: len(part) - len(part.lstrip("0123456789"))]
-        if not digits:
+        if not digits or len(digits) > 9:
             break
         numbers.append(int(digits))
         if digits != part:

@@ -53,7 +53,13 @@ class Client:
         }
         try:
             pool = redis.ConnectionPool.from_url(url, **options)
-        except (ValueError, TypeError, AttributeError):  # its text may quote the password
+            pool.connection_class(**pool.connection_kwargs)  # knows the options; nothing is opened by it
+        except (
+            ValueError,
+            TypeError,
+            AttributeError,
+            exceptions.RedisError,
+        ):  # its text may quote the password
             raise ConfigError("the URL of Redis cannot be read", setting=SETTING, hint=_FORM) from None
         given, options = options, pool.connection_kwargs
         if set_there := [name for name, value in given.items() if options[name] != value]:

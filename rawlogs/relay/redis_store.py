@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, get_args
 
 from rawlogs.errors import ConfigError
 from rawlogs.models import Log
 from rawlogs.output.json import encode_object
 from rawlogs.relay.redis_client import Client
 from rawlogs.relay.redis_scripts import ENTRIES, GIVE_UP, TAKE, WRITE
+from rawlogs.relay.source import Trouble
 
+T = TypeVar("T")
 NAME_SETTING = "RAWLOGS_REDIS_NAME"
 SLACK = timedelta(minutes=10)
 """How far the low-water mark may go back, for a late log that waits to be written."""
@@ -26,6 +28,7 @@ PAGE = 200
 SHORTEST = 200
 """A stream of fewer logs would be trimmed faster than readers can see it."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_PLACE = re.compile(rb"\d{1,20}-\d{1,20}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 Outcome = Literal["written", "lost", "changed"]
@@ -117,7 +120,9 @@ class Store:
         if found is None:
             return None
         mark, low = found
-        return Standing(mark.decode() if mark else "", moment(int(low)) if low else None)
+        return Standing(
+            self._parsed("mark", _text, mark), None if low is None else self._parsed("low", parse_moment, low)
+        )
 
     async def give_up(self, token: str) -> None:
         await self.client.script(GIVE_UP, [self._key["lease"]], token)
@@ -165,13 +170,28 @@ class Store:
         if low is None or covered is None:
             return None
         relayed = await self.client.call("EXISTS", self._key["lease"])
+        told = self._parsed("trouble", _text, trouble)
         return State(
-            moment(int(low)),
-            moment(int(covered)),
-            parse_place(last),
-            parse_place(trimmed),
-            (trouble or b"").decode(),
+            self._parsed("low", parse_moment, low),
+            self._parsed("covered", parse_moment, covered),
+            self._parsed("last", parse_place, last),
+            self._parsed("trimmed", parse_place, trimmed),
+            # A relay of a later version may know more of them.
+            told if told in ("", *get_args(Trouble)) else "failed",
             bool(relayed),
+        )
+
+    def _parsed(self, field: str, parse: Callable[[bytes | None], T], value: bytes | None) -> T:
+        """What a field of the position holds. ConfigError for what no relay writes."""
+        try:
+            return parse(value)
+        except (ValueError, OverflowError):
+            pass
+        raise ConfigError(
+            f"The position of {self.name} in Redis at {self.client.place} cannot be read: {field}",
+            setting=NAME_SETTING,
+            hint=f"Something else has written to {self._key['cursor']}: delete the keys that begin with "
+            f"{{rawlogs:{self.name}}}, or choose another name.",
         )
 
     async def now(self) -> datetime:
@@ -203,7 +223,7 @@ class Store:
         found = await self.client.call(
             bounds[0], self._key["index"], bounds[1], bounds[2], "LIMIT", 0, PAGE + len(known)
         )
-        places = [text for text in found if parse_place(text) not in known]
+        places = [text for text in found if self._parsed("index", parse_place, text) not in known]
         rows = await self.client.script(ENTRIES, [self._key["logs"]], *places) if places else []
         return _entries(rows)
 
@@ -240,22 +260,36 @@ def moment(number: int) -> datetime:
     return _EPOCH + timedelta(microseconds=number)
 
 
+def parse_moment(text: bytes | None) -> datetime:
+    """A moment as it stands in Redis. Raises ValueError or OverflowError for what is none."""
+    return moment(int(text or b""))
+
+
 def place_text(place: Place) -> str:
     return f"{place[0]}-{place[1]}"
 
 
 def parse_place(text: bytes | None) -> Place:
+    """A place as Redis writes it. Raises ValueError for what is none."""
     if not text:
         return NOWHERE
+    if not _PLACE.fullmatch(text):
+        raise ValueError("no place in a stream")
     ms, _, count = text.partition(b"-")
     return int(ms), int(count)
+
+
+def _text(value: bytes | None) -> str:
+    return (value or b"").decode()
 
 
 def _entries(rows: Sequence[Any]) -> list[Entry]:
     entries = []
     for text, fields in rows:
         try:
-            entries.append(Entry(parse_place(text), Log.model_validate(fields[fields.index(b"d") + 1])))
-        except ValueError:
-            continue  # not an entry of ours
+            entry = Entry(parse_place(text), Log.model_validate(fields[fields.index(b"d") + 1]))
+            _ = entry.arrived
+        except (ValueError, OverflowError):
+            continue  # not an entry of ours, or one that came at no time of the calendar
+        entries.append(entry)
     return entries

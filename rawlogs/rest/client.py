@@ -32,6 +32,7 @@ CONNECT_TIMEOUT = 10.0
 ERROR_SIZE = 1 << 20
 """How many bytes of an error's body are taken: its words are at the beginning, if anywhere."""
 MAX_REDIRECTS = 5
+LONGEST_TOKEN = 1000
 
 
 class RestClient:
@@ -250,7 +251,8 @@ class RestClient:
                     raise
                 return False  # its protection is off, so somebody else refused
             token = answer.get("token") if isinstance(answer, dict) else None
-            self._csrf.token = token if isinstance(token, str) and token else None
+            # What no header can hold is no token, as it is none of Prefect's.
+            self._csrf.token = token if isinstance(token, str) and _fits_header(token) else None
             return self._csrf.token is not None
 
     def _tell_retry(self, answer: Again, failures: int, most: int, seconds: float) -> None:
@@ -300,6 +302,10 @@ class RestClient:
 
     def __repr__(self) -> str:
         return f"<RestClient {self._settings.api_url} requests={self.requests}>"
+
+
+def _fits_header(token: str) -> bool:
+    return 0 < len(token) <= LONGEST_TOKEN and token.isascii() and token.isprintable()
 
 
 def _no_tls() -> ssl.SSLContext:

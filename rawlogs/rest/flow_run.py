@@ -46,17 +46,17 @@ class FlowRun:
         """A flow run from its decoded JSON object. Raises ValueError with the field that is wrong."""
         if not isinstance(data, dict):
             raise ValueError("a flow run is not a JSON object")
-        state = data.get("state")
+        state = data.get("state") or {}
         if not isinstance(state, dict):
-            state = {}
+            raise ValueError("state is not an object")
         run_id = uuid_field(data, "id")
         if run_id is None:
             raise ValueError("a flow run has no id")
         return cls(
             id=run_id,
-            name=_text(data.get("name")) or "",
-            state_type=_text(data.get("state_type") or state.get("type")),
-            state_name=_text(data.get("state_name") or state.get("name")),
+            name=_text(data, "name") or "",
+            state_type=_text(data, "state_type") or _text(state, "type"),
+            state_name=_text(data, "state_name") or _text(state, "name"),
             flow_id=uuid_field(data, "flow_id"),
             deployment_id=uuid_field(data, "deployment_id"),
             parent_task_run_id=uuid_field(data, "parent_task_run_id"),
@@ -64,7 +64,7 @@ class FlowRun:
             end_time=_moment(data, "end_time"),
             created=_moment(data, "created"),
             expected_start_time=_moment(data, "expected_start_time"),
-            tags=tuple(tag for tag in data.get("tags") or () if isinstance(tag, str)),
+            tags=_texts(data, "tags"),
         )
 
 
@@ -99,5 +99,18 @@ def _moment(data: Mapping[str, Any], field: str) -> datetime | None:
         raise ValueError(f"{field} is not a time") from None
 
 
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
+def _text(data: Mapping[str, Any], field: str) -> str | None:
+    value = data.get(field)
+    if value is not None and not isinstance(value, str):
+        # A state that is no text would never be a terminal one, and whoever follows the run would wait for ever.
+        raise ValueError(f"{field} is not a text")
+    return value
+
+
+def _texts(data: Mapping[str, Any], field: str) -> tuple[str, ...]:
+    value = data.get(field)
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ValueError(f"{field} is not a list of texts")
+    return tuple(value)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Protocol
 
 from rawlogs.errors import AuthError, HistoryError
+
+_VERSION = re.compile(r"[\w.+!-]{1,80}", re.ASCII)
 
 
 class Getter(Protocol):
@@ -16,7 +19,7 @@ class Getter(Protocol):
 async def version(rest: Getter) -> str | None:
     """The Prefect version ("3.8.8"). Not from ``/version``, which says "0.8.4" on every server seen."""
     said = await _ask(rest, "/admin/version")
-    return said if isinstance(said, str) and said else None
+    return said if isinstance(said, str) and _VERSION.fullmatch(said) else None
 
 
 async def log_streaming(rest: Getter) -> tuple[bool, bool] | None:

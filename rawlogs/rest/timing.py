@@ -10,6 +10,8 @@ from rawlogs.foreign import retry_after as retry_after
 
 BASE = 0.5
 CAP = 30.0
+LAST_YEAR = 9000
+"""A clock that is later than this is none: to count on from it would leave the calendar."""
 TOLERANCE = 2.0
 """The Date header has whole seconds and is a little old: a skew up to this many seconds is none."""
 
@@ -26,10 +28,10 @@ def skew(date: str | None, now: datetime, elapsed: float) -> float | None:
     """Seconds from our clock to the server's, by an answer that came ``now``, ``elapsed`` after asking.
 
     The Date header is taken as the middle of its second, written in the middle of that time. 0.0 up to two
-    seconds; None where the answer took too long to tell, or has no Date.
+    seconds; None where the answer took too long to tell, or has no Date that a clock can show.
     """
     moment = http_date(date) if date else None
-    if moment is None or elapsed > 2 * TOLERANCE:
+    if moment is None or not 1970 <= moment.year <= LAST_YEAR or elapsed > 2 * TOLERANCE:
         return None
     middle = now - timedelta(seconds=elapsed / 2)
     found = (moment - middle).total_seconds() + 0.5
