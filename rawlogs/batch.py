@@ -13,22 +13,23 @@ class Batch(Sequence[Log]):
     """Logs in order, never changed once made.
 
     ``ids`` are their canonical id texts; ``seconds``, ``oldest`` and ``newest`` are of their timestamps. What only
-    deduplicates, counts or skips uses these and reads no log.
+    deduplicates, counts or skips uses these and reads no log. All but ``ids`` are worked out when they are asked for.
 
     A batch made ``of_rows`` makes its logs when they are first read. ``frames`` are then the payloads, each of them
-    proven to be one valid log in the form in which servers write them, and ``rows`` their fields; both are None for
-    other batches.
+    proven to be one valid log in the form in which servers write them, ``rows`` their fields, and ``stamps`` their
+    timestamps as texts of one width, in UTC; all three are None for other batches.
     """
 
-    __slots__ = ("_keep", "_made", "_seconds", "_stamps", "frames", "ids", "rows")
+    __slots__ = ("_keep", "_made", "_oldest", "_seconds", "frames", "ids", "rows", "stamps")
 
     def __init__(self, logs: Sequence[Log]) -> None:
         self._made: Sequence[Log] | None = logs
         self._seconds: list[float] | None = None
+        self._oldest: datetime | None = None
         self.ids: Sequence[str] = [log.id_text for log in logs]
         self.frames: Sequence[bytes] | None = None
         self.rows: Sequence[Row] | None = None
-        self._stamps: Sequence[str] = ()
+        self.stamps: Sequence[str] | None = None
         self._keep = False
 
     @classmethod
@@ -38,35 +39,36 @@ class Batch(Sequence[Log]):
         ``keep`` keeps the bytes with the logs.
         """
         batch = cls.__new__(cls)
-        batch._made = batch._seconds = None
+        batch._made = batch._seconds = batch._oldest = None
         batch.rows, batch.frames, batch._keep = rows, frames, keep
-        batch.ids, _, _, _, batch._stamps, _, _ = zip(*rows, strict=True)
+        batch.ids, _, _, _, batch.stamps, _, _ = zip(*rows, strict=True)
         return batch
 
     @property
     def seconds(self) -> Sequence[float]:
         """Timestamps as seconds since 1970, UTC, in the order of the logs."""
         if self._seconds is None:
-            if self.rows is None:
+            if self.stamps is None:
                 self._seconds = [log.timestamp.timestamp() for log in self._logs]
             else:
-                self._seconds = _seconds(self._stamps)
+                self._seconds = stamps_to_seconds(self.stamps)
         return self._seconds
 
     @property
     def oldest(self) -> datetime:
         """The smallest timestamp. ValueError for an empty batch."""
-        if (
-            self.frames is not None
-        ):  # of one width and one zone: the order of the texts is that of the moments
-            return parse_timestamp(min(self._stamps))
-        return min(log.timestamp for log in self._logs)
+        if self._oldest is None:
+            if self.stamps is None:
+                self._oldest = min([log.timestamp for log in self._logs])
+            else:  # the order of the texts is that of the moments
+                self._oldest = parse_timestamp(min(self.stamps))
+        return self._oldest
 
     @property
     def newest(self) -> datetime:
         """The greatest timestamp. ValueError for an empty batch."""
-        if self.rows is not None:
-            return parse_timestamp(max(self._stamps))
+        if self.stamps is not None:
+            return parse_timestamp(max(self.stamps))
         return max(log.timestamp for log in self._logs)
 
     def keep(self, positions: Sequence[int]) -> Batch:
@@ -124,8 +126,8 @@ class Batch(Sequence[Log]):
         return f"<Batch of {len(self)} logs>"
 
 
-def _seconds(stamps: Sequence[str]) -> list[float]:
-    """The timestamps in seconds since 1970, as ``datetime.timestamp()`` gives them."""
+def stamps_to_seconds(stamps: Sequence[str]) -> list[float]:
+    """Return a batch's ``stamps``, at least one, in seconds since 1970, as ``datetime.timestamp()`` gives them."""
     oldest, newest = min(stamps), max(stamps)
     if oldest[:19] != newest[:19]:
         return [parse_timestamp(stamp).timestamp() for stamp in stamps]

@@ -280,8 +280,8 @@ class _Tailing:
         written = batch if left is None else batch[:left]
         await self._out.write(encode_batch(self._current_format(self._stream), written))
         self._written += len(written)
-        self._stream.commit(but=len(batch) - len(written))
         if self._saver is not None:
+            self._stream.commit(but=len(batch) - len(written))
             self._saver.written()
         return left is None or len(written) < left
 

@@ -138,9 +138,10 @@ class Ledger:
 
     def mark_late(self, stamp: datetime) -> bool:
         """A live log came with this timestamp: where it is old, others like it may be lost. Return whether it is."""
-        low, frontier = self.low_water, self.frontier
+        frontier = self.frontier
         if stamp >= frontier - LATE_AFTER:
             return False
+        low = self.low_water
         self._marks += 1
         near = stamp >= frontier - NEAR
         if near and frontier > max(stamp, low):

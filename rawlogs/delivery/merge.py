@@ -103,10 +103,11 @@ class Merger:
 
     def live(self, batch: Batch) -> None:
         """Take what the socket brought. Never waits."""
-        if not batch:
+        count = len(batch)
+        if not count:
             return
-        self.received += len(batch)
-        self._watch_rate(batch)
+        self.received += count
+        self._watch_rate(batch, count)
         if not self._holding.is_set():
             self._deliver(batch)
             return
@@ -143,10 +144,11 @@ class Merger:
         if self._outbox.full:
             self._drop(batch)
             return
-        new = batch.keep(self.seen.admit_batch(batch, self._now().timestamp()))
-        self._stats.duplicates += len(batch) - len(new)
-        if not new:
-            return
+        new = batch.keep(self.seen.admit_batch(batch, self._seconds_now))
+        if new is not batch:
+            self._stats.duplicates += len(batch) - len(new)
+            if not new:
+                return
         # With `live_only` there is no list in which others could be looked for.
         if self._subscription.rest is not None and self._ledger.mark_late(new.oldest):
             age = (self._now() - new.oldest).total_seconds()
@@ -157,6 +159,9 @@ class Merger:
         accepted = self._accepted(new)
         self._stats.live += len(accepted)
         self._outbox.put(accepted)
+
+    def _seconds_now(self) -> float:
+        return self._now().timestamp()
 
     def _drop(self, batch: Batch) -> None:
         """The reader is slower: forget these here, and list them when there is room."""
@@ -171,9 +176,9 @@ class Merger:
         self._notifier.say_once("behind", "behind", text)
         self._schedule.catch_up_now()
 
-    def _watch_rate(self, batch: Batch) -> None:
+    def _watch_rate(self, batch: Batch, count: int) -> None:
         """Many logs at once: others of theirs may be lost, from the oldest timestamp among them on."""
-        rate = self._bursts.note(self._clock.monotonic(), len(batch), batch.oldest)
+        rate = self._bursts.note(self._clock.monotonic(), count, batch.oldest)
         oldest = self._bursts.oldest
         if rate == "calm" or oldest is None or self._subscription.rest is None:
             return

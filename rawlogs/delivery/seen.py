@@ -9,11 +9,11 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
-from rawlogs.batch import Batch
+from rawlogs.batch import Batch, stamps_to_seconds
 from rawlogs.models import Log
 
 CHUNK = 8192
@@ -48,7 +48,9 @@ class SeenIds:
     """A set of delivered logs. ``limit`` bounds it: beyond it the oldest arrivals are forgotten."""
 
     def __init__(self, limit: int = 2_000_000) -> None:
-        self._young: dict[str, float] = {}
+        self._young: dict[
+            str, float | str
+        ] = {}  # a batch's stamps are turned into seconds when that is needed
         self._chunks: deque[_Chunk] = deque()
         self._newest = float("-inf")  # the largest timestamp in any chunk
         self._limit = limit
@@ -81,27 +83,31 @@ class SeenIds:
             self._pack(now)
         return new
 
-    def admit_batch(self, batch: Batch, now: float) -> list[int]:
-        """Like ``admit``, for a whole batch: the positions of the logs that had not been delivered, in order."""
-        ids, young, newest = batch.ids, self._young, self._newest
-        places = range(len(ids))
-        if not ids:
-            return []
-        seconds = batch.seconds
-        if young.keys().isdisjoint(ids) and min(seconds) > newest and len(set(ids)) == len(ids):
-            young.update(zip(ids, seconds, strict=True))
-            new = list(places)
+    def admit_batch(self, batch: Batch, now: Callable[[], float]) -> list[int]:
+        """Like ``admit``, for a whole batch: the positions of the logs that had not been delivered, in order.
+
+        ``now`` is asked only when ids are packed.
+        """
+        ids, young = batch.ids, self._young
+        new = list(range(len(ids)))
+        if (
+            young.keys().isdisjoint(ids)
+            and (len(ids) == 1 or len(set(ids)) == len(ids))
+            and ids
+            and batch.oldest.timestamp() > self._newest
+        ):
+            young.update(zip(ids, batch.stamps or batch.seconds, strict=True))
         else:
-            new = []
-            for place in places:
-                log_id, stamp = ids[place], seconds[place]
-                if log_id in young or (stamp <= newest and self._packed(log_id, stamp)):
-                    continue
-                young[log_id] = stamp
-                new.append(place)
+            new = [place for place in new if self._admit_one(ids[place], batch.seconds[place])]
         if len(young) >= CHUNK:
-            self._pack(now)
+            self._pack(now())
         return new
+
+    def _admit_one(self, log_id: str, stamp: float) -> bool:
+        if log_id in self._young or (stamp <= self._newest and self._packed(log_id, stamp)):
+            return False
+        self._young[log_id] = stamp
+        return True
 
     def withdraw(self, logs: Iterable[Log]) -> None:
         """These were admitted, and then not delivered after all."""
@@ -120,7 +126,7 @@ class SeenIds:
         """How many delivered logs are stamped from ``after`` up to, not including, ``before``."""
         low, high = after.timestamp(), max(after, before).timestamp()
         packed = sum(bisect_left(c.stamps, high) - bisect_left(c.stamps, low) for c in self._chunks)
-        return packed + sum(low <= stamp < high for stamp in self._young.values())
+        return packed + sum(low <= stamp < high for stamp in self._young_seconds().values())
 
     def forget(self, stamped_before: datetime, arrived_before: datetime, now: float) -> None:
         """Drop the chunks in which every log is stamped and has arrived before these times."""
@@ -131,14 +137,14 @@ class SeenIds:
         if len(self._young) > 256:
             # An id stays young for as long as its chunk is not full, which may be for ever on a quiet stream;
             # what is old there is cheap, and dropped when it is the greater part.
-            old = sum(value < stamp for value in self._young.values())
+            old = sum(value < stamp for value in self._young_seconds().values())
             if old * 2 > len(self._young):
                 self._pack(now)
 
     def after(self, low: datetime) -> list[tuple[float, str]]:
         """(timestamp in seconds, id as 32 hexadecimal digits) of the logs stamped at or after ``low``."""
         stamp = low.timestamp()
-        found = [(s, i.replace("-", "")) for i, s in self._young.items() if s >= stamp]
+        found = [(s, i.replace("-", "")) for i, s in self._young_seconds().items() if s >= stamp]
         for chunk in self._chunks:
             first = bisect_left(chunk.stamps, stamp)
             found.extend(
@@ -158,8 +164,16 @@ class SeenIds:
         packed = _packed_id(log_id)
         return any(chunk.has(stamp, packed) for chunk in self._chunks)
 
+    def _young_seconds(self) -> dict[str, float]:
+        young = self._young
+        texts = [(log_id, stamp) for log_id, stamp in young.items() if type(stamp) is str]
+        if texts:
+            seconds = stamps_to_seconds([stamp for _, stamp in texts])
+            young.update(zip([log_id for log_id, _ in texts], seconds, strict=True))
+        return cast("dict[str, float]", young)
+
     def _pack(self, now: float) -> None:
-        items = sorted(self._young.items(), key=_stamp)
+        items = sorted(self._young_seconds().items(), key=_stamp)
         stamps = array("d", [stamp for _, stamp in items])
         ids = bytes.fromhex("".join([log_id for log_id, _ in items]).replace("-", ""))
         self._chunks.append(_Chunk(stamps, ids, now))

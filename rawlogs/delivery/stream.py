@@ -80,7 +80,7 @@ class LogStream:
         self._flushed = SeenIds() if options.track else None
         self._handed: list[Batch] = []
         self._current: deque[Log] = deque()
-        self._iterating: object = None
+        self._iterating = False
         self._tasks: list[asyncio.Task[None]] = []
         self._live_task: asyncio.Task[None] | None = None
         self._finishing: asyncio.Task[None] | None = None
@@ -423,13 +423,13 @@ class LogStream:
             raise RuntimeError("enter the stream first: async with rawlogs.stream(...) as logs")
         if asyncio.get_running_loop() is not self._loop:
             raise RuntimeError("a stream belongs to the event loop in which it was entered")
-        if self._iterating is not None:
+        if self._iterating:
             raise RuntimeError("one task at a time may read a stream")
-        self._iterating = asyncio.current_task()
+        self._iterating = True
         try:
             return await self._merger.take()
         finally:
-            self._iterating = None
+            self._iterating = False
 
     def fail(self, error: BaseException) -> None:
         """End the iteration with this error."""
@@ -487,9 +487,8 @@ class LogStream:
             handed = Batch.joined(parts)
             done = len(handed) - but
             parts, self._handed = [handed[:done]], [handed[done:]]
-        now = self._now().timestamp()
         for part in parts:
-            self._flushed.admit_batch(part, now)
+            self._flushed.admit_batch(part, lambda: self._now().timestamp())
 
     def position(self) -> tuple[datetime, list[tuple[float, str]]]:
         """For a cursor: (low-water timestamp, what was flushed at or after it); see ``rawlogs.delivery.cursor``."""

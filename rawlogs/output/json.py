@@ -86,8 +86,13 @@ class JsonFormat:
         """What ``encode`` makes of these logs: of a canonical frame's own bytes where it would write the same ones."""
         if not _same_spelling(b"".join(frames)):
             return b"".join([self._encode_row(row, frame) for row, frame in zip(rows, frames, strict=True)])
-        end = self._end
-        return b"".join([frame[_START:-2] + end(row) for row, frame in zip(rows, frames, strict=True)])
+        ends, end = self._ends, self._end  # where lines end in names, no end is kept
+        return b"".join(
+            [
+                frame[_START:-2] + (ends.get(row[2]) or end(row))
+                for row, frame in zip(rows, frames, strict=True)
+            ]
+        )
 
     def _encode_row(self, row: Row, frame: bytes) -> bytes:
         if _same_spelling(frame):

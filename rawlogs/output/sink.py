@@ -7,8 +7,7 @@ import os
 import select
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from io import UnsupportedOperation
 from typing import BinaryIO
 
@@ -43,6 +42,7 @@ class Sink:
         self._fd = -1
         self._file: BinaryIO | None = None
         self._gone: Kind | None = None
+        self._kind: tuple[int, Kind] | None = None  # of the descriptor that it was learnt of
         if isinstance(target, int):
             self._fd = target
         else:
@@ -58,21 +58,27 @@ class Sink:
     def write(self, lines: bytes | bytearray) -> None:
         """Write all of these bytes. They must be whole lines if other writers share the output."""
         self._refuse_gone()
-        with self._told():
+        try:
             self._write_all(lines)
+        except (OSError, ValueError) as error:  # ValueError: the file object was closed under us
+            raise self._told(error) from error
 
     def write_ready(self, lines: bytes | bytearray) -> int:
         """Write what is taken without waiting, and return how many bytes that were: 0 where it might have to wait.
 
         Raises what ``write`` raises.
         """
-        self._refuse_gone()
-        if self._file is not None:
+        if self._gone is not None or self._file is not None:
+            self._refuse_gone()
             return 0
-        with self._told():
-            kind = kind_of(self._fd)
+        try:
+            if self._kind is None or self._kind[0] != self._fd:
+                self._kind = (self._fd, kind_of(self._fd))
+            kind = self._kind[1]
             if kind is not Kind.FILE:
                 return write_without_waiting(self._fd, kind, lines)
+        except OSError as error:
+            raise self._told(error) from error
         self.write(lines)
         return len(lines)
 
@@ -102,17 +108,12 @@ class Sink:
     def _on_closed(self) -> None:
         """What to do once when the reader has gone."""
 
-    @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _told(self, error: OSError | ValueError) -> OutputClosed | SinkError:
         """What the system says, as what ``write`` raises."""
-        try:
-            yield
-        except OSError as error:
-            if error.errno in _GONE or (sys.platform == "win32" and error.errno == errno.EINVAL):
-                raise self._note_gone() from None
-            raise self._failure(error) from error
-        except ValueError as error:  # the file object was closed under us
-            raise self._failure(error) from error
+        number = error.errno if isinstance(error, OSError) else None
+        if number in _GONE or (sys.platform == "win32" and number == errno.EINVAL):
+            return self._note_gone()
+        return self._failure(error)
 
     def _refuse_gone(self) -> None:
         if self._gone is not None:

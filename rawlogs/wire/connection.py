@@ -58,13 +58,18 @@ class Connection:
         self._socket = socket
         self._handshake = handshake
         self._early: list[bytes] = []
-        self.received = 0
+        self._received = 0
         self.url = url
 
     @property
     def extensions(self) -> tuple[str, ...]:
         """The negotiated extensions by name; empty without compression."""
         return tuple(extension.name for extension in self._socket.protocol.extensions)
+
+    @property
+    def received(self) -> int:
+        """How many messages were read or fed so far."""
+        return self._received + self._socket.fed
 
     @property
     def traffic(self) -> tuple[int, int] | None:
@@ -83,7 +88,7 @@ class Connection:
             batch = await self._socket.batch()
         if not batch:
             raise self._ending()
-        self.received += len(batch)
+        self._received += len(batch)
         return batch
 
     async def feed(self, take: Callable[[list[bytes]], None]) -> NoReturn:
@@ -92,14 +97,11 @@ class Connection:
         ``take`` must not wait. What it raises cuts the line and is raised here. Instead of ``batch``, not beside it.
         """
 
-        def count(payloads: list[bytes]) -> None:
-            self.received += len(payloads)
-            take(payloads)
-
         early, self._early = self._early, []
         if early:
-            count(early)
-        await self._socket.feed(count)
+            self._received += len(early)
+            take(early)
+        await self._socket.feed(take)
         raise self._ending()
 
     async def ping(self) -> float:

@@ -44,6 +44,8 @@ class LaneConnection(ClientConnection):
         self._held = b""  # the beginning of a frame that has not arrived whole
         self._owed = 0  # bytes of a frame that go to the library as they come
         self._in_lane = False
+        self.fed = 0
+        """How many messages were given to ``feed``'s callback."""
         self._take: Callable[[list[bytes]], None] | None = None
         self._problem: BaseException | None = None  # what ``_take`` raised
 
@@ -89,6 +91,7 @@ class LaneConnection(ClientConnection):
         batch, self._messages, self._waiting = self._messages, [], 0
         if self._take is None or self._problem is not None or not batch:
             return
+        self.fed += len(batch)
         try:
             self._take(batch)
         except BaseException as problem:
