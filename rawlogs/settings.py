@@ -76,11 +76,12 @@ class Settings:
     def is_cloud(self) -> bool:
         """Whether the API is Prefect Cloud's: by PREFECT_CLOUD_API_URL, as in Prefect, or by host and path.
 
-        By the setting alone a private Cloud host gets no key (Prefect 3.8.8, ``get_logs_subscriber``); by the
-        host alone a company's own api.prefect.local would need one.
+        By the setting alone a private Cloud host gets no key (Prefect 3.8.8, ``get_logs_subscriber``). A file in the
+        working directory makes no host Cloud: it may come from anybody.
         """
         cloud = self.cloud_api_url.rstrip("/").lower()
         named = bool(cloud) and f"{self.api_url}/".lower().startswith(f"{cloud}/")
+        named = named and not sources.of_folder(self.origins.get("PREFECT_CLOUD_API_URL", "default"))
         return named or (self.address.is_cloud_host and self.address.names_workspace)
 
     @property
@@ -315,7 +316,14 @@ class _Reading:
                 hint=f"Set {key}, or choose a profile that has one (`prefect cloud login` makes one)."
                 f"{hidden} Looked at {self.found.looked_at}.",
             )
-        if not settings.is_cloud and settings.api_key and settings.websocket_token == settings.api_key:
+        foreign = self._foreign_notes(settings)
+        self.notes += foreign
+        if (
+            not foreign
+            and not settings.is_cloud
+            and settings.api_key
+            and settings.websocket_token == settings.api_key
+        ):
             self.notes.append(
                 f"the API key ({origin}) is sent to {settings.address.origin}, which is not Prefect Cloud; "
                 "a self-hosted server takes PREFECT_API_AUTH_STRING"
@@ -325,6 +333,48 @@ class _Reading:
                 f"REST requests to Prefect Cloud carry PREFECT_API_AUTH_STRING "
                 f"({self.origins['PREFECT_API_AUTH_STRING']}) instead of the API key, as in Prefect: unset it"
             )
+
+    def _foreign_notes(self, settings: Settings) -> list[str]:
+        """Where credentials of the environment or of a profile meet what a file in the working directory says.
+
+        Prefect's client sends them without a word, too; but whoever hands out a folder may have written the file.
+        """
+        carried = " and ".join(f"{name} ({origin})" for name, origin in self._own_credentials(settings))
+        if not carried:
+            return []
+        notes = []
+        url = self.origins["PREFECT_API_URL"]
+        if sources.of_folder(url) and not settings.address.is_cloud_host:
+            notes.append(
+                f"{settings.address.origin}, which PREFECT_API_URL ({url}) of the working directory names, gets "
+                f"{carried}"
+            )
+        if settings.api_url.startswith("https:"):
+            for name, on in (
+                ("PREFECT_API_TLS_INSECURE_SKIP_VERIFY", settings.insecure),
+                ("PREFECT_API_SSL_CERT_FILE", bool(settings.ssl_cert_file)),
+            ):
+                if on and sources.of_folder(self.origins[name]):
+                    notes.append(
+                        f"{name} ({self.origins[name]}) of the working directory decides which certificates are "
+                        f"accepted where {carried} is sent"
+                    )
+        return notes
+
+    def _own_credentials(self, settings: Settings) -> list[tuple[str, str]]:
+        """The credentials that neither an argument nor the working directory gave, with their places."""
+        sent = (
+            ("PREFECT_API_KEY", settings.api_key),
+            ("PREFECT_API_AUTH_STRING", settings.auth_string),
+            (custom_headers.NAME, settings.headers),
+        )
+        found = []
+        for name, value in sent:
+            places = [place for place in self.origins[name].split(" + ") if not sources.of_folder(place)]
+            places = [place for place in places if place not in ("argument", "default")]
+            if value and places:
+                found.append((name, " + ".join(places)))
+        return found
 
     def _tell_stripped(self, name: str, text: str | None, stripped: str) -> None:
         if text and stripped != text:

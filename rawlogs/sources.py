@@ -42,6 +42,10 @@ BUILT_IN_PROFILES: Mapping[str, Mapping[str, object]] = {
 }
 """What of Prefect 3.8.8's own profiles.toml matters here; its active profile is ``ephemeral``."""
 
+IN_FOLDER = frozenset({".env", "prefect.toml", "pyproject.toml"})
+"""The places that lie in the working directory: whoever wrote that folder wrote them."""
+_NAMED_BY = ", named by "
+
 # In any of these modes Prefect does not read the profile.
 _TEST_MODES = (
     "PREFECT_TEST_MODE",
@@ -68,8 +72,7 @@ class Source:
 class Sources:
     """All places, the strongest first.
 
-    ``profile`` is the name of the profile that was read (None: none was), ``profile_origin`` what chose it, and
-    ``profiles_named_by`` the place that names the file of the profiles ("default" where none does).
+    ``profile`` is the name of the profile that was read (None: none was), ``profile_origin`` what chose it.
     ``looked_at`` says in words which profile of which file was looked for, ``notes`` what was odd.
     """
 
@@ -78,7 +81,6 @@ class Sources:
     profile_origin: str
     looked_at: str
     notes: tuple[str, ...] = ()
-    profiles_named_by: str = "default"
 
 
 def read(environ: Mapping[str, str], cwd: Path, profile: str | None = None) -> Sources:
@@ -99,9 +101,18 @@ def read(environ: Mapping[str, str], cwd: Path, profile: str | None = None) -> S
         Source(".env", _named(in_dotenv)),
         Source("prefect.toml", _tabled(prefect, (), "prefect.toml")),
         Source("pyproject.toml", _tabled(pyproject, ("tool", "prefect"), "pyproject.toml")),
-        Source(f"profile {chosen.name}", chosen.values),
+        Source(_profile_place(chosen.name, named_by), chosen.values),
     )
-    return Sources(places, chosen.name, chosen.origin, chosen.looked_at, tuple(notes), named_by)
+    return Sources(places, chosen.name, chosen.origin, chosen.looked_at, tuple(notes))
+
+
+def of_folder(origin: str) -> bool:
+    """Return whether a place lies in the working directory, or is a profile of a file that such a place names."""
+    return origin in IN_FOLDER or origin.rpartition(_NAMED_BY)[2] in IN_FOLDER
+
+
+def _profile_place(name: str | None, named_by: str) -> str:
+    return f"profile {name}{_NAMED_BY}{named_by}" if named_by in IN_FOLDER else f"profile {name}"
 
 
 def _named(variables: Mapping[str, str | None]) -> dict[str, object]:

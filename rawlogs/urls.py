@@ -95,8 +95,13 @@ class Address:
 
     @property
     def is_cloud_host(self) -> bool:
-        """Whether the host is named as Prefect Cloud's API hosts are, the private ones included."""
-        return self.api_url.startswith("https://") and bool(_CLOUD_API_HOST.fullmatch(self.place[1]))
+        """Whether the host is one of Prefect's own, of which the private ones are below ``prefect.cloud``.
+
+        Prefect's client goes by the name alone (3.8.8), so that ``api.prefect.evil`` is Cloud to it.
+        """
+        host = self.place[1]
+        own = host.endswith(_CLOUD_DOMAINS) and bool(_CLOUD_API_HOST.fullmatch(host))
+        return own and self.api_url.startswith("https://")
 
     @property
     def names_workspace(self) -> bool:

@@ -222,6 +222,7 @@ def test_a_credential_given_as_an_argument_is_taken_before_one_that_was_not(tmp_
         (PRIVATE, None, True),
         ("https://api.stg.prefect.dev/api/accounts/a/workspaces/b", None, True),
         ("https://api.prefect.local/api", None, False),
+        ("https://api.prefect.evil/api/accounts/a/workspaces/b", None, False),
         (URL, None, False),
         (URL, "http://h:4200/api", True),
         (URL, "HTTP://H:4200/", True),
@@ -257,6 +258,118 @@ def test_a_key_for_a_self_hosted_server_is_sent_with_a_note(tmp_path: Path) -> N
         tmp_path, {"PREFECT_API_URL": URL, "PREFECT_API_KEY": KEY, "PREFECT_API_AUTH_STRING": AUTH}
     )
     assert settings.notes == ()
+
+
+EVIL = "https://api.prefect.evil/api/accounts/A/workspaces/W"
+NAMES = {
+    ".env": "PREFECT_{0}={1}\n",
+    "prefect.toml": "[api]\n{2} = {3}\n",
+    "pyproject.toml": "[tool.prefect.api]\n{2} = {3}\n",
+}
+
+
+def in_file(name: str, setting: str, value: str) -> dict[str, str]:
+    """A file of the working directory with one setting."""
+    quoted = value if value == "true" else f"'{value}'"
+    key = {"API_URL": "url", "API_TLS_INSECURE_SKIP_VERIFY": "tls_insecure_skip_verify"}.get(
+        setting, "ssl_cert_file"
+    )
+    return {name: NAMES[name].format(setting, value, key, quoted)}
+
+
+PROFILE_KEY = {"home/.prefect/profiles.toml": f'active = "p"\n[profiles.p]\nPREFECT_API_KEY = "{KEY}"\n'}
+OWN: dict[str, tuple[dict[str, str], dict[str, str], str]] = {
+    "a key of the environment": ({"PREFECT_API_KEY": KEY}, {}, "PREFECT_API_KEY (environment)"),
+    "a key of a profile": ({}, PROFILE_KEY, "PREFECT_API_KEY (profile p)"),
+    "an auth string": ({"PREFECT_API_AUTH_STRING": AUTH}, {}, "PREFECT_API_AUTH_STRING (environment)"),
+    "a header": (
+        {"PREFECT_CLIENT_CUSTOM_HEADERS": '{"CF-Access-Client-Secret": "x"}'},
+        {},
+        "PREFECT_CLIENT_CUSTOM_HEADERS (environment)",
+    ),
+    "two of them": (
+        {"PREFECT_API_KEY": KEY, "PREFECT_API_AUTH_STRING": AUTH},
+        {},
+        "PREFECT_API_KEY (environment) and PREFECT_API_AUTH_STRING (environment)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("own", OWN)
+def test_credentials_that_a_file_of_the_folder_sends_elsewhere_are_a_note(
+    tmp_path: Path, name: str, own: str
+) -> None:
+    """Once, with the place of both; also where the file makes that host Prefect Cloud by its own word."""
+    environ, files, carried = OWN[own]
+    settings = settle(tmp_path, environ, files | in_file(name, "API_URL", EVIL))
+    assert settings.notes == (
+        f"https://api.prefect.evil:443, which PREFECT_API_URL ({name}) of the working directory names, gets {carried}",
+    )
+    assert not settings.is_cloud
+    with_cloud = files | in_file(name, "API_URL", EVIL)
+    with_cloud[".env"] = with_cloud.get(".env", "") + f"PREFECT_CLOUD_API_URL={EVIL}\n"
+    settings = settle(tmp_path, environ, with_cloud)
+    assert not settings.is_cloud
+    assert sum("gets PREFECT" in note for note in settings.notes) == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("API_TLS_INSECURE_SKIP_VERIFY", "true"), ("API_SSL_CERT_FILE", "ca.pem")],
+)
+def test_a_folder_that_decides_about_certificates_is_a_note(
+    tmp_path: Path, name: str, setting: str, value: str
+) -> None:
+    """Whoever is in between could read the key, Prefect Cloud's too."""
+    environ = {"PREFECT_API_URL": CLOUD, "PREFECT_API_KEY": KEY}
+    settings = settle(tmp_path, environ, in_file(name, setting, value))
+    assert settings.notes == (
+        f"PREFECT_{setting} ({name}) of the working directory decides which certificates are accepted where "
+        "PREFECT_API_KEY (environment) is sent",
+    )
+    assert settle(tmp_path, environ | {"PREFECT_API_URL": URL, "PREFECT_API_AUTH_STRING": AUTH}).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("environ", "files", "arguments"),
+    [
+        pytest.param(
+            {}, {".env": f"PREFECT_API_URL={URL}\nPREFECT_API_AUTH_STRING={AUTH}\n"}, {}, id="all of it there"
+        ),
+        pytest.param({"PREFECT_API_URL": URL, "PREFECT_API_AUTH_STRING": AUTH}, {}, {}, id="nothing there"),
+        pytest.param({}, {".env": f"PREFECT_API_URL={URL}"}, {"auth_string": AUTH}, id="an argument"),
+        pytest.param(
+            {"PREFECT_API_KEY": KEY}, {".env": f"PREFECT_API_URL={CLOUD}"}, {}, id="Prefect's own host"
+        ),
+        pytest.param({}, {".env": f"PREFECT_API_URL={URL}"}, {}, id="no credentials"),
+        pytest.param(
+            {"PREFECT_API_URL": URL, "PREFECT_API_AUTH_STRING": AUTH},
+            {".env": "PREFECT_API_TLS_INSECURE_SKIP_VERIFY=1"},
+            {},
+            id="no TLS to switch off",
+        ),
+    ],
+)
+def test_who_has_written_both_is_not_warned(
+    tmp_path: Path, environ: dict[str, str], files: dict[str, str], arguments: dict[str, str]
+) -> None:
+    assert settle(tmp_path, environ, files, **arguments).notes == ()
+
+
+def test_a_profile_that_the_folder_brings_along_is_not_ones_own(tmp_path: Path) -> None:
+    """Neither its URL nor what it says about certificates; the key of the environment is."""
+    files = {
+        ".env": "PREFECT_PROFILES_PATH=own.toml",
+        "own.toml": f"active='p'\n[profiles.p]\nPREFECT_API_URL='{EVIL}'\nPREFECT_API_TLS_INSECURE_SKIP_VERIFY='1'",
+    }
+    settings = settle(tmp_path, {"PREFECT_API_KEY": KEY}, files)
+    assert [note.split(" ")[0] for note in settings.notes] == [
+        "https://api.prefect.evil:443,",
+        "PREFECT_API_TLS_INSECURE_SKIP_VERIFY",
+    ]
+    assert all("(profile p, named by .env)" in note for note in settings.notes)
 
 
 def test_an_auth_string_that_takes_the_keys_place_on_cloud_is_a_note(tmp_path: Path) -> None:

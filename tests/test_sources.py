@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rawlogs.errors import ConfigError
-from rawlogs.sources import Sources, read
+from rawlogs.sources import Sources, of_folder, read
 
 MARK = "S3cr3tMark"
 
@@ -166,7 +166,33 @@ def test_profiles_toml_is_looked_for_in_prefects_order(
         "b.toml": "b",
     }
     all_files = {path: f"active='p'\n[profiles.p]\nPREFECT_API_URL='{mark}'" for path, mark in places.items()}
-    assert urls(sources(tmp_path, all_files | files, **environ)).get("profile p") == url
+    found = urls(sources(tmp_path, all_files | files, **environ))
+    assert next((value for place, value in found.items() if place.startswith("profile p")), None) == url
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "place"),
+    [
+        (".env", "PREFECT_PROFILES_PATH=a.toml", "profile p, named by .env"),
+        ("prefect.toml", "profiles_path = 'a.toml'", "profile p, named by prefect.toml"),
+        ("pyproject.toml", "tool.prefect.profiles_path = 'a.toml'", "profile p, named by pyproject.toml"),
+        ("other", "", "profile p"),
+    ],
+)
+def test_a_profile_of_a_file_that_the_folder_names_is_the_folders(
+    tmp_path: Path, name: str, text: str, place: str
+) -> None:
+    """Whoever wrote the folder wrote the profile."""
+    environ = {"PREFECT_PROFILES_PATH": "a.toml"} if name == "other" else {}
+    files = {name: text, "a.toml": "active='p'\n[profiles.p]\nPREFECT_API_URL='u'"}
+    found = sources(tmp_path, files, **environ)
+    assert urls(found) == {place: "u"}
+    assert of_folder(place) is (name != "other")
+
+
+@pytest.mark.parametrize("place", ["argument", "environment", "profile .env", "default", "profile a"])
+def test_no_other_place_is_the_folders(place: str) -> None:
+    assert not of_folder(place)
 
 
 # --- which profile ---

@@ -247,7 +247,11 @@ def test_the_origin_always_has_its_port(text: str, origin: str) -> None:
         (CLOUD, True),
         (CLOUD.replace("api.prefect", "api.private.prefect"), True),
         ("https://api.stg.prefect.dev/api/accounts/a/workspaces/b", True),
-        ("https://api.prefect.local/api", True),
+        ("https://api.prefect.local/api", False),
+        ("https://api.prefect.evil/api/accounts/a/workspaces/b", False),
+        ("https://api.prefect.cloud.evil.com/api/accounts/a/workspaces/b", False),
+        ("https://api.evilprefect.cloud/api", False),
+        (CLOUD.replace("https", "http").replace("prefect.cloud", "prefect.local"), False),
         ("http://api.prefect.local/api", False),
         ("https://api.prefect.example.com/api", False),
         ("https://api.prefect:4200/api", False),
@@ -255,7 +259,7 @@ def test_the_origin_always_has_its_port(text: str, origin: str) -> None:
         ("https://prefect.example.com/api", False),
     ],
 )
-def test_cloud_hosts_are_known_by_prefects_rule(text: str, cloud: bool) -> None:
+def test_cloud_hosts_are_prefects_own(text: str, cloud: bool) -> None:
     assert parse(text).is_cloud_host is cloud
 
 
