@@ -84,7 +84,11 @@ class RelayProcess:
     def __init__(self, folder: Path, url: str, api_url: str, *arguments: str) -> None:
         folder.mkdir()
         self._output = folder / "output"
-        environ = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+        environ = {
+            name: value
+            for name, value in os.environ.items()
+            if name.startswith(("PATH", "PYTHONPATH", "COVERAGE_"))
+        }
         environ |= {"HOME": str(folder), "RAWLOGS_REDIS_URL": url, "PREFECT_API_URL": api_url}
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(

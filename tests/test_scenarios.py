@@ -108,7 +108,10 @@ class Command:
 
     @classmethod
     async def start(cls, folder: Path, name: str, *arguments: str) -> Command:
-        environ = {"PATH": os.environ["PATH"], "HOME": str(folder)}
+        environ = {
+            name: value for name, value in os.environ.items() if name.startswith(("PATH", "COVERAGE_"))
+        }
+        environ["HOME"] = str(folder)
         said = folder / f"{name}.err"
         with (folder / f"{name}.out").open("wb") as out, said.open("wb") as err:
             process = await asyncio.create_subprocess_exec(

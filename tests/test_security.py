@@ -249,8 +249,7 @@ async def run(
         **row.environ,
         **environ,
     }
-    if "COVERAGE_PROCESS_START" in os.environ:
-        ours["COVERAGE_PROCESS_START"] = os.environ["COVERAGE_PROCESS_START"]
+    ours |= {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
     given = [command, *row.arguments, *(way.arguments if row.access else ())]
     with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
         process = await asyncio.create_subprocess_exec(

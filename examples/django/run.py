@@ -62,13 +62,12 @@ async def produce(server: object) -> None:
         await asyncio.sleep(0.5)
 
 
-def free_port(port: int) -> int:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def listen(port: int) -> socket.socket:
+    """Listen on that port of loopback, or on a free one. Who comes before the page is served waits."""
+    try:
+        return socket.create_server(("127.0.0.1", port))
+    except OSError:
+        return socket.create_server(("127.0.0.1", 0))
 
 
 async def main() -> None:
@@ -84,13 +83,14 @@ async def main() -> None:
             producing = asyncio.create_task(produce(server))
             stack.callback(producing.cancel)
             print("No PREFECT_API_URL is set: logs come from an embedded fake server.")
-        port = free_port(int(os.environ.get("PORT", "8000")))
+        listening = stack.enter_context(listen(int(os.environ.get("PORT", "8000"))))
+        port = listening.getsockname()[1]
         print(
             f"Logs of {url}\nOpen http://127.0.0.1:{port}/ and log in as demo, password demo. Ctrl-C ends.",
             flush=True,
         )
-        config = uvicorn.Config("livelogs.asgi:application", host="127.0.0.1", port=port, log_level="warning")
-        await uvicorn.Server(config).serve()
+        config = uvicorn.Config("livelogs.asgi:application", log_level="warning")
+        await uvicorn.Server(config).serve(sockets=[listening])
 
 
 if __name__ == "__main__":
