@@ -402,9 +402,9 @@ async def test_requests_are_kept_alive_on_one_connection() -> None:
     async with FakeServer() as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         for _ in range(2):
-            writer.write(b"GET /api/health HTTP/1.1\r\nhost: x\r\n\r\n")
+            writer.write(b"GET /api/health HTTP/1.1\r\nhost: localhost\r\n\r\n")
             assert (await reader.readuntil(b"true")).startswith(b"HTTP/1.1 200 OK\r\n")
-        writer.write(b"GET /api/health HTTP/1.1\r\nhost: x\r\n\r\n" * 2)
+        writer.write(b"GET /api/health HTTP/1.1\r\nhost: localhost\r\n\r\n" * 2)
         assert (await reader.readuntil(b"true")).startswith(b"HTTP/1.1 200 OK\r\n")
         assert (await reader.readuntil(b"true")).startswith(b"HTTP/1.1 200 OK\r\n")
         writer.close()
