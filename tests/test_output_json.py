@@ -180,6 +180,28 @@ def test_raw_is_the_frame_byte_for_byte() -> None:
     assert RawFormat().encode(make_log(raw=frame)) == frame + b"\n"
 
 
+@pytest.mark.parametrize(
+    ("frame", "shown"),
+    [
+        ('{"type":"log","log":{"message":"\x9b31m\x85\x7f"}}', r"\u009b31m\u0085\u007f"),
+        ('{"type":"log","log":{"message":"a\u202eb\u2028c\U000e0041"}}', r"a\u202eb\u2028c\udb40\udc41"),
+        ('{"type":"log","log":{"message":"a\\u0041 \\n é 日本 👩"}}', r"a\u0041 \n é 日本 👩"),
+        ('{\x1b"type":"log","log":{"message":"m"}}', "\\u001b"),
+    ],
+    ids=["C1", "bidi and tags", "nothing to hide", "no JSON"],
+)
+def test_a_terminal_gets_raw_frames_without_what_commands_it(frame: str, shown: str) -> None:
+    """As JSON's escapes: who reads the JSON reads the same."""
+    form = RawFormat(terminal=True)
+    line = form.encode(make_log(raw=frame.encode()))
+    assert shown in line.decode()
+    assert not [c for c in line.decode() if c != "\n" and (ord(c) < 32 or 127 <= ord(c) < 160)]
+    if "\x1b" not in frame:
+        assert orjson.loads(line) == orjson.loads(frame)
+    assert form.encode_rows((), [frame.encode(), frame.encode()]) == line * 2
+    assert RawFormat().encode_rows((), [frame.encode()]) == frame.encode() + b"\n"
+
+
 def test_raw_keeps_a_frame_of_several_lines_on_one() -> None:
     """Line ends can only stand between tokens, where a space is the same."""
     frame = b'{\r\n "type": "log",\n "log": {"message": "a\\nb"}\n}'

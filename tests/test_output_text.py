@@ -138,6 +138,14 @@ HOSTILE = [
     pytest.param("\ufeffx\u2060\u00ady", r"\ufeffx\u2060\xady", id="BOM, word joiner, soft hyphen"),
     pytest.param("x\U000e0041\U000e0042", r"x\U000e0041\U000e0042", id="invisible tags"),
     pytest.param("a\ud800b\udfff", r"a\ud800b\udfff", id="lone surrogates"),
+    pytest.param("a\u3164b\u115f\u1160\uffa0", r"a\u3164b\u115f\u1160\uffa0", id="Hangul fillers"),
+    pytest.param("a\u2800b", r"a\u2800b", id="the empty Braille pattern"),
+    pytest.param("a\u034fb\u17b4\u17b5", r"a\u034fb\u17b4\u17b5", id="joiners and vowels that show nothing"),
+    pytest.param("a\ufe00\ufe0fb", r"a\ufe00\ufe0fb", id="selectors that select nothing"),
+    pytest.param("x\U000e0100\U000e01ef", r"x\U000e0100\U000e01ef", id="supplementary selectors"),
+    pytest.param("✅\ufe0f\ufe0f\ufe0e", "✅\ufe0f" r"\ufe0f\ufe0e", id="a second selector behind a sign"),
+    pytest.param("1\ufe0f", r"1\ufe0f", id="a selector behind a digit"),
+    pytest.param("a\u180bb", r"a\u180bb", id="a Mongolian selector elsewhere"),
 ]
 HARMLESS = [
     pytest.param("reading [/data/x.csv] as [int] [/dbo]", id="brackets"),
@@ -145,6 +153,11 @@ HARMLESS = [
     pytest.param("naïve café, 日本語, العربية, Ελληνικά", id="letters of any script"),
     pytest.param("👩\u200d💻 می\u200cخواهم", id="emoji and Persian joiners"),
     pytest.param("C:\\x1b\\new", id="backslashes"),
+    pytest.param(
+        "⚠\ufe0f ❤\ufe0f\u200d🔥 🏳\ufe0f\u200d🌈 ✈\ufe0e 1\ufe0f\u20e3 ℹ\ufe0f ©\ufe0f",
+        id="emoji with selectors",
+    ),
+    pytest.param("ᠰ\u180bᠠ ⠁⠂ 한글 ᄀ", id="Mongolian, Braille and Hangul"),
     pytest.param("a\u00a0b\u3000c", id="wide and unbreakable blanks"),
     pytest.param("{message} %s {0} \\N{BELL}", id="format strings"),
 ]

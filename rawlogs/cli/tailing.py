@@ -431,7 +431,7 @@ def _format(job: Job, api_url: str, names: Mapping[UUID, str] | None, *, many: b
     if job.output == "raw":
         from rawlogs.output.raw import RawFormat
 
-        return RawFormat()
+        return RawFormat(terminal=job.output_file is None and sys.stdout is not None and sys.stdout.isatty())
     if job.output == "otel":
         from rawlogs.output.otel import OtelFormat, resource_of
 

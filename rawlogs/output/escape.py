@@ -1,9 +1,9 @@
 """What a log may not do to the screen it is read on: hidden and commanding characters are written out.
 
-Kept are tabs, emoji with their joiners (U+200C, U+200D) and every visible letter. Written out are terminal
-commands (C0, DEL, C1), marks that reorder text (bidi), line ends that only some programs know (U+0085,
-U+2028, U+2029), text that cannot be seen (zero-width spaces, soft hyphens, tags) and lone surrogates, which
-no encoding takes.
+Kept are tabs, emoji with their joiners (U+200C, U+200D) and selectors, and every visible letter. Written out are
+terminal commands (C0, DEL, C1), marks that reorder text (bidi), line ends that only some programs know (U+0085,
+U+2028, U+2029), text that cannot be seen (zero-width spaces, soft hyphens, tags, fillers, the empty Braille pattern,
+variation selectors where they select nothing) and lone surrogates, which no encoding takes.
 """
 
 from __future__ import annotations
@@ -17,8 +17,18 @@ _HIDDEN = (
 SURROGATES = re.compile("[\ud800-\udfff]")
 HIDDEN = re.compile(f"[{_HIDDEN}]")
 """Harmful characters that JSON leaves as they are (it escapes the C0 controls itself)."""
-_IN_TEXT = re.compile(f"[\x00-\x08\x0b-\x1f\ud800-\udfff{_HIDDEN}]")
-_IN_LINE = re.compile(f"[\x00-\x1f\ud800-\udfff{_HIDDEN}]")
+_BLANK = (
+    "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\ufe00-\ufe0d\U00016fe4\U0001d159\U000e0100-\U000e01ef"
+)
+"""What counts as a letter or a sign, and shows nothing."""
+_EMOJI = (
+    "\xa9\xae\u203c\u2049\u2122\u2139\u2194-\u21aa\u231a-\u23ff\u24c2\u25aa-\u27bf\u2934\u2935\u2b05-\u2b55"
+    "\u3030\u303d\u3297\u3299\U0001f000-\U0001faff"
+)
+# Behind a sign that can be an emoji one selector says whether it is; before U+20E3 it makes a digit a keycap.
+_SELECTORS = f"(?<![{_EMOJI}])[\ufe0e\ufe0f](?!\u20e3)|(?<![\u1800-\u18aa])[\u180b-\u180d\u180f]"
+_IN_TEXT = re.compile(f"[\x00-\x08\x0b-\x1f\ud800-\udfff{_HIDDEN}{_BLANK}]|{_SELECTORS}")
+_IN_LINE = re.compile(f"[\x00-\x1f\ud800-\udfff{_HIDDEN}{_BLANK}]|{_SELECTORS}")
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -33,6 +43,11 @@ def _written_out(match: re.Match[str]) -> str:
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
+def is_plain(text: str) -> bool:
+    """Return whether nothing has to be written out, as far as that is quickly told: False tells nothing."""
+    return text.isascii() and text.isprintable()
+
+
 def escape_text(text: str) -> str:
     """Text of several lines made harmless: newlines and tabs stay, ``\\r\\n`` counts as one newline."""
     if "\r\n" in text:
@@ -42,5 +57,4 @@ def escape_text(text: str) -> str:
 
 def escape_line(text: str) -> str:
     """Text that must stay on one line made harmless: newlines and tabs are written out as well."""
-    # Nothing harmful is printable, and asking that is far cheaper than the pattern.
-    return text if text.isprintable() else _IN_LINE.sub(_written_out, text)
+    return text if is_plain(text) else _IN_LINE.sub(_written_out, text)

@@ -40,7 +40,7 @@ def encode_object(value: dict[str, Any]) -> bytes:
     text = line.decode()
     if text.isprintable():
         return line
-    return HIDDEN.sub(_json_escape, text).encode()
+    return HIDDEN.sub(json_escape, text).encode()
 
 
 def rfc3339(moment: datetime) -> str:
@@ -145,7 +145,8 @@ def _plain(value: Any, depth: int) -> Any:
     return SURROGATES.sub("\ufffd", str(value))
 
 
-def _json_escape(match: Any) -> str:
+def json_escape(match: re.Match[str]) -> str:
+    """The character of a match as JSON can write it."""
     code = ord(match[0])
     if code < 0x10000:
         return f"\\u{code:04x}"

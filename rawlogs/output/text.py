@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from uuid import UUID
 
 from rawlogs.output.color import DIM, RESET, level_color, name_color
-from rawlogs.output.escape import escape_line, escape_text
+from rawlogs.output.escape import escape_line, escape_text, is_plain
 
 if TYPE_CHECKING:
     from rawlogs.models import Log
@@ -60,7 +60,7 @@ class TextFormat:
     def line(self, log: Log, *, prefix: str | None = None) -> str:
         """The log as text without the last newline. ``prefix`` replaces the run's name (empty: none)."""
         message = log.message
-        if not message.isprintable():
+        if not is_plain(message):
             message = escape_text(message).rstrip("\n").replace("\n", "\n" + CONTINUATION)
         name = log.name
         head = self._heads.get((log.level, name)) or self._head(log, name)
