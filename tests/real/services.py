@@ -227,6 +227,21 @@ backend prefect
         old.wait(DEADLINE)
 
 
+class Microsocks(Service):
+    """A SOCKS 5 proxy that says in `log` whom it connects."""
+
+    def __init__(self) -> None:
+        super().__init__("microsocks")
+        self.url = f"socks5h://127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "log").read_text(errors="replace")
+
+    def command(self) -> Sequence[str]:
+        return [program("microsocks"), "-i", "127.0.0.1", "-p", str(self.port)]
+
+
 def own_authority(folder: Path) -> dict[str, Path]:
     """Make a certificate authority and, signed by it, a certificate for 127.0.0.1: paths of `ca`, `cert`, `key`."""
     openssl = program("openssl")

@@ -26,7 +26,7 @@ from tests.redis_server import RedisServer
 
 from .conftest import AUTH_STRING
 from .prefect_server import PrefectServer
-from .services import Haproxy, Nginx, Postgres, own_authority
+from .services import Haproxy, Microsocks, Nginx, Postgres, own_authority
 
 pytestmark = [pytest.mark.matrix, pytest.mark.timeout(400)]
 
@@ -227,6 +227,31 @@ async def test_a_server_without_a_socket_for_logs_is_polled() -> None:
     """/logs/out came with 3.4.7; before it, the list is all there is."""
     with PrefectServer("3.4.0") as server:
         await expect_all_once(Site(server, server.api_url))
+
+
+def test_a_socks_proxy(newest_version: str, tmp_path: Path) -> None:
+    """Both the socket and REST go through it, with the packages that the error names when they are missing."""
+    packages = ["python-socks[asyncio]==3.2.1", "socksio==1.0.0"]
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--quiet"]
+    subprocess.run([*pip, "--target", str(tmp_path / "packages"), *packages], check=True)
+    with PrefectServer(newest_version) as server, Microsocks() as proxy:
+        assert isinstance(proxy, Microsocks)
+        done = subprocess.run(
+            [sys.executable, "-m", "rawlogs", "doctor", "--write-test", "-o", "json"],
+            cwd=tmp_path,
+            env={
+                "HOME": str(tmp_path),
+                "PYTHONPATH": str(tmp_path / "packages"),
+                "PREFECT_API_URL": server.api_url,
+                "ALL_PROXY": proxy.url,
+            },
+            capture_output=True,
+            check=True,
+        )
+        said = proxy.log
+    found = json.loads(done.stdout)
+    assert found["logs"] == "live and complete", found
+    assert said.count(f"connected to 127.0.0.1:{server.port}") >= 2, said
 
 
 async def test_csrf_protection_and_a_password(newest_version: str) -> None:
