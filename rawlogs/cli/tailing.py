@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
 from rawlogs.cli import codes
+from rawlogs.cli.loop import run as run_loop
 from rawlogs.errors import ConfigError, RawlogsError, SinkError
 from rawlogs.notices import Notice
 from rawlogs.output.color import want_color
@@ -24,6 +25,7 @@ from rawlogs.output.worker import AsyncSink
 from rawlogs.wire.ways import fast
 
 if TYPE_CHECKING:
+    from rawlogs.batch import Batch
     from rawlogs.cli.cursor_saver import CursorSaver
     from rawlogs.delivery.cursor import CursorFile
     from rawlogs.delivery.follow import Follower
@@ -87,7 +89,7 @@ class Job:
 
 def tail(job: Job) -> int:
     """Run it; the exit code."""
-    return asyncio.run(_Tailing(job).run())
+    return run_loop(_Tailing(job).run())
 
 
 class _Tailing:
@@ -241,6 +243,8 @@ class _Tailing:
         if job.timeout is not None:
             asyncio.get_running_loop().call_later(job.timeout, self._stop, codes.TIMEOUT)
         self._spawn(self._beside(self._stream, self._out.closed()))
+        if job.limit is None:
+            self._stream.write_through(self._write_through)
         async with self._stream as logs:
             try:
                 if self._follower is not None:
@@ -273,6 +277,12 @@ class _Tailing:
             await self._save_cursor()
             raise
         await self._save_cursor()
+
+    def _write_through(self, batch: Batch) -> bool:
+        """Write a batch in the turn that read it; False where that cannot be done now."""
+        if self._out.busy:
+            return False
+        return self._out.write_soon(encode_batch(self._current_format(self._stream), batch))
 
     async def _write(self, batch: Sequence[Log]) -> bool:
         """Write a batch; False when the limit has been reached."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from datetime import datetime
 
 from rawlogs.batch import Batch
@@ -20,6 +21,9 @@ class Outbox:
         self._emptied = asyncio.Event()
         self._emptied.set()
         self._error: BaseException | None = None
+        self._reader_waits = False
+        self.through: Callable[[Batch], bool] | None = None
+        """Is given a batch while the reader waits and nothing else does; True: taken, nobody has to be woken."""
         self.closed = asyncio.Event()
         """Set when no more will come."""
 
@@ -42,12 +46,18 @@ class Outbox:
 
     def put(self, batch: Batch) -> None:
         """Add a batch; whether there is room is the caller's to ask."""
-        if batch:
-            self._batches.append(batch)
-            self._waiting += len(batch)
-            self._filled.set()
-            if not self.roomy:
-                self._emptied.clear()
+        count = len(batch)
+        if not count or (self.through is not None and self._idle and self.through(batch)):
+            return
+        self._batches.append(batch)
+        self._waiting += count
+        self._filled.set()
+        if not self.roomy:
+            self._emptied.clear()
+
+    @property
+    def _idle(self) -> bool:
+        return self._reader_waits and not self._batches and not self.closed.is_set()
 
     async def room(self) -> None:
         """Wait until it is half empty."""
@@ -68,7 +78,11 @@ class Outbox:
                     raise self._error
                 return None
             self._filled.clear()
-            await self._filled.wait()
+            self._reader_waits = True
+            try:
+                await self._filled.wait()
+            finally:
+                self._reader_waits = False
         batch = self._batches.popleft()
         self._waiting -= len(batch)
         if self.roomy:

@@ -431,6 +431,23 @@ class LogStream:
         finally:
             self._iterating = False
 
+    def write_through(self, write: Callable[[Batch], bool]) -> None:
+        """From now on give ``write`` each batch that comes while the reader waits for one, in the turn that read it.
+
+        It must not wait. Where it returns False the reader gets the batch, in its turn; what it raises ends the
+        iteration. A stream that keeps a position (options track=True) gives everything to the reader.
+        """
+
+        def through(batch: Batch) -> bool:
+            try:
+                return write(batch)
+            except Exception as error:
+                self.fail(error)
+                return True
+
+        if self._flushed is None:
+            self._outbox.through = through
+
     def fail(self, error: BaseException) -> None:
         """End the iteration with this error."""
         self._outbox.close(error)

@@ -55,6 +55,19 @@ class AsyncSink:
         rest = lines if not done else bytes(memoryview(lines)[done:])
         await self._run(lambda: self.sink.write(rest))
 
+    def write_soon(self, lines: bytes | bytearray) -> bool:
+        """Write whole lines at once, and hand what is not taken at once to the thread. False: nothing was done.
+
+        Nothing is, while something else is on its way. What fails in the thread is told by the next call.
+        """
+        if not self._at_once or self.busy or self._unheard is not None or self._closed:
+            return False
+        done = self.sink.write_ready(lines)
+        if done < len(lines):
+            rest = bytes(memoryview(lines)[done:])
+            self._hand_in(lambda: self.sink.write(rest)).cancel()
+        return True
+
     async def closed(self) -> NoReturn:
         """Wait until the reader has gone, also while nothing is written, and raise what a write would then raise.
 
@@ -97,6 +110,10 @@ class AsyncSink:
     async def _run(self, call: Callable[[], None]) -> None:
         if self._closed:
             raise ValueError("the sink is closed")
+        await self._hand_in(call)
+
+    def _hand_in(self, call: Callable[[], None]) -> asyncio.Future[None]:
+        """Let the thread do this after what was handed in before; cancelling the future gives up the waiting alone."""
         if self._thread is None:
             self._thread = threading.Thread(
                 target=_work, args=(self._jobs,), name="rawlogs-output", daemon=True
@@ -126,7 +143,7 @@ class AsyncSink:
 
         self._pending += 1
         self._jobs.put(job)
-        await done
+        return done
 
 
 async def _readable(fd: int) -> bool:
