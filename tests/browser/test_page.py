@@ -10,6 +10,7 @@ import orjson
 import pytest
 from playwright.async_api import Page, Route
 
+from rawlogs.output.escape import escape_line
 from rawlogs.testing import Behaviour, FakeServer
 
 from .serving import serving
@@ -166,6 +167,34 @@ async def test_a_subflow_that_starts_later_joins_without_a_hole() -> None:
         await until_shown(page, "4 lines")
         messages = ["before", "of the child, early", "of the parent, later", "of the child, later"]
         assert await all_messages(page) == messages
+
+
+WRITTEN_OUT = """async ([before, after]) => {
+    const { escapeLine } = await import("/logstream.js");
+    const { fillText } = await import("/lines.js");
+    const element = document.createElement("p");
+    const found = [];
+    for (let code = 0; code <= 0x10ffff; code += 1) {
+        const text = before + String.fromCodePoint(code) + after;
+        const written = escapeLine(text);
+        fillText(element, text);
+        if (element.textContent !== written) throw new Error(`two ways for ${code.toString(16)}`);
+        if (written !== text) found.push(code);
+    }
+    return found;
+}"""
+
+
+@pytest.mark.parametrize(("before", "after"), [("a", "b"), ("\u2764", ""), ("1", "\u20e3"), ("\u1820", "")])
+async def test_the_page_writes_out_the_same_characters_as_the_command(before: str, after: str) -> None:
+    """Of all there are, alone and where they select how an emoji or a letter is drawn."""
+    expected = [
+        code
+        for code in range(0x110000)
+        if escape_line(before + chr(code) + after) != before + chr(code) + after
+    ]
+    async with FakeServer() as fake, serving(fake.api_url) as url, looking_at(url) as page:
+        assert await page.evaluate(WRITTEN_OUT, [before, after]) == expected
 
 
 EVERYTHING = """() => [...document.querySelectorAll('*')].flatMap((element) => [

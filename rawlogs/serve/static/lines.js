@@ -1,11 +1,10 @@
 // The list of lines: as many elements as fit the window, however many lines there are. All text is textContent.
 
-import { escapeLine, insert, localTime, writtenOut } from "./logstream.js";
+import { escapeLine, HARMFUL, insert, localTime, writtenOut } from "./logstream.js";
 
 const ROW = 22; // pixels; --row in page.css
 const SPARE = 8; // rows drawn above and below the window
 const LONGEST = 1_000; // characters of a message in the list; the details show the rest
-const SPLIT = /([\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{1bca0}-\u{1bca3}\u{1d173}-\u{1d17a}\u{e0000}-\u{e007f}\ud800-\udfff])/u;
 
 export class LineView {
   /** listeners: { select(log), follow(on) }; `who(log)` names a log's run or task. */
@@ -262,10 +261,10 @@ function fillMessage(element, message, needle) {
 /** Text with its hidden characters written out and dimmed, and the needle marked; newlines stay where `lines`. */
 export function fillText(element, text, needle = "", { lines = false } = {}) {
   element.replaceChildren();
-  for (const part of text.split(SPLIT)) {
+  for (const [index, part] of text.split(HARMFUL).entries()) {
     if (!part) continue;
     if (lines && (part === "\n" || part === "\t")) element.append(part);
-    else if (SPLIT.test(part)) element.append(piece("span", "esc", writtenOut(part)));
+    else if (index % 2) element.append(piece("span", "esc", writtenOut(part)));
     else appendMarked(element, part, needle);
   }
 }

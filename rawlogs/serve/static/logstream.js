@@ -266,9 +266,17 @@ function parse(text) {
 // What a log may not do to the screen it is read on; the same characters as in rawlogs.output.escape.
 const HIDDEN =
   "\\x7f-\\x9f\\xad\\u061c\\u180e\\u200b\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb" +
-  "\\u{1bca0}-\\u{1bca3}\\u{1d173}-\\u{1d17a}\\u{e0000}-\\u{e007f}\\ud800-\\udfff";
-const IN_TEXT = new RegExp(`[\\x00-\\x08\\x0b-\\x1f${HIDDEN}]`, "gu");
-const IN_LINE = new RegExp(`[\\x00-\\x1f${HIDDEN}]`, "gu");
+  "\\u{1bca0}-\\u{1bca3}\\u{1d173}-\\u{1d17a}\\u{e0000}-\\u{e007f}\\ud800-\\udfff" +
+  // What counts as a letter or a sign, and shows nothing.
+  "\\u034f\\u115f\\u1160\\u17b4\\u17b5\\u2800\\u3164\\uffa0\\ufe00-\\ufe0d\\u{16fe4}\\u{1d159}\\u{e0100}-\\u{e01ef}";
+const EMOJI =
+  "\\xa9\\xae\\u203c\\u2049\\u2122\\u2139\\u2194-\\u21aa\\u231a-\\u23ff\\u24c2\\u25aa-\\u27bf\\u2934\\u2935\\u2b05-\\u2b55" +
+  "\\u3030\\u303d\\u3297\\u3299\\u{1f000}-\\u{1faff}";
+const SELECTORS = `(?<![${EMOJI}])[\\ufe0e\\ufe0f](?!\\u20e3)|(?<![\\u1800-\\u18aa])[\\u180b-\\u180d\\u180f]`;
+const IN_TEXT = new RegExp(`[\\x00-\\x08\\x0b-\\x1f${HIDDEN}]|${SELECTORS}`, "gu");
+const IN_LINE = new RegExp(`[\\x00-\\x1f${HIDDEN}]|${SELECTORS}`, "gu");
+/** For split(): every second piece is a character that has to be written out. */
+export const HARMFUL = new RegExp(`([\\x00-\\x1f${HIDDEN}]|${SELECTORS})`, "u");
 const SHORT = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
 
 /** A harmful character as it is shown: \x1b, \u202e. */
