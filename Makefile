@@ -171,5 +171,5 @@ $(TOOLS): $(INSTALLED) constraints/test.txt constraints/lint.txt
 .venvs/release/.rawlogs-tools: $(VENV)/.rawlogs-made constraints/release.txt
 	@echo "Making .venvs/release"
 	@$(VENV)/bin/python -m venv --clear .venvs/release
-	@.venvs/release/bin/python $(PIP) build twine check-wheel-contents hatchling -c constraints/release.txt
+	@.venvs/release/bin/python $(PIP) build twine check-wheel-contents hatchling hatch-fancy-pypi-readme -c constraints/release.txt
 	@touch $@
