@@ -160,7 +160,7 @@ class HistoryError(RawlogsError):
     """The REST API answered no, or never.
 
     ``status`` is None where no answer came; ``retry_after`` is in seconds (None: nothing usable);
-    ``transient`` says whether a later try may go through.
+    ``transient`` says whether a later try may go through; ``reached`` is False where no connection could be made.
     """
 
     def __init__(
@@ -171,9 +171,11 @@ class HistoryError(RawlogsError):
         retry_after: float | None = None,
         transient: bool = False,
         body: str = "",
+        reached: bool = True,
         hint: str | None = None,
     ) -> None:
         super().__init__(text, hint=hint)
+        self.reached = reached
         self.status = status
         self.retry_after = retry_after
         self.transient = transient

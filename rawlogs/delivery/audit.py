@@ -31,11 +31,9 @@ FIRST_AUDIT = 0.25
 """The first audit after a connection comes after this part of ``audit``, later ones at twice the interval each. So a
 socket that shows nothing, or only a part, is found out within seconds."""
 MISSES = 2
-"""So many audits that found what the socket never showed, and the list is polled beside it."""
-CLEAN = 4
-"""So many audits in a row without a miss while live logs came, and earlier misses do not count any more."""
+"""So many lists that found what the socket did not show a little later, and that is told."""
 HITS = 20
-"""So many lists, while live logs came, without a log that the socket did not show as well, and the polling ends."""
+"""So many lists beside the socket, while live logs came, without such a miss, and they end."""
 PROGRESS = 10_000
 """Rows between two notices of progress."""
 
@@ -60,13 +58,13 @@ class Round:
     clock_jumped: bool = False
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Window:
-    """Some lists beside the socket: how many, what they brought, and the live duplicates counted before them."""
+    """The last list beside the socket: live logs and live duplicates counted by then, and what it brought."""
 
-    lists: int
-    brought: int
+    received: int
     duplicates: int
+    brought: int = 0
 
 
 class Auditor:
@@ -105,15 +103,16 @@ class Auditor:
         self._polling = False
         self._reconnected = False
         self._next_audit = FIRST_AUDIT * options.audit
-        self._misses = self._missed = self._clean = 0
+        self._beside = False
+        self._misses = self._missed = self._hits = 0
         self._received_before = 0
-        self._window = _Window(0, 0, 0)
-        self._received = 0
+        self._window = _Window(0, 0)
         self._recovered = 0
         self._found = self._lags = self._unsettled = False
         self._quiet_since = clock.monotonic()
         self._pause = 2 * POLL
         self._drift: float | None = None
+        self._stored_before = END
 
     # What the stream tells
 
@@ -154,6 +153,8 @@ class Auditor:
             await self._schedule.wait(self._until_end())
         yield Round()
         if not self._options.follow:
+            until = self._options.until or self._rest.server_now() + self._ledger.overlap
+            self._stored_before = min(until, END - MICROSECOND) + MICROSECOND
             while self._options.tail is None and not await self._tried(self._read_stored()):
                 pass
             return
@@ -161,7 +162,7 @@ class Auditor:
             await self._schedule.wait(self._until_end())
             jumped = self._clock_jumped()
             last = self._until_end() == 0.0
-            if last or self._schedule.catch_up or self._polling or self._misses >= MISSES:
+            if last or self._schedule.catch_up or self._polling or self._beside:
                 if not last:
                     await self._merger.room()
                 work = self._catch_up()
@@ -204,8 +205,8 @@ class Auditor:
 
     async def _read_stored(self) -> None:
         """Everything that is stored, up to now or ``until``, and no more."""
-        until = self._options.until or self._rest.server_now() + self._ledger.overlap
-        span = Range(self._ledger.frontier, min(until, END - MICROSECOND) + MICROSECOND)
+        self._ledger.doubt(self._stored_before)
+        span = Range(self._ledger.frontier, self._stored_before)
         await self._take(ListRequest("list", span), confirm=True)
 
     async def _catch_up(self) -> None:
@@ -215,7 +216,7 @@ class Auditor:
         self._reconnected = False
         recovered = self._stats.recovered
         requests = self._ledger.due(self._rest.server_now(), self._reader.page, ahead=True)
-        routine = not (gap or again) and (self._polling or self._misses >= MISSES)
+        routine = not (gap or again) and (self._polling or self._beside)
         try:
             brought = await self._take_all(requests, routine=routine)
         except BaseException:
@@ -228,7 +229,7 @@ class Auditor:
             if again or found:
                 self._notifier.notify("gap_closed", f"recovered {found} logs from the list", recovered=found)
         self._conclude(began, brought)
-        self._note_hits(brought)
+        self._note_beside(brought)
 
     async def _audit(self) -> None:
         """Compare the list with what was delivered, over everything that has settled since the last time."""
@@ -351,47 +352,45 @@ class Auditor:
             self._pause, self._quiet_since = now - self._quiet_since, now
 
     def _note_misses(self, brought: int, suspected: bool) -> None:
-        """Twice logs that the socket never showed, without a suspicion: it is off, or shows only a part."""
-        live = self._merger.received - self._received
-        self._received = self._merger.received
+        """An audit found settled logs that the socket never showed, without a suspicion: ask the list beside it."""
         if brought and not suspected:
-            self._misses += 1
-            self._missed += brought
-            self._clean = 0
-            self._next_audit = FIRST_AUDIT * self._options.audit
+            self._beside = True
+            self._window = _Window(self._merger.received, self._stats.duplicates)
+            self._miss(brought)
         elif not brought:
-            self._clean += live > 0
-            if self._clean >= CLEAN:
-                self._misses = 0
             self._next_audit = min(2 * self._next_audit, self._options.audit)
+
+    def _note_beside(self, brought: int) -> None:
+        """While the list is asked beside the socket: does the socket show, a little later, what the list brought?"""
+        if not self._beside or self._polling:
+            return
+        window = self._window
+        missing = window.brought - (self._stats.duplicates - window.duplicates)
+        live = self._merger.received - window.received
+        if missing > 0 and self._schedule.suspected_at is None:
+            self._miss(missing)
+        elif live and missing <= 0:
+            self._hits += 1
+            if self._hits >= HITS:
+                self._beside, self._misses, self._missed = False, 0, 0
+                self._next_audit = FIRST_AUDIT * self._options.audit
+        self._window = _Window(self._merger.received, self._stats.duplicates, brought)
+
+    def _miss(self, logs: int) -> None:
+        self._misses += 1
+        self._missed += logs
+        self._hits = 0
         if self._misses == MISSES:
-            self._window = _Window(0, 0, self._stats.duplicates)
             live = self._merger.received - self._received_before
             text = partly_live(live, self._missed)
             self._notifier.say_once("live_off", "live_off", text, live=live, listed=self._missed)
-
-    def _note_hits(self, brought: int) -> None:
-        """While the list is asked beside the socket: end that when the socket shows all that the list does."""
-        live = self._merger.received - self._received
-        self._received = self._merger.received
-        if self._misses < MISSES or self._polling:
-            return
-        window = self._window
-        window.lists += live > 0
-        window.brought += brought
-        if window.lists < HITS:
-            return
-        if window.brought <= self._stats.duplicates - window.duplicates:
-            self._misses = 0
-            self._next_audit = FIRST_AUDIT * self._options.audit
-        self._window = _Window(0, 0, self._stats.duplicates)
 
     def _interval(self) -> float:
         """Seconds to the next list."""
         options = self._options
         if self._schedule.catch_up:
             return 0.0
-        if self._polling or self._misses >= MISSES:
+        if self._polling or self._beside:
             quiet = self._clock.monotonic() - self._quiet_since
             return poll_interval(quiet, self._pause, options.audit)
         suspected = self._schedule.suspected_at

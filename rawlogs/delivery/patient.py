@@ -34,6 +34,9 @@ BUSY_CAP = 5.0
 """Seconds at most, with jitter, before a server that said 429 or 503 without Retry-After is asked again: a rate limit
 fills up again within seconds, and asking is what tells."""
 
+FIRST_TRIES = 5
+"""How often a server that takes connections and gives no answer at all is tried at the start."""
+
 
 class PatientClient:
     """Sends each request until it is answered, and tells what that takes.
@@ -125,7 +128,6 @@ class PatientClient:
             self._failing_since = self._clock.monotonic()
         self._failures += 1
         self._raise_if_given_up(error)
-        self._ledger.doubt(self._rest.server_now())
         text = f"{error.text}; gaps are filled when it answers again"
         self._notifier.say_once(f"history: {error.text}", "history_off", text)
         if not transient:
@@ -134,6 +136,11 @@ class PatientClient:
         busy = asked is None and getattr(error, "status", None) in (429, 503)
         seconds = delay(self._failures - 1, asked or 0.0, self._rng)
         return min(seconds, BUSY_CAP) if busy else seconds
+
+    @property
+    def failing(self) -> bool:
+        """Whether the last request was refused: what it asked for is not listed."""
+        return self._failures > 0
 
     def take_recovered(self) -> bool:
         """Return whether the list has answered after an outage since this was asked last."""
@@ -162,11 +169,14 @@ class PatientClient:
             ) from error
 
     def _raise_if_given_up(self, error: RawlogsError) -> None:
+        allowed = self._tries()
         unanswered = not self.answered and getattr(error, "status", None) is None
         if self._alone() and unanswered and not self._options.wait:
-            # Nobody is there: what the user typed is more likely to be wrong than the server to be starting.
-            raise unreachable(error, self._subscription.settings.api_url) from error
-        allowed = self._tries()
+            # What the user typed is more likely to be wrong than the server to be starting: no try where nobody is
+            # there, a few where somebody hangs up.
+            few = FIRST_TRIES if getattr(error, "reached", True) else 0
+            if self._failures > few:
+                raise unreachable(error, self._subscription.settings.api_url) from error
         if allowed is not None and self._failures > allowed:
             elapsed = self._clock.monotonic() - self._failing_since
             raise GaveUp(

@@ -84,12 +84,13 @@ class LogStream:
         self._tasks: list[asyncio.Task[None]] = []
         self._live_task: asyncio.Task[None] | None = None
         self._finishing: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
         self._outbox = Outbox(options.buffer)
         self._notifier = Notifier(on_notice, clock, self.fail)
         self._subscription = Subscription(settings, selection, options, self._notifier, reload)
         self._ledger = Ledger(clock.now(), overlap=options.overlap, settle=options.settle)
         self._schedule = Schedule(clock, options.settle)
-        self._stats = Stats(count_gaps=lambda: self._ledger.open_gaps)
+        self._stats = Stats(count_gaps=self._open_gaps)
         self._merger = Merger(
             self._ledger,
             self._subscription,
@@ -149,14 +150,20 @@ class LogStream:
         try:
             await self._open(self._options.started_at or self._clock.now())
         except BaseException:
-            await self._close()
+            await self._closed()
             raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._close()
+        await self._closed()
+
+    async def _closed(self) -> None:
+        """Close everything, also where whoever waits for that is cancelled meanwhile."""
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close())
+        await asyncio.shield(self._closing)
 
     async def _open(self, entered: datetime) -> None:
         options = self._options
@@ -174,11 +181,11 @@ class LogStream:
             raise self._outbox.error  # it never began
 
     async def _close(self) -> None:
-        if self._finishing is not None and self._finishing is not asyncio.current_task():
+        if self._finishing is not None:
             self._finishing.cancel()
             await asyncio.gather(self._finishing, return_exceptions=True)
         await self._cancel_tasks()
-        await asyncio.shield(self._socket.close())
+        await self._socket.close()
         if self.rest is not None:
             await self.rest.close()
 
@@ -360,7 +367,8 @@ class LogStream:
         self._polling = False
         self.notify("connected", f"connected to {event.url}", url=event.url, again=event.again)
         if self._auditor is not None:
-            self._merger.hold()
+            if self._asked.is_set():  # else REST does not answer, and nothing is worth waiting for
+                self._merger.hold()
             self._auditor.connected(again=event.again)
         self._ready.set()
 
@@ -463,7 +471,8 @@ class LogStream:
         """
         if self._finishing is None:
             self._finishing = asyncio.create_task(self._finish(seconds))
-        await asyncio.shield(self._finishing)
+        # What goes wrong there is the reader's, who may leave and so end it; here it is only waited for.
+        await asyncio.wait({self._finishing})
 
     async def _finish(self, seconds: float) -> None:
         try:
@@ -475,9 +484,10 @@ class LogStream:
                 with contextlib.suppress(RawlogsError, TimeoutError):
                     await within(seconds, self._list_the_rest(self._auditor))
             await closing
+        except asyncio.CancelledError:
+            raise
         except BaseException as error:
             self.fail(error)
-            raise
         self._end()
 
     async def _list_the_rest(self, auditor: Auditor) -> None:
@@ -555,6 +565,10 @@ class LogStream:
     def _now(self) -> datetime:
         """The server's time, as far as it is known."""
         return self.rest.server_now() if self.rest is not None else self._clock.now()
+
+    def _open_gaps(self) -> int:
+        failing = self._client is not None and self._client.failing
+        return max(self._ledger.open_gaps, int(failing))
 
     def _lists_alone(self) -> bool:
         return self._polling or not self._options.follow

@@ -59,7 +59,8 @@ class Again:
     """Worth another try, not sooner than ``floor`` seconds from now.
 
     ``counted``: whether it uses up a retry; ``most``: how many retries at most (None: all that were granted);
-    ``at_once``: the line was cut before a byte of an answer, so a kept connection may just have been too old.
+    ``reached`` is False where no connection could be made; ``at_once``: the line was cut before a byte of an answer, so
+    a kept connection may just have been too old.
     """
 
     text: str
@@ -70,6 +71,7 @@ class Again:
     counted: bool = True
     most: int | None = None
     at_once: bool = False
+    reached: bool = True
 
     def error(self, tries: int = 1, *, transient: bool = True) -> HistoryError:
         """What to raise when there is no other try."""
@@ -79,6 +81,7 @@ class Again:
             retry_after=self.floor,
             transient=transient,
             body=self.body,
+            reached=self.reached,
             hint=self.hint,
         )
 

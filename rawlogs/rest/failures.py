@@ -36,7 +36,8 @@ def failure(exc: Exception, asked: Asked, *, proxy: str | None, answered: bool) 
     if isinstance(exc, (httpx.InvalidURL, httpx.UnsupportedProtocol)):
         return Failed(HistoryError(f"{asked.shown} is not a URL that can be asked"))
     if isinstance(exc, httpx.TimeoutException):
-        return Again(f"{asked}: {host} did not answer in time{via}")
+        reached = not isinstance(exc, httpx.ConnectTimeout)
+        return Again(f"{asked}: {host} did not answer in time{via}", reached=reached)
     if isinstance(exc, httpx.DecodingError):
         return Again(f"The answer to {asked} cannot be unpacked")
     if isinstance(exc, httpx.RemoteProtocolError):
@@ -81,7 +82,9 @@ def _connect(exc: Exception, asked: Asked, host: str, proxy: str | None, answere
     if name is not None:
         where = urlsplit(proxy or asked.url).hostname
         hint = "Check the proxy setting." if proxy else "Check the host in PREFECT_API_URL."
-        again = Again(f"The name {where} does not resolve ({name.strerror or name})", hint=hint)
+        again = Again(
+            f"The name {where} does not resolve ({name.strerror or name})", hint=hint, reached=False
+        )
     else:
         whom = f"the proxy {place(proxy)}" if proxy else host
         number = system.errno if system else None
@@ -91,7 +94,7 @@ def _connect(exc: Exception, asked: Asked, host: str, proxy: str | None, answere
             if proxy
             else "Is the Prefect server running there? Check PREFECT_API_URL."
         )
-        again = Again(f"No connection to {whom}: {why}", hint=hint)
+        again = Again(f"No connection to {whom}: {why}", hint=hint, reached=False)
     return _unless_first(again, answered)
 
 
@@ -101,7 +104,9 @@ def _proxy(exc: Exception, asked: Asked, proxy: str | None, answered: bool) -> A
     if said.startswith("407"):
         hint = "Put its credentials into HTTPS_PROXY or HTTP_PROXY (http://user:password@host:port)."
         return Failed(HistoryError(text, status=407, hint=hint))
-    return _unless_first(Again(text, hint="NO_PROXY keeps a host away from the proxy."), answered)
+    return _unless_first(
+        Again(text, hint="NO_PROXY keeps a host away from the proxy.", reached=False), answered
+    )
 
 
 def _unless_first(again: Again, answered: bool, *, transient: bool = True) -> Again | Failed:
