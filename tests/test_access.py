@@ -24,7 +24,7 @@ from test_sse import answer, browsing, serving
 
 from rawlogs.contrib.django import PrefectLogsConsumer, prefect_logs_view
 from rawlogs.models import BEGINNING
-from rawlogs.relay import Hub, Query
+from rawlogs.relay import Hub, Query, access
 from rawlogs.relay.cursor import Cursor
 from rawlogs.relay.query import LEAD, parse_request
 from rawlogs.relay.reader import beginning
@@ -167,6 +167,26 @@ async def test_only_true_lets_a_reader_go_on(verdict: object, caplog: pytest.Log
         assert hub.readers == 0
     logged = [record for record in caplog.records if "could not be asked for again" in record.getMessage()]
     assert len(logged) == isinstance(verdict, Exception)
+
+
+async def test_a_hook_that_does_not_answer_is_no_yes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access, "LONGEST_ANSWER", OFTEN)
+    asked: list[Query] = []
+
+    async def authorize(request: Any, query: Query) -> bool:
+        asked.append(query)
+        if len(asked) > 1:
+            await asyncio.Event().wait()
+        return True
+
+    async with (
+        Hub(HandSource()) as hub,
+        serving(hub, authorize=authorize, recheck=OFTEN) as url,
+        browsing(url) as browser,
+    ):
+        async for _ in browser._chunks:
+            pass
+        assert hub.readers == 0
 
 
 async def test_a_right_that_stays_is_asked_for_again_and_again() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from starlette.applications import Starlette
 
 from rawlogs.relay import BadQuery, Hub, Query
-from rawlogs.relay.query import LONGEST_DEPLOYMENT, deployment_problem, parse_query
+from rawlogs.relay.query import LONGEST_DEPLOYMENT, deployment_problem, parse_query, parse_request
 from rawlogs.relay.sse import lifespan, routes
 from rawlogs.testing import FakeServer
 
@@ -90,3 +90,20 @@ async def test_the_reader_is_told_and_prefect_is_not_asked() -> None:
         await hub.close()
         assert answer.status_code == 422 and list(answer.json()["parameters"]) == ["deployment"]
         assert server.requests == []
+
+
+@pytest.mark.parametrize("level", ["1000001", "-1", "1e9", "99999999999999999999"])
+def test_a_level_has_a_floor_and_a_ceiling(level: str) -> None:
+    for name in ("level", "max_level"):
+        with pytest.raises(BadQuery):
+            parse_query([(name, level)])
+    assert parse_query([("level", "1000000")]).min_level == 1_000_000
+
+
+def test_of_several_last_event_ids_the_last_counts_and_the_header_before_all() -> None:
+    """A browser keeps the URL that it began with, and a script adds to it."""
+    pairs = [("last_event_id", f"2026-01-0{day}T00:00:00Z/-") for day in (1, 2, 3)]
+    for header, day in ((None, 3), ("", 3), ("2026-01-04T00:00:00Z/-", 4)):
+        query, cursor = parse_request(pairs, header)
+        assert cursor is not None and query.resumes == cursor.low
+        assert cursor.low.day == day

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import re
+import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -307,16 +308,44 @@ async def drained(one: socket.socket) -> bytes:
 # The command
 
 
-@pytest.mark.skipif(os.name != "posix", reason="a limit of descriptors")
-async def test_with_256_descriptors_300_half_requests_cost_one_line_at_most() -> None:
-    command = (
-        f"ulimit -n 256; exec {sys.executable} -m rawlogs serve --port 0 --api-url http://127.0.0.1:9/api"
+@asynccontextmanager
+async def command(descriptors: int) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """``rawlogs serve`` with so many descriptors, and its URL."""
+    serve = f"exec {sys.executable} -m rawlogs serve --port 0 --api-url http://127.0.0.1:9/api"
+    process = await asyncio.create_subprocess_exec(
+        "sh", "-c", f"ulimit -n {descriptors}; {serve}", stderr=asyncio.subprocess.PIPE
     )
-    process = await asyncio.create_subprocess_exec("sh", "-c", command, stderr=asyncio.subprocess.PIPE)
     assert process.stderr is not None
     try:
-        url = re.findall(r"http://\S+/", (await process.stderr.readline()).decode())[0]
+        found = re.findall(r"http://\S+/", (await process.stderr.readline()).decode())
         await process.stderr.readline()
+        yield process, found[0]
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a limit of descriptors")
+async def test_where_no_descriptor_is_left_one_line_says_so_and_it_goes_on() -> None:
+    """All come while it cannot accept: more than it has descriptors for."""
+    async with command(32) as (process, url):
+        process.send_signal(signal.SIGSTOP)
+        waiting = [await asyncio.open_connection("127.0.0.1", port_of(url)) for _ in range(60)]
+        process.send_signal(signal.SIGCONT)
+        assert process.stderr is not None
+        said = await process.stderr.readline()
+        assert said.decode() == "no descriptors are left: no connection can be accepted\n"
+        for _, writer in waiting:
+            writer.close()
+        assert await ask(url) == 200
+        process.terminate()
+        assert await process.stderr.read() == b""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a limit of descriptors")
+async def test_with_256_descriptors_300_half_requests_cost_one_line_at_most() -> None:
+    async with command(256) as (process, url):
         halves = [await asyncio.open_connection("127.0.0.1", port_of(url)) for _ in range(300)]
         for _, writer in halves:
             writer.write(HEAD)
@@ -325,9 +354,6 @@ async def test_with_256_descriptors_300_half_requests_cost_one_line_at_most() ->
         for _, writer in halves:
             writer.close()
         process.terminate()
+        assert process.stderr is not None
         said = (await process.stderr.read()).decode()
         assert said.count("\n") <= 1 and "Traceback" not in said, said
-    finally:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()

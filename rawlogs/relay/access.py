@@ -24,6 +24,8 @@ then where it stands.
 """
 RECHECK = 60.0
 """Seconds after which a right is asked for again."""
+LONGEST_ANSWER = 30.0
+"""Seconds after which a hook that was asked again and does not answer counts as one that failed."""
 _log = logging.getLogger("rawlogs.relay")
 
 
@@ -70,7 +72,7 @@ class Recheck:
             cursor = reader.cursor
             query = reader.query if cursor is None else replace(reader.query, resumes=cursor.low)
             try:
-                still = await self._ask(query)
+                still = await asyncio.wait_for(self._ask(query), LONGEST_ANSWER)
             except Exception:
                 # Whoever cannot be asked about does not go on reading.
                 _log.exception("the right of a log reader could not be asked for again; it is let go")
