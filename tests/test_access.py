@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import django
 import httpx
@@ -349,8 +350,11 @@ async def test_a_view_notices_what_became_of_its_user(session: Any, change: Any,
         assert (await served(factory.get("/logs"))).status_code == 403
 
 
-async def test_a_user_of_somebodys_own_middleware_stays_that_user() -> None:
+@pytest.mark.parametrize("with_session", [False, True])
+async def test_a_user_of_somebodys_own_middleware_stays_that_user(with_session: bool) -> None:
     """It does not come from a session, so nothing is read anew over it."""
+    from django.contrib.sessions.backends.cache import SessionStore
+
     seen: list[Any] = []
     user = object()
 
@@ -362,6 +366,8 @@ async def test_a_user_of_somebodys_own_middleware_stays_that_user() -> None:
         view = prefect_logs_view(authorize=authorize, hub=lambda: hub, recheck=OFTEN)
         request = AsyncRequestFactory().get("/logs")
         request.user = user
+        if with_session:
+            request.session = SessionStore()
         response = await view(request)
         async for _ in response:
             pass
@@ -369,20 +375,24 @@ async def test_a_user_of_somebodys_own_middleware_stays_that_user() -> None:
     assert seen == [user] * 3
 
 
-async def test_a_consumer_without_sessions_is_asked_again_with_its_own_scope() -> None:
-    seen: list[UUID] = []
+@pytest.mark.parametrize("with_session", [False, True])
+async def test_a_consumer_without_sessions_is_asked_again_with_its_own_scope(with_session: bool) -> None:
+    from django.contrib.sessions.backends.cache import SessionStore
+
+    more = {"session": SessionStore(), "user": SimpleNamespace(is_authenticated=True)} if with_session else {}
+    seen: list[tuple[str, Any]] = []
 
     class Token(PrefectLogsConsumer):
         recheck = OFTEN
 
         async def authorize(self, scope: Any, query: Any) -> bool:
-            seen.append(scope["token"])
+            seen.append((scope["token"], scope.get("user")))
             return len(seen) < 3
 
     async with Hub(HandSource()) as hub:
         consumer = type("Own", (Token,), {"hub": lambda self: hub})
         path = {"type": "websocket", "path": "/logs", "query_string": b"", "subprotocols": [], "headers": []}
-        browser = ApplicationCommunicator(consumer.as_asgi(), {**path, "token": "t"})
+        browser = ApplicationCommunicator(consumer.as_asgi(), {**path, "token": "t", **more})
         await browser.send_input({"type": "websocket.connect"})
         for kind in ("accept", "send", "close"):
             message = await browser.receive_output(timeout=10)
@@ -390,4 +400,4 @@ async def test_a_consumer_without_sessions_is_asked_again_with_its_own_scope() -
         assert message["code"] == 4403
         await browser.send_input({"type": "websocket.disconnect", "code": 4403})
         await browser.wait(timeout=10)
-    assert seen == ["t"] * 3
+    assert seen == [("t", more.get("user"))] * 3
