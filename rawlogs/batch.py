@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import overload
 
+import orjson
+
 from rawlogs.models import Log, Row, parse_timestamp
 
 
@@ -128,9 +130,11 @@ class Batch(Sequence[Log]):
 
 def stamps_to_seconds(stamps: Sequence[str]) -> list[float]:
     """Return a batch's ``stamps``, at least one, in seconds since 1970, as ``datetime.timestamp()`` gives them."""
-    oldest, newest = min(stamps), max(stamps)
-    if oldest[:19] != newest[:19]:
-        return [parse_timestamp(stamp).timestamp() for stamp in stamps]
-    # All of one second, as what arrives together mostly is: only the microseconds differ.
-    second = int(parse_timestamp(oldest).timestamp() // 1) * 1_000_000
-    return [(second + int(stamp[20:26])) / 1_000_000 for stamp in stamps]
+    text = ",".join(stamps)
+    for second in {stamp[:19] for stamp in stamps}:
+        since_1970 = int(parse_timestamp(second).timestamp())
+        if since_1970 < 0:  # the fraction would count the wrong way
+            return [parse_timestamp(stamp).timestamp() for stamp in stamps]
+        text = text.replace(second, str(since_1970))
+    seconds: list[float] = orjson.loads(f"[{text.replace('Z', '')}]")
+    return seconds

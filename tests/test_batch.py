@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from rawlogs.batch import Batch
+from rawlogs.batch import Batch, stamps_to_seconds
 from rawlogs.models import Log
 from rawlogs.wire.frames import decode_batch
 
@@ -65,6 +68,21 @@ def test_its_times_are_those_of_its_logs(batch: Batch) -> None:
     assert list(batch.seconds) == [log.timestamp.timestamp() for log in LOGS]
     assert (batch.oldest, batch.newest) == (LOGS[1].timestamp, LOGS[2].timestamp)
     assert list(batch[:2].seconds) == [log.timestamp.timestamp() for log in LOGS[:2]]
+
+
+@given(
+    st.lists(
+        st.datetimes(datetime(1000, 1, 1))
+        | st.datetimes(datetime(2026, 1, 1), datetime(2026, 1, 1, 0, 0, 3)),
+        min_size=1,
+    )
+)
+def test_stamps_are_the_seconds_that_datetime_gives(moments: list[datetime]) -> None:
+    """To the last bit: they are compared with those of listed logs."""
+    stamps = [moment.isoformat(timespec="microseconds") + "Z" for moment in moments]
+    assert stamps_to_seconds(stamps) == [
+        moment.replace(tzinfo=timezone.utc).timestamp() for moment in moments
+    ]
 
 
 @pytest.mark.parametrize("positions", [[], [0], [2], [0, 2], [1, 2], [0, 1, 2]])

@@ -173,10 +173,13 @@ class SeenIds:
         return cast("dict[str, float]", young)
 
     def _pack(self, now: float) -> None:
-        items = sorted(self._young_seconds().items(), key=_stamp)
-        stamps = array("d", [stamp for _, stamp in items])
-        ids = bytes.fromhex("".join([log_id for log_id, _ in items]).replace("-", ""))
-        self._chunks.append(_Chunk(stamps, ids, now))
+        young = self._young_seconds()
+        ids, seconds = list(young), list(young.values())
+        if seconds != sorted(seconds):  # they seldom are not
+            order = sorted(range(len(ids)), key=seconds.__getitem__)
+            ids, seconds = [ids[place] for place in order], [seconds[place] for place in order]
+        stamps, packed = array("d", seconds), bytes.fromhex("".join(ids).replace("-", ""))
+        self._chunks.append(_Chunk(stamps, packed, now))
         self._newest = max(self._newest, stamps[-1])
         self._young = {}
         while len(self) > self._limit and len(self._chunks) > 1:
@@ -185,10 +188,6 @@ class SeenIds:
 
 def _packed_id(log_id: str) -> bytes:
     return bytes.fromhex(log_id.replace("-", ""))
-
-
-def _stamp(item: tuple[str, float]) -> float:
-    return item[1]
 
 
 def seconds(moment: float) -> datetime:
