@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from relay_source import NOW, HandSource, Taken, log
+from streaming import QuickClock, eventually
 
 from rawlogs.errors import AuthError, ConnectError, HistoryError
 from rawlogs.models import Log
@@ -428,6 +429,36 @@ class TestTrouble:
             assert event.retry > 0
             assert b"secret" not in event.sse
             assert hub.trouble == trouble
+
+    async def test_an_error_that_nobody_expects_is_logged_once_and_the_source_read_again(
+        self, hub: Hub, source: HandSource, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async with taking(hub) as taken:
+            for _ in range(2):
+                source.fail(ZeroDivisionError("boom"))
+            source.send(log("afterwards"))
+            await taken.until(lambda t: "afterwards" in t.messages)
+        told = [record for record in caplog.records if record.name == "rawlogs.relay"]
+        assert len(told) == 1
+        assert told[0].exc_info is not None and told[0].exc_info[0] is ZeroDivisionError
+
+    async def test_a_watch_outlives_what_its_source_raises(self, caplog: pytest.LogCaptureFixture) -> None:
+        class Failing(HandSource):
+            asked = 0
+
+            def runs(self) -> Any:
+                return self
+
+            async def by_ids(self, runs: Any) -> Any:
+                self.asked += 1
+                raise ZeroDivisionError("boom")
+
+        source, query = Failing(), Query(flow_run_id=(RUN,))
+        async with Hub(source, clock=QuickClock(100.0)) as hub, taking(hub, query) as taken:
+            await eventually(lambda: source.asked > 2)
+            source.send(log("afterwards", run=RUN))
+            await taken.until(lambda t: "afterwards" in t.messages)
+        assert len([record for record in caplog.records if record.name == "rawlogs.relay"]) == 1
 
     async def test_a_reader_that_joins_meanwhile_is_told_too_and_when_it_is_over(
         self, hub: Hub, source: HandSource

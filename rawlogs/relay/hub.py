@@ -30,6 +30,7 @@ from rawlogs.relay.query import BadQuery, Query
 from rawlogs.relay.reader import SLOW, Reader, beginning
 from rawlogs.relay.ring import Ring
 from rawlogs.relay.source import Batch, Source, Trouble
+from rawlogs.relay.unexpected import UnexpectedErrors
 from rawlogs.relay.watch import RunWatch
 
 OVERLAP = timedelta(seconds=60)
@@ -85,6 +86,7 @@ class Hub:
         self._seen = SeenIds()
         self._trouble: tuple[Trouble, float | None] | None = None
         self._failed = False
+        self._unexpected = UnexpectedErrors("reading the upstream")
         self._upstream: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
@@ -236,10 +238,12 @@ class Hub:
                 async with aclosing(self.source.read(self.low, self._tell)) as batches:
                     async for batch in batches:
                         self._take(batch)
+                self._flush()
             except RawlogsError as error:
                 trouble = _trouble(error)
-            finally:
                 self._flush()
+            except Exception as error:  # of a source, or of a user's callback: readers must not wait for ever
+                self._unexpected.tell(error)
             failures = 1 if self._seq > count else failures + 1
             seconds = delay(failures, SLOW if trouble == "denied" else 0.5, self.rng)
             self._failed = True

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 LISTS = 4
 """How many pages are read at once, for all readers together."""
-REFRESH = 1.0
-"""How old the low-water mark may be, in seconds: finding it costs more than a batch."""
 
 
 class PrefectSource:
@@ -57,7 +55,6 @@ class PrefectSource:
         self._gate = asyncio.Semaphore(LISTS)
         self._live: LogStream | None = None
         self._low: datetime | None = None
-        self._low_at = float("-inf")
         self._token = secrets.token_hex(4)
         self._count = 0
 
@@ -74,7 +71,7 @@ class PrefectSource:
             if self._on_notice is not None:
                 self._on_notice(notice)
 
-        self._low, self._low_at = since, float("-inf")
+        self._low = since
         self._renew()
         async with self._stream(since, notice) as live:
             self._live = live
@@ -90,9 +87,8 @@ class PrefectSource:
                     self._live = None
 
     def low(self) -> datetime | None:
-        live, now = self._live, self._clock.monotonic()
-        if live is not None and now - self._low_at >= REFRESH:
-            self._low, self._low_at = live.position()[0], now
+        if self._live is not None:
+            self._low = self._live.low_water()
         return self._low
 
     def now(self) -> datetime:

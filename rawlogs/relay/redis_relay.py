@@ -103,7 +103,7 @@ class RedisRelay:
             standing,
             begin=begin,
             keep=self._keep,
-            position=lambda: position[0].position()[0] if position else None,
+            position=lambda: position[0].low_water() if position else None,
             trouble=lambda: self._trouble,
             on_error=self._tell_redis,
             clock=self._clock,

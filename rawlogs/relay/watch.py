@@ -14,6 +14,7 @@ from rawlogs.delivery.follow import POLL, POLL_BESIDE_EVENTS
 from rawlogs.delivery.retry import delay
 from rawlogs.delivery.run_events import RunEvents
 from rawlogs.errors import RawlogsError
+from rawlogs.relay.unexpected import UnexpectedErrors
 from rawlogs.waiting import wait_until_set
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class RunWatch:
         self._task: asyncio.Task[None] | None = None
         self._events: RunEvents | None = None
         self._interesting: set[UUID] = set()
+        self._unexpected = UnexpectedErrors("watching flow runs")
 
     def add(self, watcher: Watcher) -> None:
         """From now on this one is told; its runs' states as soon as they are known."""
@@ -74,20 +76,24 @@ class RunWatch:
             await asyncio.gather(task, return_exceptions=True)
 
     async def _run(self) -> None:
-        runs = self._source.runs()
-        if runs is None:
-            return
-        listening = self._listen()
+        listening: asyncio.Task[None] | None = None
         failures = 0
         try:
             while True:
                 self._changed.clear()
                 try:
+                    runs = self._source.runs()
+                    if runs is None:
+                        return
+                    listening = listening or self._listen()
                     await self._look(runs)
                     failures = 0
                 except RawlogsError:
                     # The list's own trouble is told by whoever reads it; states are only late.
                     failures += 1
+                except Exception as error:  # of a source, or of a watcher: the others must not wait for ever
+                    failures += 1
+                    self._unexpected.tell(error)
                 await self._wait(delay(failures, 1.0, self._rng) if failures else self._pause())
         finally:
             if listening is not None:
@@ -98,7 +104,16 @@ class RunWatch:
         if self._source.events_target() is None:
             return None
         self._events = RunEvents(self._target, self._on_event, clock=self._clock, rng=self._rng)
-        return asyncio.get_running_loop().create_task(self._events.run())
+        return asyncio.get_running_loop().create_task(self._hear(self._events))
+
+    async def _hear(self, events: RunEvents) -> None:
+        """Read events for as long as they can be had; without them states are asked for more often."""
+        while True:
+            try:
+                return await events.run()
+            except Exception as error:
+                self._unexpected.tell(error)
+                await self._clock.sleep(POLL_BESIDE_EVENTS)
 
     def _target(self) -> Target:
         target = self._source.events_target()
