@@ -61,7 +61,7 @@ class CursorSaver:
             began = time.monotonic()
             low, entries = self._logs.position()
             try:
-                await asyncio.to_thread(self._cursor.save, low, entries)
+                await asyncio.to_thread(self._cursor.save, low, entries, self._logs.started)
                 self.problem = None
             except CursorError as error:
                 if self.problem is None or self._told_at is None or began - self._told_at > TELL_AGAIN:

@@ -18,7 +18,7 @@ def process_start(now: datetime) -> datetime:
 
 
 def _age() -> float | None:
-    """Seconds since the process was started, rounded up to the system's tick; None where that cannot be told."""
+    """Seconds since the tick of the system in which the process was started; None where that cannot be told."""
     try:
         # The name of the program, in brackets, may contain blanks; field 22 is the start, in ticks since boot.
         ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
@@ -26,4 +26,4 @@ def _age() -> float | None:
         uptime = time.clock_gettime(time.CLOCK_BOOTTIME)
     except (OSError, ValueError, IndexError, AttributeError):  # no Linux
         return None
-    return uptime - ticks / per_second + 1.0 / per_second
+    return uptime - ticks / per_second

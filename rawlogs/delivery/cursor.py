@@ -1,9 +1,12 @@
 """The cursor file: where the flushed output ended, locked, saved atomically, never guessed.
 
-    {"rawlogs_cursor": 1, "api": URL, "filter": digest, "low": time, "saved": time, "stamps": [...], "ids": hex}
+    {"rawlogs_cursor": 1, "api": URL, "filter": digest, "low": time, "started": time, "saved": time, "stamps": [...],
+     "ids": hex}
 
 ``low`` is the low-water mark; ``ids`` are the logs stamped at or after it that were flushed. A restart lists from
-``low`` and leaves those out. Its modification time tells when it was saved last, also where nothing had changed: who
+``low`` and leaves those out, and what was stored before ``started`` (where it is given).
+
+Its modification time tells when it was saved last, also where nothing had changed: who
 watches a run may take it for a sign of life.
 
 Beside FILE stand FILE.lock, which holds the number of the process, FILE.new while it is saved, and FILE.bad after a
@@ -39,11 +42,15 @@ _IN_USE = frozenset({errno.EACCES, errno.EAGAIN, errno.EDEADLK})
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Where to go on: list from ``low``, without the logs in ``entries`` (timestamp in seconds, id in hexadecimal)."""
+    """Where to go on: list from ``low``, without the logs in ``entries`` (timestamp in seconds, id in hexadecimal).
+
+    started: rows created before this are not the stream's; None: all that are stamped at or after ``low`` are.
+    """
 
     low: datetime
     entries: Sequence[tuple[float, str]]
     saved: datetime
+    started: datetime | None = None
 
 
 def filter_digest(*parts: object) -> str:
@@ -52,7 +59,13 @@ def filter_digest(*parts: object) -> str:
 
 
 def encode(
-    low: datetime, entries: Sequence[tuple[float, str]], *, api: str, digest: str, saved: datetime
+    low: datetime,
+    entries: Sequence[tuple[float, str]],
+    *,
+    api: str,
+    digest: str,
+    saved: datetime,
+    started: datetime | None = None,
 ) -> bytes:
     """The file's content."""
     return orjson.dumps(
@@ -61,6 +74,7 @@ def encode(
             "api": api,
             "filter": digest,
             "low": low.isoformat(),
+            **({"started": started.isoformat()} if started is not None else {}),
             "saved": saved.isoformat(),
             "stamps": [stamp for stamp, _ in entries],
             "ids": "".join(log_id for _, log_id in entries),
@@ -91,6 +105,9 @@ def decode(content: bytes, *, api: str, digest: str) -> Resume:
 def _resume(data: Mapping[str, Any]) -> Resume:
     try:
         low, saved = parse_timestamp(data["low"]), parse_timestamp(data["saved"])
+        started = data.get("started")
+        if started is not None:
+            started = parse_timestamp(started)
         stamps, ids = data["stamps"], data["ids"]
         whole = type(stamps) is list and _IDS(ids) and len(ids) == 32 * len(stamps)
         if not whole or not all(type(stamp) in (float, int) for stamp in stamps):
@@ -98,7 +115,7 @@ def _resume(data: Mapping[str, Any]) -> Resume:
     except (KeyError, TypeError, ValueError):
         raise ValueError("it is damaged (fields are missing or wrong)") from None
     entries = [(float(stamp), ids[n * 32 : n * 32 + 32]) for n, stamp in enumerate(stamps)]
-    return Resume(low, entries, saved)
+    return Resume(low, entries, saved, started)
 
 
 class CursorFile:
@@ -135,10 +152,18 @@ class CursorFile:
             self.close()
             raise
 
-    def save(self, low: datetime, entries: Sequence[tuple[float, str]]) -> None:
+    def save(
+        self, low: datetime, entries: Sequence[tuple[float, str]], started: datetime | None = None
+    ) -> None:
         """Write a temporary file, sync it, rename it over the old one. Raises CursorError."""
-        saved = datetime.now(timezone.utc)
-        content = encode(low, entries, api=self._api, digest=self._digest, saved=saved)
+        content = encode(
+            low,
+            entries,
+            api=self._api,
+            digest=self._digest,
+            saved=datetime.now(timezone.utc),
+            started=started,
+        )
         try:
             self._write_temp(content)
             # A rename would replace a device or a pipe by a file: what took our place meanwhile is not ours to remove.

@@ -99,6 +99,11 @@ class Merger:
         """From now on listed rows are judged by this."""
         self._beginning = beginning
 
+    @property
+    def started(self) -> datetime | None:
+        """Rows created before this are not the stream's; None where their timestamps decide."""
+        return self._beginning.started if self._beginning.since is None else None
+
     # Live
 
     def live(self, batch: Batch) -> None:

@@ -77,7 +77,9 @@ class Start:
             low = now - self._ledger.settle - self._ledger.overlap
         self._ledger.start_at(low)
         self._merger.seen.load(resume.entries, now.timestamp())
-        self._merger.begin(Beginning(self._started(), since=low))
+        # A stream "from now on" goes on as such: what was stored before its start is not its own, whatever its stamps.
+        started = resume.started if resume.started is not None and resume.started <= now else None
+        self._merger.begin(Beginning(started or self._started(), since=None if started else low))
         if now - low > OLD_CURSOR:
             await self._note_old_cursor(low)
 

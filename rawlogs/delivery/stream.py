@@ -525,6 +525,11 @@ class LogStream:
         self._flushed.forget(low, low, self._now().timestamp())
         return low, self._flushed.after(low)
 
+    @property
+    def started(self) -> datetime | None:
+        """For a cursor: rows created before this are not the stream's; None where their timestamps decide."""
+        return self._merger.started
+
     def low_water(self) -> datetime:
         """Every log stamped before this was handed out, and flushed where the stream keeps a position."""
         waiting = [batch.oldest for batch in self._handed if batch]
