@@ -126,9 +126,15 @@ def create(path: Path) -> int:
     try:
         return _open(path, flags)
     except FileExistsError:
+        discard(path)
+        return _open(path, flags)
+
+
+def discard(path: Path) -> None:
+    """Delete what a crash has left there, if anything. Raises Unfit as ``create`` does."""
+    with suppress(FileNotFoundError):
         _refuse_foreign(os.lstat(path), path)
         path.unlink()
-        return _open(path, flags)
 
 
 def lock(path: Path) -> int:

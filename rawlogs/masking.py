@@ -39,7 +39,8 @@ _BY_CHANCE = 12
 _KEY = re.compile(r"\bpn[a-z]_\w{8,}")
 """Prefect Cloud's keys, also those that the settings do not know."""
 _PARAMETER = re.compile(
-    r"([?&;][\w.\-]*(?:token|key|secret|passw|auth|sig|credential|code)[\w.\-]*=)[^&;#\s\"'<>\\]+",
+    # Bounded, or a text of nothing but such words would take the square of its length.
+    r"([?&;][\w.\-]{0,40}(?:token|key|secret|passw|auth|sig|credential|code)[\w.\-]{0,40}=)[^&;#\s\"'<>\\]+",
     re.IGNORECASE,
 )
 _HEADER = re.compile(

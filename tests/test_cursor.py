@@ -287,6 +287,7 @@ def test_fault_118_a_crash_came_between_writing_and_renaming(
             (tmp_path / name).write_bytes(content)
     found = opened(tmp_path / "c")
     assert (found and found.low) == (None if expected is None else LOW + timedelta(days=expected))
+    assert not (tmp_path / "c.new").exists()
 
 
 def test_what_a_crash_left_is_overwritten_by_the_next_save(tmp_path: Path) -> None:
@@ -389,6 +390,14 @@ def test_a_full_disk_leaves_the_last_whole_file(tmp_path: Path) -> None:
         held.close()
     assert (tmp_path / "c").read_bytes() == whole
     assert names(tmp_path) == ["c", "c.lock"]
+
+
+def test_what_could_not_be_saved_over_is_told_at_the_start(tmp_path: Path) -> None:
+    """Not after the first logs."""
+    (tmp_path / "c.new").symlink_to(tmp_path / "victim")
+    with pytest.raises(CursorError, match=r"its temporary file .*c\.new is refused: it is a symbolic link"):
+        opened(tmp_path / "c")
+    assert (tmp_path / "c.new").is_symlink()
 
 
 def test_a_folder_in_its_place_is_told(tmp_path: Path) -> None:

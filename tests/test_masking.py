@@ -170,6 +170,12 @@ def test_parameters_that_name_a_secret_are_hidden_in_what_is_told(text: str, lef
     assert Masker().payload(text) == text
 
 
+def test_a_text_of_nothing_but_such_names_is_read_through_once() -> None:
+    """Without a bound on the names this would take minutes."""
+    text = "?" + "token" * 200_000
+    assert Masker().text(text) == text
+
+
 def test_a_key_of_prefect_cloud_is_hidden_by_its_shape() -> None:
     assert Masker().payload("pnb_abcdefgh012345 pnu_short") == "*** pnu_short"
 

@@ -147,6 +147,7 @@ class CursorFile:
             raise self._error(f"it cannot be read: {error.strerror or error}") from error
         self._acquire()
         try:
+            self._discard_temp()
             return self._read(reset)
         except BaseException:
             self.close()
@@ -179,6 +180,14 @@ class CursorFile:
             # The lock file stays: removing it would let two later runs lock two different files of that name.
             os.close(self._lock)
             self._lock = None
+
+    def _discard_temp(self) -> None:
+        """Delete the temporary file of a crash; one that could not be replaced is told now, not after the first logs."""
+        try:
+            files.discard(self._temp)
+        except OSError as error:
+            problem = f"its temporary file {self._temp} is refused: {error.strerror or error}"
+            raise self._error(problem, hint="Remove it, or give the cursor another name.") from error
 
     def _write_temp(self, content: bytes) -> None:
         handle = files.create(self._temp)
