@@ -12,9 +12,11 @@ Base64 of a secret, at whatever place of a longer text it stood, is a secret its
 from __future__ import annotations
 
 import re
+from array import array
 from base64 import b64encode
 from collections.abc import Iterable
 from functools import cache, lru_cache
+from typing import TYPE_CHECKING
 
 MASK = "***"
 SHORTEST = 4
@@ -57,7 +59,9 @@ _PUBLIC = (
 """What every conversation with Prefect holds: to hide parts of it would hide nothing, and tear everything."""
 
 
-Place = tuple[int, int]
+if TYPE_CHECKING:
+    Places = array[int]
+    """Where each character of a text began before its escapes were undone, and the end of the last one."""
 
 
 class Masker:
@@ -98,12 +102,12 @@ class Masker:
                 return self._hidden(left)
         return text
 
-    def _without(self, text: str, plain: str, places: list[Place] | None) -> str:
+    def _without(self, text: str, plain: str, places: Places | None) -> str:
         """The text without what is a secret in ``plain``; ``places`` says where each character of that stands."""
         spans: list[tuple[int, int]] = []
         for size, parts in self._parts.items():
             if size == PART and self._hints.isdisjoint(
-                [plain[at : at + _HINT] for at in range(0, len(plain) - _HINT + 1, _STRIDE)]
+                plain[at : at + _HINT] for at in range(0, len(plain) - _HINT + 1, _STRIDE)
             ):
                 continue
             found = [at for at in range(len(plain) - size + 1) if plain[at : at + size] in parts]
@@ -113,7 +117,7 @@ class Masker:
         pieces: list[str] = []
         done = 0
         for first, last in self._by_no_chance(_joined(spans), plain, text, places):
-            start, end = (first, last) if places is None else (places[first][0], places[last - 1][1])
+            start, end = (first, last) if places is None else (places[first], places[last])
             while start > done and text[start - 1] == "\\":
                 start -= 1  # no half of an escape is left
             pieces += (text[done:start], MASK)
@@ -121,7 +125,7 @@ class Masker:
         return "".join(pieces) + text[done:]
 
     def _by_no_chance(
-        self, spans: list[tuple[int, int]], plain: str, text: str, places: list[Place] | None
+        self, spans: list[tuple[int, int]], plain: str, text: str, places: Places | None
     ) -> list[tuple[int, int]]:
         """The spans without the short ones inside of a UUID."""
         short = [span for span in spans if span[1] - span[0] < _BY_CHANCE]
@@ -132,7 +136,7 @@ class Masker:
             return spans
 
         def inside(span: tuple[int, int]) -> bool:
-            start, end = span if places is None else (places[span[0]][0], places[span[1] - 1][1])
+            start, end = span if places is None else (places[span[0]], places[span[1]])
             return any(low <= start and end <= high for low, high in ids)
 
         return [span for span in spans if span[1] - span[0] >= _BY_CHANCE or not inside(span)]
@@ -162,53 +166,53 @@ def _spellings(secret: str) -> set[str]:
     return {text for text in found if len(text) >= SHORTEST}
 
 
-def _undone(text: str) -> list[tuple[str, list[Place] | None]]:
+def _undone(text: str) -> list[tuple[str, Places | None]]:
     """The text as it is, with its escapes undone, with those that were behind them undone, and so on.
 
-    Each with the places of its characters in ``text``; None where they are the same.
+    Each with the places in ``text`` where its characters begin; None where they are the same.
     """
-    found: list[tuple[str, list[Place] | None]] = [(text, None)]
+    found: list[tuple[str, Places | None]] = [(text, None)]
     while len(found) <= _DEEPEST and ("\\" in text or "%" in text):
         before = found[-1][1]
         plain, places = _undone_once(text)
         if plain == text:
             break
         if before is not None:
-            places = [(before[first][0], before[last - 1][1]) for first, last in places]
+            places = array("l", map(before.__getitem__, places))
         found.append((plain, places))
         text = plain
     return found
 
 
-def _undone_once(text: str) -> tuple[str, list[Place]]:
-    characters: list[str] = []
-    places: list[Place] = []
+def _undone_once(text: str) -> tuple[str, Places]:
+    pieces: list[str] = []
+    places = array("l")
     done = 0
     for found in _ESCAPES.finditer(text):
         start, end = found.span()
-        characters += text[done:start]
-        places += zip(range(done, start), range(done + 1, start + 1), strict=True)
+        pieces.append(text[done:start])
+        places.extend(range(done, start))
         high, low, code, byte, quoted = found.groups()
         if high is not None:
-            characters.append(chr(0x10000 + (int(high, 16) - 0xD800 << 10) + int(low, 16) - 0xDC00))
-            places.append((start, end))
+            pieces.append(chr(0x10000 + (int(high, 16) - 0xD800 << 10) + int(low, 16) - 0xDC00))
+            places.append(start)
         elif code is not None or byte is not None:
-            characters.append(chr(int(code or byte, 16)))
-            places.append((start, end))
+            pieces.append(chr(int(code or byte, 16)))
+            places.append(start)
         elif quoted is not None:
             for character, size in _unquoted(quoted):
-                characters.append(character)
-                places.append((start, start + size))
+                pieces.append(character)
+                places.append(start)
                 start += size
         elif end < len(text) and text[end] != "%":
             # A backslash belongs to what it stands before, so that no half of an escape is left.
-            characters.append(_CONTROLS.get(text[end], text[end]))
-            places.append((start, end + 1))
+            pieces.append(_CONTROLS.get(text[end], text[end]))
+            places.append(start)
             end += 1
         done = end
-    characters += text[done:]
-    places += zip(range(done, len(text)), range(done + 1, len(text) + 1), strict=True)
-    return "".join(characters), places
+    pieces.append(text[done:])
+    places.extend(range(done, len(text) + 1))
+    return "".join(pieces), places
 
 
 def _unquoted(quoted: str) -> list[tuple[str, int]]:

@@ -182,7 +182,7 @@ class CursorFile:
             self._lock = None
 
     def _discard_temp(self) -> None:
-        """Delete the temporary file of a crash; one that could not be replaced is told now, not after the first logs."""
+        """Delete the temporary file of a crash; one that cannot be replaced is told now, not after the first logs."""
         try:
             files.discard(self._temp)
         except OSError as error:

@@ -6,9 +6,12 @@ Whoever calls one gives it bytes: hypothesis in ``test_fuzz.py``, a coverage-gui
 from __future__ import annotations
 
 import asyncio
+import gzip
+import json
 import math
 import os
 import tempfile
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timezone
@@ -25,11 +28,13 @@ from rawlogs.delivery import cursor
 from rawlogs.errors import ConfigError, HistoryError, RawlogsError
 from rawlogs.foreign import excerpt, http_date, retry_after
 from rawlogs.host import parse_host
+from rawlogs.masking import Masker
 from rawlogs.models import Log
 from rawlogs.output.json import JsonFormat
 from rawlogs.output.text import TextFormat
 from rawlogs.relay.query import parse_request
 from rawlogs.rest.answers import Failed, Reply, Result, TokenWanted, judge, page_limit
+from rawlogs.rest.body import TooLarge, UnknownCoding, Unpacking, Unreadable, coding_of
 from rawlogs.rest.flow_run import FlowRun
 from rawlogs.rest.history import History
 from rawlogs.rest.request import Asked
@@ -294,6 +299,36 @@ async def _lists(value: object) -> None:
             assert isinstance(found, (FlowRun, list)) or found is not None
 
 
+def bodies(data: bytes) -> None:
+    """A packed body: never more than the limit and a step, whole or an error, the same in one go and in two."""
+    coding, packed = ("deflate" if data[:1] < b"\x80" else "gzip"), data[1:]
+    with suppress(TooLarge, Unreadable):
+        unpacking = Unpacking(packed, coding, MAX_SIZE)
+        try:
+            unpacking.run()
+        finally:
+            assert len(unpacking.content) <= MAX_SIZE + (1 << 16)
+        other = Unpacking(packed, coding, MAX_SIZE)
+        assert other.run(1) or other.run()
+        assert other.content == unpacking.content
+    with suppress(UnknownCoding):
+        assert coding_of(data.decode("latin-1")) in (None, "gzip", "deflate")
+
+
+def masks(data: bytes) -> None:
+    """A text around a secret, itself escaped: the secret is gone, what holds none stays as it is."""
+    data = data[:20_000]  # more than an excerpt has; a longer frame takes longer, in proportion
+    before, _, after = data.decode("utf-8", "backslashreplace").partition("\0")
+    masker = Masker([SECRET])
+    left = masker.text(f"{before}|{SECRET}|{after}")
+    assert SECRET not in left
+    assert masker.text(json.dumps(f"{before}|{SECRET}|{after}")).count("***") >= 1
+    assert Masker(["a secret of nobody"]).payload(data.decode("latin-1")).count("***") <= data.count(
+        b"pn"
+    ) + data.count(b"*")
+    assert len(masker.binary(data)) <= max(len(data), 3) * 3
+
+
 def scripts(data: bytes) -> None:
     """What ``rawlogs trace --send`` plays: steps, or ConfigError."""
     with suppress(ConfigError):
@@ -344,6 +379,8 @@ TARGETS: dict[str, Target] = {
         entrance,
         search,
         answers,
+        bodies,
+        masks,
         scripts,
         check,
     )
@@ -427,6 +464,18 @@ SEEDS: dict[str, list[bytes]] = {
         b"\x01\xa6" + b"Wed, 21 Oct 2026 07:28:00 GMT".ljust(32) + b'{"exception_detail":[{"loc":["a"],"msg":'
         b'"Input should be less than or equal to 200"}]}',
         b"\x01\x93" + b"true".ljust(32) + b'{"detail":"CSRF ' + SECRET.encode() + b'"}',
+    ],
+    "bodies": [
+        b"\xff" + gzip.compress(b'[{"id": 1}]'),
+        b"\x00" + zlib.compress(b'[{"id": 1}]'),
+        b"\x01" + zlib.compress(b"{}")[2:-4],
+        b"\xff" + gzip.compress(bytes(300_000)),
+        b"gzip, gzip",
+    ],
+    "masks": [
+        b'{"token": "\0"}',
+        b"/api?token=abc&key=\\u0070nu%5F\0 pnb_0123456789",
+        b"01a20537-c002-7db3-8e59-6c5b0fa42bcb\0\\\\u002f%C3%A9+",
     ],
     "scripts": [b'# c\n{"token":"x"}\n!wait 0.5\n!ping\n!binary 7b 7d\n!text !a\n!close 1000 why\n'],
     "check": [_FRAME + b"\n" + _LOG + b'\n"a"\nb\0a\nb\nb\n'],
