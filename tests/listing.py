@@ -70,4 +70,5 @@ class Listing:
             and (runs is None or row["flow_run_id"] in runs)
         ]
         found.sort(key=lambda row: row["timestamp"], reverse=body["sort"] == "TIMESTAMP_DESC")
-        return [dict(row) for row in found[body["offset"] : body["offset"] + self.limit]]
+        end = body["offset"] + min(body["limit"], self.limit)
+        return [dict(row) for row in found[body["offset"] : end]]

@@ -170,6 +170,8 @@ class Auditor:
                 work = self._audit()
             if await self._tried(work, last=last):
                 self._schedule.next_in(self._interval())
+                if last and self._options.until is not None:
+                    self._ledger.end_at(self._options.until + MICROSECOND)
             self._merger.release()
             self._merger.prune()
             yield Round(self._client.take_recovered(), jumped)
@@ -208,6 +210,7 @@ class Auditor:
         self._ledger.doubt(self._stored_before)
         span = Range(self._ledger.frontier, self._stored_before)
         await self._take(ListRequest("list", span), confirm=True)
+        self._ledger.end_at(span.before)
 
     async def _catch_up(self) -> None:
         """List everything that no list has shown yet; live logs that are held come after it."""

@@ -136,6 +136,10 @@ class Ledger:
         if frontier < before:
             self._change(Range(frontier, before), doubted=True)
 
+    def end_at(self, before: datetime) -> None:
+        """The stream has read all that it is to read: what is stamped later is no gap of its own."""
+        self._change(Range(before, END), doubted=False)
+
     def mark_late(self, stamp: datetime) -> bool:
         """A live log came with this timestamp: where it is old, others like it may be lost. Return whether it is."""
         frontier = self.frontier

@@ -71,6 +71,7 @@ class PatientClient:
         self._failing_since = 0.0
         self._refreshed = False
         self._recovered = False
+        self._unread = False
         self._judged: tuple[RawlogsError | None, float] = (None, 0.0)
         self.ended: RawlogsError | None = None
         """What was raised to end the stream."""
@@ -85,6 +86,7 @@ class PatientClient:
 
         Raises what is refused for good, and what ends the stream (then it is ``ended``).
         """
+        self._note_read()
         while True:
             used = self._subscription.settings
             try:
@@ -117,6 +119,7 @@ class PatientClient:
 
     def _judge(self, error: RawlogsError, used: Settings) -> float:
         self.contact.set()
+        self._unread = False
         if isinstance(error, AuthError) and self.answered and not self._refreshed:
             self._refreshed = True
             if self._subscription.refresh(used):  # the key was rotated
@@ -144,6 +147,7 @@ class PatientClient:
 
     def take_recovered(self) -> bool:
         """Return whether the list has answered after an outage since this was asked last."""
+        self._note_read()
         recovered, self._recovered = self._recovered, False
         return recovered
 
@@ -152,10 +156,15 @@ class PatientClient:
         self.contact.set()
         self.first_answer.set()
         self._refreshed = False
-        if self._failures:
+        self._unread = True
+
+    def _note_read(self) -> None:
+        """Whoever asked last has read the answer, so that it was one: nobody has called ``refused`` since."""
+        if self._unread and self._failures:
             self._failures = 0
             self._recovered = True
             self._notifier.unsay("history")
+        self._unread = False
 
     def _raise_if_final(self, error: RawlogsError) -> None:
         if self._alone():
