@@ -161,7 +161,7 @@ def test_after_a_filter_change_nothing_is_counted() -> None:
         audit(changed, second, found=700)
     changed.forget_counts()
     assert due(changed, 110) == [("list", 0, 43), ("list", 43, 108)]
-    assert changed.pending_rechecks() == []
+    assert spans(changed.pending_rechecks()) == [("list", 0, 43)]
 
 
 def test_without_a_settled_moment_nothing_is_asked() -> None:
@@ -210,6 +210,15 @@ def test_the_first_minute_before_the_start_is_looked_at_once_it_is_over() -> Non
         [("list", 0, 58), ("list", 103, 118)],
         [("list", 58, 133)],
     ]
+
+
+def test_what_was_passed_at_the_start_is_not_read_when_the_stream_ends_at_once() -> None:
+    """A busy minute takes long to read."""
+    started = ledger()
+    started.start_at(at(0), passed=at(58))
+    assert started.pending_rechecks() == []
+    read(started, 58, 73, 75, 3)
+    assert spans(started.pending_rechecks()) == [("count", 58, 73)]
 
 
 def test_a_start_that_has_passed_nothing_is_all_unread() -> None:
@@ -336,15 +345,19 @@ def test_a_count_does_not_check_what_was_marked_while_it_was_asked() -> None:
     assert book.low_water == at(20)
 
 
-def test_pending_rechecks_are_the_counts_that_are_not_due_yet() -> None:
-    """For a stream that ends before; what has no known count would be a list of everything since, and is none."""
+def test_pending_rechecks_are_the_second_looks_that_are_not_due_yet() -> None:
+    """For a stream that ends before; the counts first, as a list of what has no known count may take long."""
     book = ledger()
     assert book.pending_rechecks() == []
     read(book, 0, 13, 15, 700)
     read(book, 13, 28, 30, 800)
     assert book.pending_rechecks() == [ListRequest("count", Range(at(0), at(28)), 1500)]
     book.mark_unread(at(27), at(28))
-    assert book.pending_rechecks() == [ListRequest("count", Range(at(0), at(13)), 700)]
+    assert spans(book.pending_rechecks()) == [("count", 0, 13), ("list", 13, 27)]
+    book.mark_unread(at(0), at(1))
+    read(book, 27, 58, 60, 5)
+    book.mark_unread(at(-10), at(-9))  # what is final needs none
+    assert spans(book.pending_rechecks()) == [("count", 27, 58), ("list", 1, 27)]
 
 
 # Drops

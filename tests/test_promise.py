@@ -120,7 +120,8 @@ async def test_every_stored_log_is_delivered_exactly_once(
         end = course.second + 14 * AUDIT
         while course.second < end:
             await course.drive()
-        assert course.low >= course.second - course.options.overlap - AUDIT
+        # A second look is due when the overlap has passed, and worth a request for half an overlap at once.
+        assert budget or course.low >= course.second - 1.5 * course.options.overlap - AUDIT
     else:  # the stream is finished while a list is read, once all is readable
         course.clock.advance(26.0)
         await course.drive(cut_off=cut_off)

@@ -183,7 +183,7 @@ class Auditor:
         await self._take_all(self._ledger.due(self._rest.server_now(), self._reader.page, ahead=True))
 
     async def last_look(self) -> None:
-        """Count once more what was listed a short while ago: the stream ends before that is due."""
+        """Look once more at what was listed a short while ago: the stream ends before that is due."""
         await self._take_all(self._ledger.pending_rechecks())
 
     async def read_all(self, runs: list[UUID], since: datetime) -> None:

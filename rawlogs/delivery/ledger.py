@@ -226,8 +226,14 @@ class Ledger:
         return [*rechecks, *(ListRequest("list", span) for span in unread), *late]
 
     def pending_rechecks(self) -> list[ListRequest]:
-        """Return the second looks that are not due yet, for a stream that ends before they are."""
-        return [look for look in self._rechecks(END, at_least=timedelta(0)) if look.kind == "count"]
+        """Return the second looks that are not due yet, for a stream that ends before; cheap ones first.
+
+        What was only passed at the start is none: a busy minute takes long to read.
+        """
+        listed = [
+            item for item in self._intervals if item.checked_at is not None and item.checked_at > item.after
+        ]
+        return sorted(self._rechecks(END, at_least=timedelta(0), among=listed), key=lambda look: look.kind)
 
     # Inside
 
@@ -243,13 +249,16 @@ class Ledger:
             spans.append(span)
         return spans
 
-    def _rechecks(self, edge: datetime, *, at_least: timedelta) -> list[ListRequest]:
+    def _rechecks(
+        self, edge: datetime, *, at_least: timedelta, among: Sequence[Interval] | None = None
+    ) -> list[ListRequest]:
         """One request for each run of neighbours that end by ``edge``; a list where a count is not known.
 
         at_least: how long before ``edge`` the first of them must begin.
         """
         found: list[ListRequest] = []
-        due = [item for item in self._intervals if self._waits(item) and item.before <= edge]
+        items = self._intervals if among is None else among
+        due = [item for item in items if self._waits(item) and item.before <= edge]
         while due:
             run = [due.pop(0)]
             known = run[0].rows is not None
