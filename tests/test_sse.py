@@ -11,11 +11,13 @@ from uuid import uuid4
 import httpx
 import pytest
 import uvicorn
+from hypothesis import given
+from hypothesis import strategies as st
 from relay_source import HandSource, log
 from starlette.applications import Starlette
 
 from rawlogs.relay import Hub
-from rawlogs.relay.chunks import chunks
+from rawlogs.relay.chunks import CHUNK, chunks, joined
 from rawlogs.relay.sse import lifespan, routes
 from rawlogs.testing import FakeServer
 
@@ -252,3 +254,13 @@ class TestTurnedAway:
                 response = await client.head("/logs")
             assert response.headers["content-type"].startswith("text/event-stream")
             assert hub.readers == 0
+
+
+@given(st.lists(st.integers(0, 2 * CHUNK).map(bytes), max_size=8))
+def test_what_is_joined_is_what_came_in_chunks_that_are_bounded(parts: list[bytes]) -> None:
+    """A reader that does not read keeps one of them."""
+    found = list(joined(parts))
+    assert b"".join(found) == b"".join(parts)
+    longest = max(map(len, parts), default=0)
+    assert all(len(chunk) < CHUNK + longest or chunk in parts for chunk in found)
+    assert all(len(chunk) >= CHUNK for chunk in found[:-1])
