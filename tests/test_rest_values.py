@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rawlogs import urls
 from rawlogs.doctor.known import release
 from rawlogs.errors import AuthError, ConfigError, HistoryError
 from rawlogs.models import BEGINNING, END
@@ -27,6 +29,7 @@ from rawlogs.rest.history import Moved as MovedRows
 from rawlogs.rest.runs import Runs
 from rawlogs.rest.server import log_streaming, version
 from rawlogs.rest.timing import skew
+from rawlogs.serve.finder import Finder
 from rawlogs.settings import resolve
 from tests.http_peer import HttpPeer, Request, Step, reply
 
@@ -66,6 +69,7 @@ ANSWERS: dict[str, Any] = {
     "/flow_runs/filter": [FLOW_RUN],
     f"/task_runs/{RUN}": {"id": RUN, "flow_run_id": RUN, "name": "task-0"},
     "/flows/filter": [{"id": FLOW, "name": "etl"}],
+    "/task_runs/filter": [{"id": RUN, "name": "task-0"}],
     "/deployments/filter": [{"id": DEPLOYMENT, "name": "nightly", "flow_id": FLOW}],
     "/deployments/name/etl/nightly": {"id": DEPLOYMENT, "name": "nightly", "flow_id": FLOW},
     "/logs/filter": [LOG],
@@ -165,6 +169,14 @@ async def _read(server: Server) -> None:
     assert isinstance(await Runs(server).read(RUN), FlowRun)
 
 
+async def _page(server: Server) -> None:
+    """What the page in the browser shows of runs; its server answers 502 for these errors."""
+    finder = Finder(server, urls.parse("http://h/api"))
+    runs = await finder.runs(name="fox")
+    assert orjson.dumps([runs, await finder.by_ids([UUID(RUN)])])
+    assert orjson.dumps(await finder.names([UUID(RUN)], [UUID(RUN)]))
+
+
 READERS: dict[str, Callable[[Server], Awaitable[None]]] = {
     "logs": _pages,
     "runs": _runs,
@@ -173,6 +185,7 @@ READERS: dict[str, Callable[[Server], Awaitable[None]]] = {
     "deployments": _deployments,
     "names for a hint": _near,
     "the server": _server,
+    "the page": _page,
 }
 
 

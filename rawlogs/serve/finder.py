@@ -9,6 +9,7 @@ from uuid import UUID
 
 from rawlogs.errors import ConfigError, HistoryError
 from rawlogs.output.json import rfc3339
+from rawlogs.rest.flow_run import as_uuid
 from rawlogs.rest.runs import FlowRun
 from rawlogs.urls import Address
 
@@ -131,7 +132,10 @@ class Finder:
         if not ids:
             return {}
         rows = await self._list(path, {kind: {"id": {"any_": ids}}, "limit": len(ids)})
-        return {UUID(row["id"]): str(row.get("name") or "") for row in rows if isinstance(row.get("id"), str)}
+        names = {as_uuid(row.get("id")): row.get("name") or "" for row in rows}
+        if None in names or not all(isinstance(name, str) for name in names.values()):
+            raise HistoryError(f"An id or a name in the answer of {path} cannot be read", transient=True)
+        return {run_id: name for run_id, name in names.items() if run_id is not None}
 
     async def _list(self, path: str, body: Mapping[str, Any]) -> list[dict[str, Any]]:
         rows = await self._rest.post(path, body)
