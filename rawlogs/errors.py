@@ -192,7 +192,7 @@ class GaveUp(RawlogsError):
 
 
 class DataLoss(RawlogsError):
-    """Logs stamped from ``since`` to ``until`` could not be vouched for."""
+    """Logs stamped from ``since`` to ``until`` could not be verified to be complete."""
 
     def __init__(
         self, text: str, *, since: datetime | None, until: datetime | None, hint: str | None = None
