@@ -282,7 +282,10 @@ class _Tailing:
         """Write a batch in the turn that read it; False where that cannot be done now."""
         if self._out.busy:
             return False
-        return self._out.write_soon(encode_batch(self._current_format(self._stream), batch))
+        form = self._format
+        if form is None or self._follower is not None:  # the names of followed runs change it
+            form = self._current_format(self._stream)
+        return self._out.write_soon(encode_batch(form, batch))
 
     async def _write(self, batch: Sequence[Log]) -> bool:
         """Write a batch; False when the limit has been reached."""

@@ -158,7 +158,7 @@ class ReconnectingSocket:
     def _received(self, take: Take, payloads: list[bytes]) -> None:
         batch, others = decode_batch(payloads, keep=self._options.keep_raw, fast=self._fast)
         bad = self._note_bad(others) if others else 0
-        if batch:
+        if batch.ids:  # asked of the column: nothing is called for it, on a way that is taken for each log
             self._bad_in_a_row = 0
             if not self._proved:
                 self._proved = True

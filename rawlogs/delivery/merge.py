@@ -108,7 +108,7 @@ class Merger:
 
     def live(self, batch: Batch) -> None:
         """Take what the socket brought. Never waits."""
-        count = len(batch)
+        count = len(batch.ids)
         if not count:
             return
         self.received += count
@@ -149,11 +149,12 @@ class Merger:
         if self._outbox.full:
             self._drop(batch)
             return
-        new = batch.keep(self.seen.admit_batch(batch, self._seconds_now))
-        if new is not batch:
-            self._stats.duplicates += len(batch) - len(new)
-            if not new:
+        places, new = self.seen.admit_batch(batch, self._seconds_now), batch
+        if len(places) < len(batch.ids):
+            self._stats.duplicates += len(batch) - len(places)
+            if not places:
                 return
+            new = batch.keep(places)
         # With `live_only` there is no list in which others could be looked for.
         if self._subscription.rest is not None and self._ledger.mark_late(new.oldest):
             age = (self._now() - new.oldest).total_seconds()
@@ -162,7 +163,7 @@ class Merger:
             )
             self._schedule.suspect(pause=LATE_PAUSE)
         accepted = self._accepted(new)
-        self._stats.live += len(accepted)
+        self._stats.live += len(accepted.ids)
         self._outbox.put(accepted)
 
     def _seconds_now(self) -> float:

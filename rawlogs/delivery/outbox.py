@@ -46,18 +46,16 @@ class Outbox:
 
     def put(self, batch: Batch) -> None:
         """Add a batch; whether there is room is the caller's to ask."""
-        count = len(batch)
-        if not count or (self.through is not None and self._idle and self.through(batch)):
+        count = len(batch.ids)
+        if not count:
+            return
+        if self._reader_waits and self.through is not None and not self._batches and self.through(batch):
             return
         self._batches.append(batch)
         self._waiting += count
         self._filled.set()
         if not self.roomy:
             self._emptied.clear()
-
-    @property
-    def _idle(self) -> bool:
-        return self._reader_waits and not self._batches and not self.closed.is_set()
 
     async def room(self) -> None:
         """Wait until it is half empty."""

@@ -19,6 +19,7 @@ _DEEPEST = 100
 _OWN_KEYS = ("level_name", "flow_run_name")
 _START = len('{"type":"log","log":')
 """Where the log's object begins in a canonical frame; its last brace is the one but last of the frame."""
+_FULL_SECOND = b'.000000Z","flow_run_id"'
 _OTHER_SPELLING = re.compile(rb"\\(?:/|u(?!00(?:0[0-7bef]|1[0-9a-f])))").search
 """An escape that orjson would not write; a backslash that is escaped itself may be taken for the start of one."""
 
@@ -84,7 +85,9 @@ class JsonFormat:
 
     def encode_rows(self, rows: Sequence[Row], frames: Sequence[bytes]) -> bytes:
         """What ``encode`` makes of these logs: of a canonical frame's own bytes where it would write the same ones."""
-        if not _same_spelling(b"".join(frames)):
+        joined = b"".join(frames)
+        usual = joined.isascii() and b"\\" not in joined and _FULL_SECOND not in joined
+        if not usual and not _same_spelling(joined):
             return b"".join([self._encode_row(row, frame) for row, frame in zip(rows, frames, strict=True)])
         ends, end = self._ends, self._end  # where lines end in names, no end is kept
         return b"".join(
@@ -122,7 +125,7 @@ def _same_spelling(frames: bytes) -> bool:
     return (
         (frames.isascii() or frames.decode().isprintable())
         and not (b"\\" in frames and _OTHER_SPELLING(frames))
-        and b'.000000Z","flow_run_id"' not in frames
+        and _FULL_SECOND not in frames
     )
 
 

@@ -60,7 +60,7 @@ class AsyncSink:
 
         Nothing is, while something else is on its way. What fails in the thread is told by the next call.
         """
-        if not self._at_once or self.busy or self._unheard is not None or self._closed:
+        if not self._at_once or self._pending or self._unheard is not None or self._closed:
             return False
         done = self.sink.write_ready(lines)
         if done < len(lines):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -12,7 +12,7 @@ import orjson
 
 from rawlogs import foreign
 from rawlogs.batch import Batch
-from rawlogs.models import Log
+from rawlogs.models import Log, Row
 
 EXCERPT = 120
 """How many characters of a frame that cannot be read are shown."""
@@ -152,8 +152,10 @@ _CANONICAL = (
 
 
 @lru_cache(maxsize=1)
-def _canonical() -> re.Pattern[str]:
-    return re.compile(_CANONICAL, re.MULTILINE)  # takes milliseconds, which only a stream of logs needs
+def _canonical() -> Callable[[str], list[Row]]:
+    return re.compile(
+        _CANONICAL, re.MULTILINE
+    ).findall  # takes milliseconds, which only a stream of logs needs
 
 
 def _all_canonical(payloads: Sequence[bytes], keep: bool) -> Batch | None:
@@ -162,7 +164,7 @@ def _all_canonical(payloads: Sequence[bytes], keep: bool) -> Batch | None:
         text = b"\n".join(payloads).decode()
     except UnicodeDecodeError:
         return None
-    rows = _canonical().findall(text)
+    rows = _canonical()(text)
     # No string of the pattern holds a line end, so with as many lines as payloads each payload is one whole line.
     if len(rows) != len(payloads) or text.count("\n") != len(payloads) - 1:
         return None
