@@ -12,9 +12,9 @@ import click
 
 from rawlogs.cli import codes
 from rawlogs.errors import ConfigError
+from rawlogs.host import is_loopback
 
 F = TypeVar("F", bound=Callable[..., Any])
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def address_options(function: F) -> F:
@@ -35,7 +35,7 @@ def address_options(function: F) -> F:
 def tell_address(api_url: str, host: str) -> None:
     """On stderr: where the server is, and who can reach it."""
     click.echo(f"rawlogs: PREFECT_API_URL={api_url}", err=True)
-    if host not in LOOPBACK:
+    if not is_loopback(host):
         click.echo(
             f"rawlogs: listening on {host}: everybody who can reach this machine can reach it", err=True
         )
