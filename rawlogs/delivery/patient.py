@@ -125,11 +125,11 @@ class PatientClient:
             if self._subscription.refresh(used):  # the key was rotated
                 return 0.0
         transient = is_transient(error)
-        if not transient:
-            self._raise_if_final(error)
         if not self._failures:
             self._failing_since = self._clock.monotonic()
         self._failures += 1
+        lasting = self._clock.monotonic() - self._failing_since >= self._options.overlap
+        self._raise_if_final(error, transient=transient, lasting=lasting)
         self._raise_if_given_up(error)
         text = f"{error.text}; gaps are filled when it answers again"
         self._notifier.say_once(f"history: {error.text}", "history_off", text)
@@ -143,7 +143,7 @@ class PatientClient:
     @property
     def failing(self) -> bool:
         """Whether the last request was refused: what it asked for is not listed."""
-        return self._failures > 0
+        return self._failures > 0 and not self._unread
 
     def take_recovered(self) -> bool:
         """Return whether the list has answered after an outage since this was asked last."""
@@ -166,10 +166,11 @@ class PatientClient:
             self._notifier.unsay("history")
         self._unread = False
 
-    def _raise_if_final(self, error: RawlogsError) -> None:
-        if self._alone():
+    def _raise_if_final(self, error: RawlogsError, *, transient: bool, lasting: bool) -> None:
+        if not transient and self._alone():
             raise error
-        if self._options.strict:
+        # A list that has not answered for as long as a log may take to become readable verifies nothing any more.
+        if self._options.strict and (lasting or not transient):
             raise DataLoss(
                 f"The list cannot be read: {error.text}",
                 since=self._ledger.frontier,

@@ -64,9 +64,9 @@ class Start:
         if self._resume is not None:
             await self._go_on(self._resume)
         elif options.tail is not None or (options.since is None and options.follow):
-            await self._from_now_on(options.since or after)
+            await self._from_now_on(max(await self._since_moment(), after))
         else:
-            await self._since(max(options.since, after) if options.since is not None else after)
+            await self._since(max(await self._since_moment(), after))
 
     async def _go_on(self, resume: Resume) -> None:
         """Go on from a cursor, or from a little before now where that lies in the future."""
@@ -94,15 +94,20 @@ class Start:
             )
 
     async def _since(self, since: datetime) -> None:
-        options = self._options
-        if options.since_ago:  # counted back from this machine's clock: an answer tells the server's
-            async for _ in self._newest(self._rest.server_now()):
-                break
-            since += self._rest.server_now() - self._clock.now()
-        if options.since is not None:
+        if self._options.since is not None:  # one in the future is now
             since = min(since, self._rest.server_now())
         self._ledger.start_at(since)
         self._merger.begin(Beginning(self._started(), since=since))
+
+    async def _since_moment(self) -> datetime:
+        """The ``since`` that was asked for, by the server's clock; the beginning of time where there is none."""
+        since = self._options.since or BEGINNING
+        if not self._options.since_ago:
+            return since
+        # It was counted back from this machine's clock: an answer tells the server's.
+        async for _ in self._newest(self._rest.server_now()):
+            break
+        return since + (self._rest.server_now() - self._clock.now())
 
     async def _from_now_on(self, after: datetime) -> None:
         """Read the newest rows: the ``tail`` asked for, and what was stored since the start.

@@ -32,6 +32,8 @@ CONNECT_TIMEOUT = 10.0
 ERROR_SIZE = 1 << 20
 """How many bytes of an error's body are taken: its words are at the beginning, if anywhere."""
 MAX_REDIRECTS = 5
+LATE_DATE = 2.0
+"""Seconds by which a server that is busy may write its Date too late."""
 LONGEST_TOKEN = 1000
 
 
@@ -132,7 +134,7 @@ class RestClient:
         if self._offset is None:
             return moment
         least, greatest = self._offset
-        if least <= 0.0 <= greatest and self._settings.address.on_loopback:
+        if least - LATE_DATE <= 0.0 <= greatest + LATE_DATE and self._settings.address.on_loopback:
             return moment
         return moment + timedelta(seconds=greatest if latest else least)
 

@@ -15,6 +15,9 @@ LAST_YEAR = 9000
 TOLERANCE = 2.0
 """The Date header has whole seconds and is a little old: a skew up to this many seconds is none."""
 
+DATE_AGE = 2.0
+"""Seconds: uvicorn, which serves Prefect, writes the Date anew once a second, in whole seconds (0.30 to 0.38)."""
+
 
 def delay(retry: int, floor: float | None, rng: random.Random) -> float:
     """Seconds before retry number ``retry`` (from 0): full jitter on top of ``floor``.
@@ -41,11 +44,11 @@ def skew(date: str | None, now: datetime, elapsed: float) -> float | None:
 def offset_bounds(date: str | None, now: datetime, elapsed: float) -> tuple[float, float] | None:
     """Return the least and the greatest number of seconds by which the server's clock can be ahead of ours.
 
-    By the Date header, which is cut off to whole seconds, of an answer that came ``now``, ``elapsed`` seconds after
-    asking. None where there is no Date.
+    By the Date header of an answer that came ``now``, ``elapsed`` seconds after asking: whole seconds, up to DATE_AGE old.
+    None where there is no Date.
     """
     moment = http_date(date) if date else None
     if moment is None:
         return None
     least = (moment - now).total_seconds()
-    return least, least + 1.0 + elapsed
+    return least, least + DATE_AGE + elapsed
