@@ -83,6 +83,15 @@ def answer(status: int, detail: Any = "no", **headers: str) -> Answer:
     return status, {name.replace("_", "-"): value for name, value in headers.items()}, {"detail": detail}
 
 
+async def turns(condition: Callable[[], object]) -> None:
+    """Give the other tasks turns until the condition holds."""
+    for _ in range(10_000):
+        if condition():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it never holds")
+
+
 class Delivery:
     """The parts of one stream. ``got`` counts what reached the reader, ``plan`` is how the next requests are answered.
 
