@@ -232,7 +232,7 @@ async def test_d2_ties_are_no_exception() -> None:
 
 
 async def test_d2_a_rate_limit_without_retry_after_is_outlasted() -> None:
-    """60 a minute with a burst of 5, 3,500 logs. How long that takes is asked in test_promise.py, without a real clock."""
+    """60 a minute with a burst of 5, 3,500 logs. How long that takes is asked in test_promise.py."""
     async with serving() as server:
         now = server.world.now()
         rows = server.store(

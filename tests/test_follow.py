@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from streaming import QuickClock, Reader, within
+from streaming import QuickClock, Reader, lists, within
 from streaming import no_settings as no_settings
 from streaming import serving as serving_slowly
 
@@ -611,3 +611,47 @@ async def test_a_revoked_key_ends_the_following() -> None:
             server.set_state(run, "COMPLETED")
             with pytest.raises(rawlogs.AuthError):
                 await within(reader.task)
+
+
+# What 0.1.0 got wrong (D12, D13).
+
+
+@pytest.mark.parametrize(
+    "step",
+    [pytest.param(Http(503), id="HTTP 503"), pytest.param(Drop(), id="cut")],
+)
+async def test_events_that_cannot_be_had_for_a_while_are_asked_for_again(step: Step) -> None:
+    async with serving() as server:
+        run = server.add_run()
+        server.fault("events", step, times=8)
+        async with following(server, run) as reader:
+            await server.until(
+                lambda: server.event_connections and server.event_connections[-1].state == "subscribed"
+            )
+            assert len(server.event_connections) == 9
+            post(server, run, "live")
+            server.set_state(run, "COMPLETED")
+            assert await reader.end() == ["live"]
+
+
+async def test_many_runs_that_end_together_are_swept_with_one_request() -> None:
+    async with serving() as server:
+        parent = server.add_run("parent")
+        children = [server.add_run(parent=parent) for _ in range(100)]
+        async with following(server, parent) as reader:
+            await connected(server)
+            for run in children:
+                post(server, run, "done")
+            await reader.take(100)
+            for run in (*children, parent):
+                server.set_state(run, "COMPLETED")
+            await reader.end()
+            assert reader.follower.outcome == "completed"
+            assert len(reader.got) == 100
+        assert reader.logs.stats.open_gaps == 0
+        sweeps = [
+            body
+            for body in lists(server)
+            if len(body["logs"].get("flow_run_id", {}).get("any_", ())) > 1 and not body["logs"]["timestamp"]
+        ]
+        assert len(sweeps) <= 6

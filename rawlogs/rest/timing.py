@@ -44,8 +44,8 @@ def skew(date: str | None, now: datetime, elapsed: float) -> float | None:
 def offset_bounds(date: str | None, now: datetime, elapsed: float) -> tuple[float, float] | None:
     """Return the least and the greatest number of seconds by which the server's clock can be ahead of ours.
 
-    By the Date header of an answer that came ``now``, ``elapsed`` seconds after asking: whole seconds, up to DATE_AGE old.
-    None where there is no Date.
+    By the Date header of an answer that came ``now``, ``elapsed`` seconds after asking: in whole seconds, and up to
+    DATE_AGE old. None where there is no Date.
     """
     moment = http_date(date) if date else None
     if moment is None:
