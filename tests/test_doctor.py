@@ -1138,6 +1138,31 @@ async def test_the_json_of_an_examination_can_be_pasted(command: Any) -> None:
     assert report["logs"] == "none"
 
 
+async def test_where_each_setting_came_from_is_shown(
+    command: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what it means that a file of the folder decides where a key of one's own goes."""
+    (tmp_path / ".env").write_text("PREFECT_API_URL=http://127.0.0.1:1/api\n")
+    (tmp_path / "prefect.toml").write_text("[client.custom_headers]\nX-A = 'b'\n")
+    (tmp_path / "profiles.toml").write_text(
+        "active = 'p'\n[profiles.p]\nPREFECT_API_AUTH_STRING = 'admin:correct-horse'\n"
+    )
+    monkeypatch.setenv("PREFECT_API_KEY", "pnu_0123456789abcdefghij")
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    _, out, _ = await command()
+    origins = dict(re.findall(r"(PREFECT_\w+): .+ \(([^()]+)\)$", out, re.MULTILINE))
+    assert origins == {
+        "PREFECT_API_URL": ".env",
+        "PREFECT_API_KEY": "environment",
+        "PREFECT_API_AUTH_STRING": "profile p",
+        "PREFECT_CLIENT_CUSTOM_HEADERS": "prefect.toml",
+    }
+    assert (
+        "note: http://127.0.0.1:1, which PREFECT_API_URL (.env) of the working directory names, gets "
+        "PREFECT_API_KEY (environment) and PREFECT_API_AUTH_STRING (profile p)"
+    ) in out
+
+
 async def test_secrets_are_hidden_where_the_settings_cannot_be_read(command: Any) -> None:
     """A key that is refused is not quoted."""
     _, out, _ = await command("--api-url", "http://h/api", "--api-key", "pnu_with space", "-o", "json")
