@@ -28,7 +28,7 @@ from rawlogs.rest.history import History
 from rawlogs.rest.history import Moved as MovedRows
 from rawlogs.rest.runs import Runs
 from rawlogs.rest.server import log_streaming, version
-from rawlogs.rest.timing import skew
+from rawlogs.rest.timing import offset_bounds, skew
 from rawlogs.serve.finder import Finder
 from rawlogs.settings import resolve
 from tests.http_peer import HttpPeer, Request, Step, reply
@@ -275,6 +275,7 @@ async def test_a_clock_that_none_shows_is_not_gone_by(date: str) -> None:
         assert rest.skew == 0.0
         assert rest.server_now().year < 9000
     assert skew(date, END.replace(year=2026), 0.0) is None
+    assert offset_bounds(date, END.replace(year=2026), 0.0) is None
 
 
 @pytest.mark.parametrize("text", ["9" * 5000 + ".1", "3." + "9" * 5000, "1.2.3\x1b", "x" * 100])

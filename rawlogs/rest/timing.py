@@ -33,8 +33,8 @@ def skew(date: str | None, now: datetime, elapsed: float) -> float | None:
     The Date header is taken as the middle of its second, written in the middle of that time. 0.0 up to two
     seconds; None where the answer took too long to tell, or has no Date that a clock can show.
     """
-    moment = http_date(date) if date else None
-    if moment is None or not 1970 <= moment.year <= LAST_YEAR or elapsed > 2 * TOLERANCE:
+    moment = _clock_of(date)
+    if moment is None or elapsed > 2 * TOLERANCE:
         return None
     middle = now - timedelta(seconds=elapsed / 2)
     found = (moment - middle).total_seconds() + 0.5
@@ -44,11 +44,17 @@ def skew(date: str | None, now: datetime, elapsed: float) -> float | None:
 def offset_bounds(date: str | None, now: datetime, elapsed: float) -> tuple[float, float] | None:
     """Return the least and the greatest number of seconds by which the server's clock can be ahead of ours.
 
-    By the Date header of an answer that came ``now``, ``elapsed`` seconds after asking: in whole seconds, and up to
-    DATE_AGE old. None where there is no Date.
+    By the Date header of an answer that came ``now``, ``elapsed`` seconds after asking: whole seconds, up to DATE_AGE
+    old. None where there is no Date that a clock can show.
     """
-    moment = http_date(date) if date else None
+    moment = _clock_of(date)
     if moment is None:
         return None
     least = (moment - now).total_seconds()
     return least, least + DATE_AGE + elapsed
+
+
+def _clock_of(date: str | None) -> datetime | None:
+    """What a server's clock showed; None where it says nothing, or what no clock shows."""
+    moment = http_date(date) if date else None
+    return moment if moment is not None and 1970 <= moment.year <= LAST_YEAR else None
