@@ -92,16 +92,51 @@ def test_a_foreign_host_is_refused_on_loopback_only(host: str) -> None:
     assert judge_request(host, "/api/health", loopback=False) is None
 
 
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://evil.example",
+        "http://evil.example:4200",
+        "http://127.0.0.1.evil.example",
+        "http://evillocalhost",
+        "http://localhost/",
+        "http://localhost, http://evil.example",
+        "ws://localhost",
+        "localhost",
+        "null",
+        "",
+    ],
+)
+def test_a_page_of_another_site_gets_no_answer(origin: str) -> None:
+    """Browsers let it open WebSockets under this machine's own name, and say whose page it is."""
+    refusal = judge_request("localhost:4200", "/api/logs/out", loopback=True, origin=origin)
+    assert refusal is not None and refusal.status == 403
+    assert judge_request("a.example", "/api/logs/out", loopback=False, origin=origin) is None
+
+
+@pytest.mark.parametrize("origin", [None, "http://localhost:4200", "https://127.0.0.1", "http://[::1]:1"])
+def test_a_page_of_this_machine_and_what_is_no_page_are_answered(origin: str | None) -> None:
+    assert judge_request("localhost:4200", "/api/logs/out", loopback=True, origin=origin) is None
+
+
 # The servers
 
 
-async def asked(api_url: str, target: str, *hosts: str, method: str = "GET", upgrade: bool = False) -> int:
+async def asked(
+    api_url: str,
+    target: str,
+    *hosts: str,
+    method: str = "GET",
+    upgrade: bool = False,
+    origin: str | None = None,
+) -> int:
     """The status of a request exactly so; ``target`` begins with /api."""
     place = urlsplit(api_url)
     target = target.replace("/api", place.path, 1)
     reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
     try:
         fields = "".join(f"Host: {host}\r\n" for host in hosts)
+        fields += f"Origin: {origin}\r\n" if origin is not None else ""
         if upgrade:
             fields += "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
             fields += "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: prefect\r\n"
@@ -149,6 +184,11 @@ async def test_what_is_refused_reaches_nobody(tmp_path: Path, server: Server, up
         for target in (*DOTTED, *NOT_PATHS):
             assert await asked(url, target, "localhost", method=method, upgrade=upgrade) == 400, target
         assert await asked(url, "/api/health", "localhost", "localhost", upgrade=upgrade) == 400
+        for origin in ("https://evil.example", "null"):
+            got = await asked(
+                url, "/api/logs/out", "localhost", method=method, upgrade=upgrade, origin=origin
+            )
+            assert got == 403, origin
 
 
 async def test_a_recording_cassette_passes_on_only_what_knows_its_url(tmp_path: Path) -> None:

@@ -21,10 +21,12 @@ class Refusal:
     text: str
 
 
-def judge_request(host: str | None, target: str, *, loopback: bool) -> Refusal | None:
+def judge_request(
+    host: str | None, target: str, *, loopback: bool, origin: str | None = None
+) -> Refusal | None:
     """Return why a request is refused, None where it is not. ``loopback``: the server listens there only.
 
-    ``host`` is its Host header (None: it has none), ``target`` what stands behind the method.
+    ``host`` and ``origin`` are its headers (None: it has none), ``target`` is what stands behind the method.
     """
     named = parse_host(host or "")
     if named is None:
@@ -32,6 +34,9 @@ def judge_request(host: str | None, target: str, *, loopback: bool) -> Refusal |
     if loopback and not named.is_loopback:
         # Any website can point a name of its own here (DNS rebinding), and would then ask as its own pages.
         return Refusal(421, "This server answers to localhost only.")
+    if loopback and origin is not None and not _is_ours(origin):
+        # A browser lets pages of any site open WebSockets to any port of this machine, and read them.
+        return Refusal(403, "Pages of other sites get no answer here.")
     if not target.startswith("/"):
         return Refusal(400, "A request names a path, not a URL.")
     if has_dot_segment(target.partition("?")[0]):
@@ -39,6 +44,13 @@ def judge_request(host: str | None, target: str, *, loopback: bool) -> Refusal |
             400, "A path with . or .. in it is refused: it may mean another one to the next server."
         )
     return None
+
+
+def _is_ours(origin: str) -> bool:
+    """Whether an Origin header names a page of this machine."""
+    scheme, _, host = origin.partition("://")
+    named = parse_host(host)
+    return scheme in ("http", "https") and named is not None and named.is_loopback
 
 
 def has_dot_segment(path: str) -> bool:

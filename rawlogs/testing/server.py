@@ -308,7 +308,13 @@ class FakeServer:
 
     def refusal(self, request: RestRequest) -> Refusal | None:
         """Why a request, or an upgrade, is not looked at any further; None where it is."""
-        return judge_request(request.headers.get("host"), request.target, loopback=is_loopback(self._host))
+        headers = request.headers
+        return judge_request(
+            headers.get("host"),
+            request.target,
+            loopback=is_loopback(self._host),
+            origin=headers.get("origin"),
+        )
 
     def receive(self, request: RestRequest) -> tuple[RestRequest, Sequence[Step]]:
         """Write a request down and choose what happens to it."""
