@@ -82,6 +82,8 @@ class Case:
     ``patience``: how long after the last POST a reader may take before it is stopped; by default longer than what
     rawlogs promises (60 s, the pause between two looks, and a look). ``streaming``: whether the server
     is told to stream. ``silent``: there is nothing to deliver, REST requests are what counts.
+    ``refuse_every``: each so many-th list is answered with 503. ``at_once``: the first POST is made when the readers'
+    processes were started; they are not waited for.
     """
 
     title: str
@@ -92,6 +94,8 @@ class Case:
     nap: float = 0.0
     patience: float = 110.0
     silent: bool = False
+    refuse_every: int = 0
+    at_once: bool = False
 
 
 def rounds(count: int, size: int, pause: float) -> Callable[[Stage], None]:
@@ -182,14 +186,26 @@ CASES = {
     "cut": Case("a proxy that cuts every 5 s", cut),
     "late": Case("logs stamped 5 minutes ago, POSTs of 100", late(3, 100)),
     "late-burst": Case("logs stamped 5 minutes ago, POSTs of 1,000", late(2, 1000)),
+    "second-0": Case(
+        "logs from second 0: 10 every 0.1 s since the readers' processes were started",
+        rounds(60, 10, 0.1),
+        contenders=("tail", "helper", "poller"),
+        at_once=True,
+    ),
+    "refused": Case(
+        "4 POSTs of 1,000, every third list answered with 503", rounds(4, 1000, 2.0), refuse_every=3
+    ),
     "rest": Case("at rest for 60 s", silence, silent=True, patience=0),
     "rest-default": Case(
         "at rest for 60 s, streaming off", silence, silent=True, streaming=False, patience=0
     ),
 }
 FLOW, FLOW_ALONE = "flow", "flow-alone"
+RESUME = "resume"
+RESUME_CONTENDERS = ("tail-cursor", "helper", "poller")
 FLOW_CONTENDERS = ("tail-run", "helper", "poller")
 FLOW_TITLES = {
+    RESUME: "going on in the middle of 60,000 rows, after SIGKILL",
     FLOW: "a real flow with a subflow: the logs of both",
     FLOW_ALONE: "the same run: the logs of the flow alone",
 }

@@ -42,11 +42,15 @@ def contenders(python: Path) -> dict[str, Contender]:
             *(*run, run_id),
         ]
 
+    def tail_cursor(url: str, run_id: str, _: float) -> list[str]:
+        return [*tail("--since", "1d", "--cursor-file", f"cursor-{run_id}", "--flow-run")(url, run_id, 0.0)]
+
     return {
         "rawlogs": Contender("rawlogs", True, module(python, "delivery_rawlogs")),
         "helper": Contender("Prefect's helper", False, module(helper, "delivery_helper")),
         "poller": Contender("REST poller", False, module(python, "delivery_poller")),
         "tail": Contender("`rawlogs tail`", True, tail("--flow-run")),
+        "tail-cursor": Contender("`rawlogs tail --cursor-file`", True, tail_cursor),
         "tail-run": Contender("`rawlogs tail RUN`", True, tail()),
     }
 
@@ -55,7 +59,15 @@ class Reader:
     """A contender that runs; what it has received so far, with times of the clock of `time.time()`."""
 
     def __init__(
-        self, contender: Contender, server_port: int, run_id: str, *, nap: float, direct: bool, home: Path
+        self,
+        contender: Contender,
+        server_port: int,
+        run_id: str,
+        *,
+        nap: float,
+        direct: bool,
+        home: Path,
+        refuse_every: int = 0,
     ) -> None:
         self.contender = contender
         self.received: list[tuple[str, float]] = []
@@ -63,7 +75,7 @@ class Reader:
         self.ready = threading.Event()
         self._told = False
         self.errors = home / f"{contender.name.strip('`').replace(' ', '-')}.err"
-        self.gate = None if direct else Gate(server_port).__enter__()
+        self.gate = None if direct else Gate(server_port, refuse_every).__enter__()
         url = f"http://127.0.0.1:{server_port}/api" if self.gate is None else self.gate.api_url
         self._process = subprocess.Popen(
             contender.command(url, run_id, nap),
@@ -98,6 +110,14 @@ class Reader:
     def quiet_for(self, seconds: float) -> bool:
         """Whether nothing has come for so long, by now."""
         return not self.received or time.time() - self.received[-1][1] >= seconds
+
+    def kill(self) -> None:
+        """SIGKILL, and everything that it had written is read."""
+        self._told = True
+        self._process.kill()
+        self._process.wait()
+        for thread in self._threads:
+            thread.join()
 
     def stop(self) -> None:
         """SIGTERM, SIGKILL after 10 s; then everything that it said has been read."""

@@ -18,7 +18,17 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cases import CASES, FAMILY, FLOW, FLOW_ALONE, FLOW_CONTENDERS, Case, Stage
+from benchmarks.cases import (
+    CASES,
+    FAMILY,
+    FLOW,
+    FLOW_ALONE,
+    FLOW_CONTENDERS,
+    RESUME,
+    RESUME_CONTENDERS,
+    Case,
+    Stage,
+)
 from benchmarks.contenders import Contender, Reader, contenders
 from benchmarks.delivery_tables import report
 from benchmarks.machine import PREFECT_VERSION, client_home, describe
@@ -57,8 +67,10 @@ class Benchmark:
         return [self._everybody[name] for name in names if not self._only or name in self._only]
 
     @contextmanager
-    def readers(self, names: Sequence[str], stage: Stage, case: str, **options: Any) -> Iterator[None]:
-        """Started and connected; stopped at the end."""
+    def readers(
+        self, names: Sequence[str], stage: Stage, case: str, *, at_once: bool = False, **options: Any
+    ) -> Iterator[None]:
+        """Started and, unless they are wanted ``at_once``, connected; stopped at the end."""
         home = self._home / case
         home.mkdir(exist_ok=True)
         if not (home / "benchmarks").exists():
@@ -69,18 +81,47 @@ class Benchmark:
                 stack.callback(reader.stop)
                 stage.readers.append(reader)
             for reader in stage.readers:
-                reader.wait_ready()
+                if not at_once:
+                    reader.wait_ready()
             yield
 
     def play(self, name: str, case: Case) -> list[Outcome]:
         stage = Stage(self.server(case.streaming))
-        with self.readers(case.contenders, stage, name, nap=case.nap, direct=case.direct):
-            time.sleep(SETTLED if case.silent else 2.0)
+        options = {"nap": case.nap, "direct": case.direct, "refuse_every": case.refuse_every}
+        with self.readers(case.contenders, stage, name, at_once=case.at_once, **options):
+            if not case.at_once:
+                time.sleep(SETTLED if case.silent else 2.0)
             began = time.time()
             case.play(stage)
             ends = wait(stage, len(stage.sent), case.patience)
         rows = stage.server.list_logs(flow_run_id={"any_": [stage.run_id]})
         return [outcome(name, reader, rows, stage, began, ends[reader]) for reader in stage.readers]
+
+    def play_resume(self) -> list[Outcome]:
+        """60,000 stored rows; one that keeps a cursor is killed in the middle; what is left from there counts."""
+        stage, server = Stage(self.server(True)), self.server(True)
+        for _ in range(60):
+            stage.post(1000)
+        rows = server.list_logs(flow_run_id={"any_": [stage.run_id]})
+        first = Stage(server, stage.run_id)
+        with self.readers(("tail-cursor",), first, RESUME, nap=0.0, direct=True):
+            for reader in first.readers:
+                while len(reader.received) < len(rows) // 2:
+                    time.sleep(0.05)
+                reader.kill()
+        done = {log_id for reader in first.readers for log_id, _ in reader.received}
+        left = [row for row in rows if row["id"] not in done]
+        since = min(row["timestamp"] for row in left)
+        poller = self._everybody["poller"]
+        self._everybody["poller"] = replace(
+            poller, command=lambda *given: [*poller.command(*given), "--since", since]
+        )
+        # Without gates: a cursor belongs to the URL with which it was written.
+        with self.readers(RESUME_CONTENDERS, stage, RESUME, at_once=True, nap=0.0, direct=True):
+            began = time.time()
+            ends = wait(stage, len(left), 110.0)
+        self._everybody["poller"] = poller
+        return [outcome(RESUME, reader, left, stage, began, ends[reader]) for reader in stage.readers]
 
     def play_flow(self) -> list[Outcome]:
         """A real flow with a subflow, from the moment it runs: the reader knows the run's id and no more."""
@@ -154,7 +195,7 @@ def outcome(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    known = [*CASES, FLOW]
+    known = [*CASES, FLOW, RESUME]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("case", nargs="*", help=f"some of: {', '.join(known)} (default: all)")
     parser.add_argument("--only", action="append", default=[], metavar="READER", help="repeatable")
@@ -174,7 +215,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         try:
             for name in names:
                 print(f"{name} ...", file=sys.stderr, flush=True)
-                outcomes += benchmark.play_flow() if name == FLOW else benchmark.play(name, CASES[name])
+                special = {FLOW: benchmark.play_flow, RESUME: benchmark.play_resume}
+                outcomes += special[name]() if name in special else benchmark.play(name, CASES[name])
                 if chosen.errors:
                     for file in sorted((home / name).glob("*.err")):
                         print(f"--- {name}: {file.stem}\n{file.read_text()}", file=sys.stderr)

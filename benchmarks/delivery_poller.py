@@ -18,7 +18,7 @@ PAGE = 200
 
 
 async def read(api_url: str, run_id: str, printer: Printer) -> None:
-    last = datetime.now(timezone.utc).isoformat()
+    last = printer.since or datetime.now(timezone.utc).isoformat()
     seen: set[str] = set()
     requests = 0
     async with httpx.AsyncClient(trust_env=False, timeout=30.0) as client:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
 
 import rawlogs
 from benchmarks.reading import Printer, main
@@ -20,7 +19,7 @@ async def read(api_url: str, run_id: str, printer: Printer) -> None:
             async for batch in logs.batches():
                 await printer.logs(log.id_text for log in batch)
         finally:
-            printer.account(**asdict(logs.stats))
+            printer.account(**logs.stats.as_dict())
 
 
 if __name__ == "__main__":

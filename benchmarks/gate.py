@@ -27,10 +27,15 @@ class Request:
 
 
 class Gate:
-    """A context manager that listens on a port of its own while it is open; runs in a thread."""
+    """A context manager that listens on a port of its own while it is open; runs in a thread.
 
-    def __init__(self, server_port: int) -> None:
+    ``refuse_every``: each so many-th request for the list of logs is answered with 503; 0: none.
+    """
+
+    def __init__(self, server_port: int, refuse_every: int = 0) -> None:
         self._server_port = server_port
+        self._refuse_every = refuse_every
+        self._lists = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._writers: set[asyncio.StreamWriter] = set()
@@ -90,7 +95,7 @@ class Gate:
             return
         self._writers |= {writer, back}
         try:
-            await asyncio.gather(self._pump(reader, back, count=True), self._pump(there, writer))
+            await asyncio.gather(self._pump_requests(reader, back, writer), self._pump(there, writer))
         except OSError:
             pass
         finally:
@@ -98,13 +103,28 @@ class Gate:
             writer.transport.abort()
             back.transport.abort()
 
-    async def _pump(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, count: bool = False
+    async def _pump_requests(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, client: asyncio.StreamWriter
     ) -> None:
+        """Count requests, answer those that are to be refused, and hand on the others."""
         while data := await reader.read(1 << 18):
-            if count:
-                found = _REQUEST.findall(data)
-                self.requests.extend(Request(time.time(), path.decode()) for path in found)
+            found = _REQUEST.findall(data)
+            self.requests.extend(Request(time.time(), path.decode()) for path in found)
+            if self._refuse_every and b"/logs/filter" in found:
+                self._lists += 1
+                if self._lists % self._refuse_every == 0:
+                    head, _, body = data.partition(b"\r\n\r\n")
+                    length = re.search(rb"(?i)content-length: (\d+)", head)
+                    await reader.readexactly(int(length[1]) - len(body) if length else 0)
+                    client.write(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+                    continue
+            writer.write(data)
+            await writer.drain()
+        if writer.can_write_eof():
+            writer.write_eof()
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(1 << 18):
             writer.write(data)
             await writer.drain()
         if writer.can_write_eof():

@@ -18,8 +18,10 @@ from collections.abc import Awaitable, Callable, Iterable
 class Printer:
     """Prints what a reader has received; ``nap`` seconds of sleep follow the first log."""
 
-    def __init__(self, nap: float) -> None:
+    def __init__(self, nap: float, since: str | None = None) -> None:
         self._nap = nap
+        self.since = since
+        """Where a reader that keeps a position goes on; None: from now on."""
 
     def ready(self) -> None:
         print("ready", flush=True)
@@ -42,10 +44,11 @@ def main(read: Callable[[str, str, Printer], Awaitable[None]]) -> None:
     parser.add_argument("api_url")
     parser.add_argument("run_id")
     parser.add_argument("--nap", type=float, default=0.0, help="seconds to sleep after the first log")
+    parser.add_argument("--since", help="where to go on, as an ISO timestamp")
     chosen = parser.parse_args()
 
     async def until_told() -> None:
-        task = asyncio.ensure_future(read(chosen.api_url, chosen.run_id, Printer(chosen.nap)))
+        task = asyncio.ensure_future(read(chosen.api_url, chosen.run_id, Printer(chosen.nap, chosen.since)))
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
         await asyncio.wait([task])
         if not task.cancelled():

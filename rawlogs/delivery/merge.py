@@ -25,8 +25,8 @@ from rawlogs.delivery.stats import Stats
 from rawlogs.delivery.subscription import Subscription
 from rawlogs.models import END, MICROSECOND, Log
 
-HOLD = 2.0
-"""Seconds that live logs wait for a list that brings nothing; then they are delivered first."""
+HOLD = 1.9
+"""Seconds that live logs wait for a list that brings nothing; then they are delivered first, within 2 s."""
 LATE_PAUSE = 5.0
 """Late logs seldom come alone: one list for those of some seconds."""
 EARLY = 0.4

@@ -23,7 +23,7 @@ LEAD = timedelta(seconds=2)
 TICK = timedelta(milliseconds=1)
 """SQLite servers write ``created`` in milliseconds, cut off (3.8.8)."""
 PROMPT = timedelta(seconds=1)
-"""What an answer shows that came this soon after the start was mostly stored before it."""
+"""What a list shows that was asked for this soon after entering was stored before that."""
 OLD_CURSOR = timedelta(days=1)
 
 
@@ -116,19 +116,19 @@ class Start:
         stamped there and is stored later is found when its overlap has passed.
         """
         marks, began = self._ledger.begin_list(), self._rest.server_now()
-        wanted = self._options.tail or 0
+        wanted, asked = self._options.tail or 0, self._clock.now()
         first: list[Log] | None = None
         tail: list[Log] = []
         async for page in self._newest(self._options.until or began + self._ledger.overlap, after):
             if first is None:
                 first = page
                 began = min(began, self._rest.server_now())  # the answer has told the server's time
-                self._merger.begin(self._beginning(page))
+                self._merger.begin(self._beginning(page, asked))
             tail += [log for log in page if self._merger.is_earlier(log)]
             if len(tail) >= wanted:
                 break
         if first is None:
-            self._merger.begin(self._beginning(()))
+            self._merger.begin(self._beginning((), asked))
         await self._merger.deliver_tail(tail[:wanted][::-1])
         started = self._started()
         reach = started - max(self._ledger.overlap, LEAD)
@@ -146,10 +146,13 @@ class Start:
     def _started(self) -> datetime:
         return self._rest.server_time(self._entered) - TICK
 
-    def _beginning(self, first: Iterable[Log]) -> Beginning:
-        """Judge by ``created``; where the server's clock is only known by the second, also by a prompt first answer."""
+    def _beginning(self, first: Iterable[Log], asked: datetime) -> Beginning:
+        """Judge by ``created``; where the server's clock is only known by the second, also by a prompt first list.
+
+        Not for a process that started before it entered the stream: it has asked too late to tell.
+        """
         latest = self._rest.server_time(self._entered, latest=True)
-        prompt = self._clock.now() - self._entered <= PROMPT
+        prompt = self._options.started_at is None and asked - self._entered <= PROMPT
         before = {
             log.id_text
             for log in first

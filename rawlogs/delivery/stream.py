@@ -361,14 +361,15 @@ class LogStream:
             self._auditor.frame_unreadable()
 
     async def _note_connected(self, event: Connected) -> None:
+        began = self._clock.monotonic()
         if not self._ready.is_set() and self._auditor is not None:
             # The server may be about to say that it does not stream. What arrives meanwhile waits in the connection.
             await first_of(self._asked.wait(), self._clock.sleep(HOLD))
         self._polling = False
         self.notify("connected", f"connected to {event.url}", url=event.url, again=event.again)
         if self._auditor is not None:
-            if self._asked.is_set():  # else REST does not answer, and nothing is worth waiting for
-                self._merger.hold()
+            # What waited for that answer waits no longer for a list than it would have without.
+            self._merger.hold(max(HOLD - (self._clock.monotonic() - began), 0.0))
             self._auditor.connected(again=event.again)
         self._ready.set()
 
