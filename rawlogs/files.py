@@ -263,14 +263,13 @@ def _is_number(content: bytes) -> bool:
 
 
 def _read_all(handle: int, path: str | os.PathLike[str], limit: int | None) -> bytes:
-    content = bytearray()
-    while part := os.read(handle, _CHUNK):
-        content += part
-        _check_size(content, path, limit)
-    return bytes(content)
+    with open(handle, "rb", closefd=False) as file:
+        content = file.read(-1 if limit is None else limit + 1)
+    _check_size(content, path, limit)
+    return content
 
 
-def _check_size(content: bytearray, path: str | os.PathLike[str], limit: int | None) -> None:
+def _check_size(content: bytes | bytearray, path: str | os.PathLike[str], limit: int | None) -> None:
     if limit is not None and len(content) > limit:
         raise TooLarge(f"it is larger than {limit >> 20} MiB", path)
 

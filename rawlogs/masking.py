@@ -76,8 +76,13 @@ class Masker:
         read = {plain for spelled in spellings for plain, _ in _undone(spelled)}
         for text in (plain.translate(_ALIKE) for plain in read):
             size = min(PART, len(text))
-            if size >= SHORTEST:
-                self._parts.setdefault(size, set()).update(_runs(text, size) - _public_runs(size))
+            if size < SHORTEST:
+                continue
+            parts = _runs(text, size)
+            own = parts - _public_runs() if size == PART else parts
+            self._parts.setdefault(size, set()).update(own)
+            if own != parts:  # a password may be such a word: as a whole it is hidden nevertheless
+                self._parts.setdefault(len(text), set()).add(text)
         self._hints = {part[at : at + _HINT] for part in self._parts.get(PART, ()) for at in range(_STRIDE)}
 
     def text(self, text: str) -> str:
@@ -229,8 +234,13 @@ def _runs(text: str, size: int) -> set[str]:
 
 
 @cache
-def _public_runs(size: int) -> frozenset[str]:
-    return frozenset(run for word in _PUBLIC.split() for run in _runs(word.translate(_ALIKE), size))
+def _public_runs() -> frozenset[str]:
+    return frozenset(run for word in _PUBLIC.split() for run in _runs(word.translate(_ALIKE), PART))
+
+
+def is_public(text: str) -> bool:
+    """Return whether every conversation with Prefect holds this text, so that it can be no secret."""
+    return any(text in word for word in _PUBLIC.split())
 
 
 def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -21,6 +21,7 @@ from urllib.parse import unquote
 from rawlogs import headers as custom_headers
 from rawlogs import proxies, sources, tls, urls
 from rawlogs.errors import ConfigError
+from rawlogs.masking import is_public
 
 if TYPE_CHECKING:
     import ssl
@@ -138,7 +139,9 @@ class Settings:
         and header values of fewer than six characters are left out: they would be found in every other text.
         """
         whole = {text for text in (self.api_key, self.auth_string, self.address.userinfo) if text}
-        parts = {half for text in whole for half in text.split(":", 1)}
+        parts = {text.partition(":")[2] for text in whole}
+        # A user called "prefect" is no secret: to hide that would tear every text.
+        parts |= {user for text in whole if not is_public(user := text.partition(":")[0])}
         for value in self.headers.values():
             parts |= _secrets_in(value)
         whole |= {_base64(text) for text in whole if ":" in text}

@@ -150,6 +150,12 @@ def test_a_short_secret_is_hidden_as_a_whole(short: str) -> None:
     assert Masker([short]).text(f"a {short} b {short[:3]} {escaped(short)}") == f"a *** b {short[:3]} ***"
 
 
+@pytest.mark.parametrize("word", ["message", "timestamp", "/logs", "auth_success"])
+def test_a_secret_that_is_a_word_of_the_protocol_is_hidden_as_a_whole(word: str) -> None:
+    """A password may be any word."""
+    assert Masker([word]).payload(f'{{"{word}": "{word[:-1]}"}}') == f'{{"***": "{word[:-1]}"}}'
+
+
 def test_what_is_too_short_is_left_out() -> None:
     assert Masker(["123", ""]).text("a 123 b") == "a 123 b"
 

@@ -590,6 +590,14 @@ def test_secrets_are_all_listed_the_longest_first(tmp_path: Path) -> None:
     assert Settings(parse(URL)).secrets() == ()
 
 
+def test_a_user_whom_every_conversation_names_is_no_secret(tmp_path: Path) -> None:
+    """To hide ``prefect`` would tear the names of all loggers."""
+    secrets = settle(tmp_path, api_url=URL, auth_string="prefect:S3cr3tMark").secrets()
+    assert "prefect" not in secrets
+    assert {"prefect:S3cr3tMark", "S3cr3tMark"} <= set(secrets)
+    assert "operator" in settle(tmp_path, api_url=URL, auth_string="operator:S3cr3tMark").secrets()
+
+
 @pytest.mark.parametrize(
     ("environ", "files"),
     [

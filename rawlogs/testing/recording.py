@@ -112,10 +112,12 @@ class Recorder:
 
     def close(self) -> None:
         """Write what was still waiting for its end; close the file, where it was opened here."""
-        for event, hidden in self._fragments.rest():
-            self._write_event(event, hidden)
-        if self._owned:
-            self._file.close()
+        try:
+            for event, hidden in self._fragments.rest():
+                self._write_event(event, hidden)
+        finally:
+            if self._owned:
+                self._file.close()
 
     def __enter__(self) -> Recorder:
         return self
