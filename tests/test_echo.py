@@ -264,6 +264,42 @@ def test_the_search_finds_what_it_looks_for() -> None:
             assert leaks(f"... {SPELLINGS[way](secret)} ..."), way
 
 
+FOLDER: dict[str, tuple[str, ...]] = {
+    "tail": ("tail", "--no-follow", "--retries", "0"),
+    "doctor": ("doctor", "--watch", "0"),
+    "trace": ("trace", "--duration", "1"),
+    "record": ("record", "out.jsonl", "--duration", "0"),
+    "serve": ("serve", "--port", "0", "--token", "x" * 20),
+}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a server that is ended by a signal")
+@pytest.mark.parametrize("command", FOLDER)
+async def test_a_command_says_where_ones_key_goes_by_the_word_of_the_folder(
+    tmp_path: Path, command: str
+) -> None:
+    """Whichever sends it."""
+    (tmp_path / ".env").write_text("PREFECT_API_URL=http://127.0.0.1:1/api\n")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "rawlogs", *FOLDER[command]),
+        cwd=tmp_path,
+        env={"HOME": str(tmp_path), "PATH": os.environ["PATH"], "PREFECT_API_AUTH_STRING": AUTH},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    assert process.stdout is not None
+    said = b""
+    while b"gets PREFECT_API_AUTH_STRING (environment)" not in said:
+        part = await asyncio.wait_for(process.stdout.read(4096), 60)
+        assert part, said.decode()
+        said += part
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            process.terminate()
+    await process.communicate()
+    assert b"PREFECT_API_URL (.env) of the working directory names" in said
+
+
 # The library.
 
 

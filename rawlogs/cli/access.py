@@ -61,6 +61,14 @@ def settings_of(given: dict[str, Any]) -> Settings:
     return resolve(**access_arguments(given))
 
 
+def tell_notes(settings: Settings) -> None:
+    """Say on stderr what is odd about settings with which something will be asked, as a stream's notices do."""
+    from rawlogs.output.escape import escape_line
+
+    for note in settings.notes:
+        click.echo(f"rawlogs: {escape_line(note)}", err=True)
+
+
 def parse_headers(lines: tuple[str, ...]) -> dict[str, str] | None:
     """``NAME: VALUE`` lines as a mapping; ConfigError for what is none (the value is not shown)."""
     headers = {}

@@ -10,7 +10,7 @@ import click
 import orjson
 
 from rawlogs.cli import codes
-from rawlogs.cli.access import access_options, settings_of
+from rawlogs.cli.access import access_options, settings_of, tell_notes
 from rawlogs.cli.serving import run_until_signal
 from rawlogs.errors import ConnectionLost, HistoryError
 from rawlogs.waiting import within
@@ -40,6 +40,7 @@ def command(file: str, **given: Any) -> int:
     The file is created with mode 0600. See docs/recording.md; `rawlogs replay FILE` plays it.
     """
     settings = settings_of(given)
+    tell_notes(settings)
     return run_until_signal(lambda: _record(file, settings, given))
 
 

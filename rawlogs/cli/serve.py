@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from rawlogs.cli.access import access_arguments, access_options
+from rawlogs.cli.access import access_arguments, access_options, settings_of, tell_notes
 from rawlogs.errors import ConfigError
 from rawlogs.host import is_loopback
 from rawlogs.serve.gate import TOKEN_VARIABLE, Gate, open_gate
@@ -46,6 +46,7 @@ def command(host: str, port: int, token: str | None, behind_proxy: bool, **given
     with open_socket(host, port) as listening:
         address, port = listening.getsockname()[:2]
         gate = open_gate(host, port, address=address, token=token, behind_proxy=behind_proxy)
+        tell_notes(settings_of(dict(given)))
         app = make_app(gate, access_arguments(given))
         serve(app, listening, started=lambda: _announce(gate))
 

@@ -13,7 +13,7 @@ import click
 
 from rawlogs import files
 from rawlogs.cli import codes
-from rawlogs.cli.access import access_options, settings_of
+from rawlogs.cli.access import access_options, settings_of, tell_notes
 from rawlogs.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ def _job(given: dict[str, Any]) -> _Job:
     script = None if script_name is None else parse_script(_read(script_name), script_name)
     first = _first(filter_json, events)
     settings = settings_of(given)
+    tell_notes(settings)
     target = Target(
         url=settings.address.events_url if events else settings.address.logs_url,
         token=settings.websocket_token,
