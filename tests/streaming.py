@@ -93,6 +93,11 @@ class Reader:
         return [notice.kind for notice in self.notices]
 
     @property
+    def pauses(self) -> list[float]:
+        """Seconds of each pause before another try."""
+        return [notice.facts["delay"] for notice in self.notices if notice.kind == "retrying"]
+
+    @property
     def texts(self) -> str:
         return "\n".join(notice.text for notice in self.notices)
 

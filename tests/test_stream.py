@@ -630,6 +630,20 @@ async def test_giving_up_names_the_last_error_and_the_tries() -> None:
         assert isinstance(gave_up.value.__cause__, rawlogs.ConnectError)
 
 
+async def test_a_list_that_answers_again_cuts_the_pause_of_the_socket_short() -> None:
+    async with serving() as server, reading(server, options={"audit": 0.5, "retries": None}) as reader:
+        await server.until(lambda: lists(server))
+        server.fault("logs", Http(503))
+        server.fault("rest", Http(503), path="/logs/filter")
+        await server.drop_all()
+        await server.until(lambda: "history_off" in reader.kinds and reader.pauses[-1] > 20.0)
+        tried, began = len(reader.pauses), server.world.now()
+        server.heal()
+        await server.until(lambda: server.subscribed)
+        assert len(reader.pauses) == tried
+        assert server.world.now() - began < timedelta(seconds=reader.pauses[-1] * 0.75)
+
+
 async def test_retries_without_end_outlast_many_refusals() -> None:
     async with serving() as server, reading(server, options={"retries": None}) as reader:
         server.fault("logs", Http(503), times=4)

@@ -5,6 +5,7 @@ It knows no list and delivers nothing.
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from rawlogs.clock import Clock
 from rawlogs.delivery.notifier import Notifier
 from rawlogs.delivery.options import Options
 from rawlogs.delivery.retry import PROOF, Fatal, Record, delay, verdict
+from rawlogs.delivery.schedule import first_of
 from rawlogs.delivery.stats import Stats
 from rawlogs.delivery.subscription import Subscription
 from rawlogs.errors import AuthError, ConnectionLost, GaveUp, ProtocolError, RawlogsError
@@ -85,6 +87,7 @@ class ReconnectingSocket:
         self._proved = False  # a log has come through the present connection
         self._fast = True
         self._connection: Connection | None = None
+        self._server_is_back = asyncio.Event()
 
     async def events(self, take: Take) -> AsyncIterator[Connected | Lost]:
         """Yield what happens to the socket; end only after a clean close, if that was asked for.
@@ -144,6 +147,10 @@ class ReconnectingSocket:
         if self._connection is not None:
             self._reopening = True
             await self._connection.close()
+
+    def try_now(self) -> None:
+        """Cut a pause between two tries short: the server has answered over REST again."""
+        self._server_is_back.set()
 
     async def check(self) -> None:
         """Ping, and cut the connection where no answer comes: after a sleep of the machine it may be dead."""
@@ -222,7 +229,11 @@ class ReconnectingSocket:
         self._attempts += 1
         text = f"{error.text}; try {self._attempts} in {seconds:.1f} s"
         self._notifier.notify("retrying", text, attempt=self._attempts, delay=seconds)
-        await self._clock.sleep(seconds)
+        if answer.floor:  # the server has asked for this pause
+            await self._clock.sleep(seconds)
+            return
+        self._server_is_back.clear()
+        await first_of(self._clock.sleep(seconds), self._server_is_back.wait())
 
     def _allowed(self) -> int | None:
         retries = self._options.retries

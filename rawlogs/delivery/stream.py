@@ -289,6 +289,8 @@ class LogStream:
                     # After an outage the server may be another one, which streams.
                     if round.recovered and self._options.transport == "auto":
                         self._start_live()
+                elif round.recovered:
+                    self._socket.try_now()
                 if round.clock_jumped:
                     await self._socket.check()
         self._end()
