@@ -34,6 +34,7 @@ from rawlogs.delivery.schedule import Schedule
 from rawlogs.delivery.seen import SeenIds
 from rawlogs.delivery.start import Start
 from rawlogs.delivery.stats import Stats
+from rawlogs.delivery.stream import LAST_TRIES
 from rawlogs.delivery.subscription import Subscription
 from rawlogs.errors import HistoryError
 from rawlogs.models import Log
@@ -138,7 +139,7 @@ class Delivery:
         )
         self.ledger = Ledger(self.clock.now(), overlap=self.options.overlap, settle=self.options.settle)
         self.schedule = Schedule(self.clock, self.options.settle)
-        self.stats = Stats(count_gaps=lambda: self.ledger.open_gaps)
+        self.stats = Stats(count_gaps=lambda: max(self.ledger.open_gaps, int(self.client.failing)))
         self.outbox = Outbox(self.options.buffer)
         self.rest = TableClient(
             self.settings, clock=self.clock, rng=rng, timeout=30.0, on_notice=self.notifier.hand_on
@@ -167,7 +168,7 @@ class Delivery:
             clock=self.clock,
             rng=rng,
             alone=lambda: self.is_alone,
-            tries=lambda: self.tries,
+            tries=self._allowed,
         )
         self.reader = HistoryReader(
             self.ledger, self.merger, self.rest.server_now, by_run=self.options.keep_ids
@@ -224,6 +225,12 @@ class Delivery:
         return httpx.Response(
             status, headers={"Date": date, **headers}, stream=_Body(json.dumps(content).encode())
         )
+
+    def _allowed(self) -> int | None:
+        """How many requests in a row may fail: as ``tries`` says, and few once ``until`` has passed."""
+        until = self.options.until
+        over = until is not None and until + self.ledger.settle < self.rest.server_now()
+        return LAST_TRIES if over else self.tries
 
     # What happens
 

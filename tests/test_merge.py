@@ -117,7 +117,7 @@ async def test_a_hold_ends_by_itself() -> None:
     merging.merger.hold()
     held = merging.live(100.0)
     await turns(lambda: len(merging.outbox))
-    assert merging.clock.sleeps == [HOLD]
+    assert merging.clock.sleeps == [pytest.approx(HOLD)]
     assert await merging.read() == held
     ending.cancel()
 
@@ -131,7 +131,7 @@ async def test_a_list_that_moves_on_prolongs_a_hold() -> None:
     await merging.merger.listed(merging.made(98.0))
     ending = asyncio.ensure_future(merging.merger.end_holds())
     await turns(lambda: len(merging.outbox) == 2)
-    assert merging.clock.sleeps == [HOLD]
+    assert merging.clock.sleeps == [pytest.approx(HOLD)]
     ending.cancel()
 
 

@@ -137,7 +137,7 @@ async def test_every_stored_log_is_delivered_exactly_once(
     await course.close()
     assert course.listing.readable() <= set(course.got)
     assert max(course.got.values(), default=1) == 1
-    assert course.ledger.open_gaps == 0
+    assert course.stats.open_gaps == 0
     assert not course.failures
 
 
@@ -210,7 +210,7 @@ async def test_a_backlog_costs_its_pages_and_one_request_for_each_refusal(
     # A full page begins with the last row of the one before it.
     assert len(course.requests) - refused <= 200 // (page - 1) + 3
     assert course.order == stored
-    assert course.ledger.open_gaps == 0
+    assert course.stats.open_gaps == 0
 
 
 async def test_a_rate_limit_without_retry_after_costs_hardly_more_than_its_time() -> None:
@@ -249,7 +249,7 @@ async def test_a_refusal_of_any_kind_is_told_once_and_the_list_goes_on(kind: str
     await course.close()
     assert course.order == lost
     assert course.kinds.count("history_off") == 1
-    assert course.ledger.open_gaps == 0
+    assert course.stats.open_gaps == 0
 
 
 @pytest.mark.parametrize("follow", [False, True])
@@ -262,4 +262,4 @@ async def test_what_is_stamped_behind_the_end_of_a_stream_is_no_gap_of_it(follow
     course.plan = [answer(503, Retry_After="50"), None, answer(503, Retry_After="50")] * 2
     await course.until_end()
     await course.close()
-    assert (course.order, course.ledger.open_gaps) == (stored, 0)
+    assert (course.order, course.stats.open_gaps) == (stored, 0)

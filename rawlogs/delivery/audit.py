@@ -329,7 +329,8 @@ class Auditor:
         try:
             await work
         except (*REFUSALS, GaveUp) as error:
-            if last and not self._alone:
+            # A round that began before ``until`` may have been refused until after it.
+            if (last or self._until_end() == 0.0) and not self._alone:
                 return False
             seconds = self._refused(error)
             self._schedule.next_in(seconds)

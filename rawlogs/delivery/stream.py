@@ -587,7 +587,8 @@ class LogStream:
         if self._lists_alone():
             return options.retries
         # Beside a socket the list is asked for ever; but a stream whose ``until`` has passed is to end.
-        return LAST_TRIES if options.until is not None and options.until < self._now() else None
+        over = options.until is not None and options.until + self._ledger.settle < self._now()
+        return LAST_TRIES if over else None
 
     def _count_request(self) -> None:
         self._stats.requests += 1
