@@ -516,6 +516,16 @@ def test_doubts_one_after_the_other_are_one_gap() -> None:
     assert (book.open_gaps, len(book._intervals)) == (1, 2)
 
 
+def test_what_lies_behind_the_end_of_a_stream_is_no_gap() -> None:
+    """It is not asked for; what lies before is a gap as before."""
+    book = ledger()
+    book.doubt(at(60))
+    book.end_at(at(50))
+    assert book.open_gaps == 1
+    read(book, 0, 50, 70)
+    assert (book.open_gaps, marks_of(book)) == (0, (10, 50))
+
+
 # Late logs
 
 
