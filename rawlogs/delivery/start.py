@@ -22,7 +22,7 @@ LEAD = timedelta(seconds=2)
 """How far before its start a stream without ``since`` lists at once: Prefect's API logging sends every 2 s."""
 TICK = timedelta(milliseconds=1)
 """SQLite servers write ``created`` in milliseconds, cut off (3.8.8)."""
-PROMPT = timedelta(seconds=1)
+PROMPT = timedelta(seconds=5)
 """What a list shows that was asked for this soon after entering was stored before that."""
 OLD_CURSOR = timedelta(days=1)
 

@@ -173,6 +173,7 @@ class LogStream:
             if self._polling:
                 self._auditor.poll()
             self._spawn(self._run_auditor(self._auditor))
+            self._spawn(self._ask_streaming(self._auditor))
         if options.follow and not self._polling:
             self._start_live()
         if options.follow or options.tail is None:
@@ -275,10 +276,6 @@ class LogStream:
 
     async def _run_auditor(self, auditor: Auditor) -> None:
         assert self._client is not None
-        try:
-            await self._ask_streaming(auditor)
-        finally:
-            self._asked.set()
         if not self._options.follow:
             self._spawn(self._ready_when_answered(self._client))
         async with aclosing(auditor.rounds()) as rounds:  # type: ignore[type-var]
@@ -304,15 +301,16 @@ class LogStream:
         from rawlogs.rest.server import log_streaming
 
         options, rest = self._options, self.rest
-        if rest is None or options.transport != "auto" or not options.follow:
-            return
         streaming = None
-        with contextlib.suppress(
-            RawlogsError, TimeoutError
-        ):  # the socket, or the list, will say what is wrong
-            streaming = await within(SETTINGS_TIMEOUT, log_streaming(rest))
+        if rest is not None and options.transport == "auto" and options.follow:
+            # What goes wrong here goes wrong for the socket or the list, too, and is told by them.
+            with contextlib.suppress(RawlogsError, TimeoutError):
+                streaming = await within(SETTINGS_TIMEOUT, log_streaming(rest))
         if streaming is not None and not all(streaming):
             await self._poll_instead(auditor, live_off.switched_off())
+            if self._client is not None and self._client.answered:
+                self._ready.set()
+        self._asked.set()
 
     async def _poll_instead(self, auditor: Auditor, text: str) -> None:
         """Follow the list alone from now on."""
