@@ -45,7 +45,7 @@ LINES: list[set[str]] = [
     {"delivery.audit"},
     {"delivery"},
     {"output", "testing", "api"},
-    {"sync", "doctor", "trace", "relay"},
+    {"sync", "doctor", "trace", "relay", "compat"},
     {"serve", "contrib"},
     {"cli"},
     {"__main__"},
@@ -53,7 +53,7 @@ LINES: list[set[str]] = [
 """Every room may use itself and the lines above it. A module belongs to the longest name that fits."""
 
 HOMES: dict[str, set[str] | None] = {
-    "websockets": {"wire", "testing"},
+    "websockets": {"wire", "testing", "compat"},
     "httpx": {"rest"},
     "h11": {"testing", "serve"},
     "pydantic": {"filters", "testing"},
