@@ -14,7 +14,7 @@ from rawlogs.delivery.notifier import Notifier
 from rawlogs.delivery.options import Options
 from rawlogs.delivery.reader import HistoryReader, counting
 from rawlogs.delivery.subscription import Subscription
-from rawlogs.models import BEGINNING, Log
+from rawlogs.models import BEGINNING, END, Log
 from rawlogs.rest.client import RestClient
 from rawlogs.rest.history import Poster
 
@@ -115,14 +115,13 @@ class Start:
         One page is enough on a quiet server; where it does not reach back to ``overlap`` before the start, what was
         stamped there and is stored later is found when its overlap has passed.
         """
-        marks, began = self._ledger.begin_list(), self._rest.server_now()
-        wanted, asked = self._options.tail or 0, self._clock.now()
+        marks, asked, wanted = self._ledger.begin_list(), self._clock.now(), self._options.tail or 0
         first: list[Log] | None = None
         tail: list[Log] = []
-        async for page in self._newest(self._options.until or began + self._ledger.overlap, after):
+        # Not bounded by now: only the answer tells the server's time.
+        async for page in self._newest(self._options.until or END, after):
             if first is None:
                 first = page
-                began = min(began, self._rest.server_now())  # the answer has told the server's time
                 self._merger.begin(self._beginning(page, asked))
             tail += [log for log in page if self._merger.is_earlier(log)]
             if len(tail) >= wanted:
@@ -130,7 +129,7 @@ class Start:
         if first is None:
             self._merger.begin(self._beginning((), asked))
         await self._merger.deliver_tail(tail[:wanted][::-1])
-        started = self._started()
+        started, began = self._started(), self._rest.server_time(asked)
         reach = started - max(self._ledger.overlap, LEAD)
         quiet = not first or len(first) < self._reader.page or first[-1].timestamp < reach
         self._ledger.start_at(reach, passed=None if quiet else started - LEAD)

@@ -31,7 +31,7 @@ from rawlogs.delivery.schedule import Schedule, first_of
 from rawlogs.delivery.seen import SeenIds
 from rawlogs.delivery.stats import Stats
 from rawlogs.delivery.subscription import Subscription
-from rawlogs.errors import RawlogsError
+from rawlogs.errors import DataLoss, RawlogsError
 from rawlogs.models import BEGINNING, Log
 from rawlogs.notices import OnNotice
 from rawlogs.waiting import within
@@ -178,6 +178,11 @@ class LogStream:
             self._start_live()
         if options.follow or options.tail is None:
             await first_of(self._ready.wait(), self._outbox.closed.wait())
+            if isinstance(self._outbox.error, DataLoss) and self._live_task is not None:
+                # With ``strict`` the list may have ended the stream before the socket had its chance to begin it.
+                waiting = asyncio.ensure_future(self._ready.wait())
+                await asyncio.wait({waiting, self._live_task}, return_when=asyncio.FIRST_COMPLETED)
+                waiting.cancel()
         if not self._ready.is_set() and self._outbox.error is not None:
             raise self._outbox.error  # it never began
 
@@ -221,6 +226,7 @@ class LogStream:
         from rawlogs.delivery.patient import PatientClient
         from rawlogs.delivery.reader import HistoryReader
         from rawlogs.delivery.start import Start
+        from rawlogs.rest.body import MAX_SIZE
         from rawlogs.rest.client import RestClient
 
         options, clock = self._options, self._clock
@@ -230,6 +236,8 @@ class LogStream:
             rng=self._rng,
             timeout=30.0,
             retries=1,
+            # A log that is too large for the socket comes by the list.
+            max_size=max(options.max_size, MAX_SIZE),
             on_notice=self._notifier.hand_on,
             on_request=self._count_request,
         )
