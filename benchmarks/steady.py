@@ -115,7 +115,7 @@ def measure(
         }
         if case.size:
             found[name] |= {
-                "us_cpu": cpu / len(writer.posted) * 1e6,
+                "us_cpu": cpu / max(len(delays), 1) * 1e6,
                 "logs_a_second": len(writer.posted) / took,
                 "missing": len(writer.posted) - len(delays),
                 "ms_median": median(delays or [0.0]) * 1e3,

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
 from rawlogs.cli import codes
-from rawlogs.cli.loop import run as run_loop
 from rawlogs.errors import ConfigError, RawlogsError, SinkError
 from rawlogs.notices import Notice
 from rawlogs.output.color import want_color
@@ -89,7 +88,7 @@ class Job:
 
 def tail(job: Job) -> int:
     """Run it; the exit code."""
-    return run_loop(_Tailing(job).run())
+    return asyncio.run(_Tailing(job).run())
 
 
 class _Tailing:
