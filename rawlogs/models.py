@@ -14,6 +14,9 @@ import orjson
 
 from rawlogs import foreign
 
+if TYPE_CHECKING:
+    from logging import LogRecord
+
 FIELDS = (
     "id",
     "created",
@@ -339,6 +342,37 @@ class Log:
     def model_dump_json(self, *, indent: int | None = None, **options: Any) -> str:
         """``model_dump`` as JSON text; ``indent`` is None (one line) or 2."""
         return _to_json(self.model_dump(**options), orjson.OPT_INDENT_2 if indent else 0).decode()
+
+    def to_record(self) -> LogRecord:
+        """Return a ``logging.LogRecord`` for handlers and formatters of the standard library.
+
+        Its time is the log's, ``name`` the log's logger, and ``msg`` the message without arguments, so that a ``%`` in
+        it means nothing. ``log_id``, ``flow_run_id`` and ``task_run_id`` are texts (None: no run), as extras would be.
+        What belongs to the process that wrote the log and is not stored (path, line, process, thread) is empty or 0.
+        """
+        import logging  # 2 ms, which only those who want records pay
+
+        record = logging.makeLogRecord({})
+        seconds = self.timestamp.timestamp()
+        record.__dict__.update(
+            name=self.name,
+            msg=self.message,
+            args=(),
+            levelno=self.level,
+            levelname=logging.getLevelName(self.level),
+            created=seconds,
+            msecs=float(self.timestamp.microsecond // 1000),
+            relativeCreated=record.relativeCreated + (seconds - record.created) * 1000.0,
+            funcName="",
+            process=0,
+            processName="",
+            thread=0,
+            threadName="",
+            log_id=self.id_text,
+            flow_run_id=self._data.get("flow_run_id"),
+            task_run_id=self._data.get("task_run_id"),
+        )
+        return record
 
     if not TYPE_CHECKING:  # a type checker would take every name for an attribute
 

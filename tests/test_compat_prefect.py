@@ -5,6 +5,7 @@ The cases are those of Prefect's own tests of its subscriber, and what a complet
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import pickle
@@ -16,7 +17,9 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from streaming import QuickClock, ThreadedServer, serving, threaded, within
+from asgiref.testing import ApplicationCommunicator
+from django_site import configure
+from streaming import DEADLINE, QuickClock, ThreadedServer, serving, threaded, within
 from streaming import no_settings as no_settings
 from websockets.exceptions import ConnectionClosedError
 
@@ -219,6 +222,16 @@ async def test_what_the_socket_loses_comes_from_the_list() -> None:
         assert await messages(logs, 1) == ["lost live"]
 
 
+async def test_a_server_without_a_list_is_read_all_the_same() -> None:
+    async with serving() as server:
+        server.fault("rest", Http(426))
+        server.fault("logs", Serve(logs=2), Close(1000))
+        async with subscriber(server) as logs:
+            await server.until_subscribed()
+            server.post(["one", "two"])
+            assert await messages(logs) == ["one", "two"]
+
+
 async def test_the_socket_alone_asks_the_list_for_nothing() -> None:
     async with serving() as server, subscriber(server, complete=False) as logs:
         await server.until_subscribed()
@@ -368,3 +381,24 @@ def test_scripts_for_prefects_subscriber_run(
         out = process.communicate(timeout=30)[0]
     assert out.splitlines() == printed
     assert process.returncode == 0
+
+
+async def test_a_django_consumer_for_prefects_subscriber_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    configure()
+    from compat.log_consumer import LogConsumer  # wants Django's settings
+
+    async with serving(clock=QuickClock(1.0)) as server:
+        monkeypatch.setenv("PREFECT_API_URL", server.api_url)
+        query = f"flow_run_id={RUN}&level=INFO&level=ERROR"
+        scope = {"type": "websocket", "path": "/logs", "query_string": query.encode()}
+        browser = ApplicationCommunicator(LogConsumer.as_asgi(), scope)
+        await browser.send_input({"type": "websocket.connect"})
+        assert (await browser.receive_output(DEADLINE))["type"] == "websocket.accept"
+        await server.until_subscribed()
+        server.post([{"message": f"{level}", "level": level} for level in (20, 30, 40)], flow_run_id=RUN)
+        sent = [json.loads((await browser.receive_output(DEADLINE))["text"]) for _ in range(2)]
+        assert [(frame["level"], frame["message"]) for frame in sent] == [("INFO", "20"), ("ERROR", "40")]
+        assert {frame["flow_run_id"] for frame in sent} == {str(RUN)}
+        await browser.send_input({"type": "websocket.disconnect", "code": 1000})
+        await server.until(lambda: server.subscribed == 0)
+        await browser.wait(DEADLINE)

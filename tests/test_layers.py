@@ -44,7 +44,7 @@ LINES: list[set[str]] = [
     {"delivery.start"},
     {"delivery.audit"},
     {"delivery"},
-    {"output", "testing", "api"},
+    {"output", "testing", "api", "logging"},
     {"sync", "doctor", "trace", "relay", "compat"},
     {"serve", "contrib"},
     {"cli"},
