@@ -101,7 +101,7 @@ class Auditor:
         self._budget = Budget(options.rest_budget, clock.monotonic())
         self._metered = MeteredClient(client, self._budget, clock)
         self._polling = False
-        self._reconnected = False
+        self._caught_up = self._reconnected = False
         self._next_audit = FIRST_AUDIT * options.audit
         self._beside = False
         self._misses = self._missed = self._hits = 0
@@ -219,7 +219,8 @@ class Auditor:
         self._reconnected = False
         recovered = self._stats.recovered
         requests = self._ledger.due(self._rest.server_now(), self._reader.page, ahead=True)
-        routine = not (gap or again) and (self._polling or self._beside)
+        # The first one catches up with whatever was stored before, too.
+        routine = self._caught_up and not (gap or again) and (self._polling or self._beside)
         try:
             brought = await self._take_all(requests, routine=routine)
         except BaseException:
@@ -231,6 +232,7 @@ class Auditor:
             found = self._stats.recovered - recovered
             if again or found:
                 self._notifier.notify("gap_closed", f"recovered {found} logs from the list", recovered=found)
+        self._caught_up = True
         self._conclude(began, brought)
         self._note_beside(brought)
 
