@@ -470,6 +470,24 @@ def test_drops_on_both_sides_of_what_was_listed_are_gaps_of_their_own() -> None:
     assert [span for span in due(behind, 100) if span[0] == "list"] == [("list", 50, 51), ("list", 53, 54)]
 
 
+def test_beyond_sixteen_gaps_the_nearest_two_are_one() -> None:
+    """And no other."""
+    behind = ledger()
+    stamps = [n * 1000.0 for n in range(17)]
+    stamps[9] = stamps[10] - 500.0
+    audit(behind, 20_000)
+    for stamp in stamps[:9] + stamps[10:]:
+        behind.mark_unread(at(stamp), at(stamp + 1))
+    assert behind.open_gaps == 16
+    behind.mark_unread(at(stamps[9]), at(stamps[9] + 1))
+    assert behind.open_gaps == 16
+    assert [span[1:] for span in due(behind, 20_000)][8:11] == [
+        (8000, 8001),
+        (9500, 10_001),
+        (11_000, 11_001),
+    ]
+
+
 @pytest.mark.parametrize("step", [-3600.0, 3600.0])
 def test_drops_of_wrong_clocks_are_at_most_so_many_gaps(step: float) -> None:
     """The nearest are made one; each is still listed."""
@@ -626,7 +644,44 @@ def test_late_logs_of_long_ago_cost_no_list_of_everything_since(
     late = ledger()
     audit(late, 1000)
     assert all(late.mark_late(at(stamp)) for stamp in stamps)
+    near = any(stamp >= 398 for stamp in stamps)
+    assert late.frontier == at(940 if near else 998), "one of long ago makes nothing unread"
     assert [span[1:] for span in due(late, 1000) if span[1] < 940] == expected
+
+
+def test_a_late_log_that_comes_while_its_range_is_listed_leaves_it_unread() -> None:
+    """The list may have passed it."""
+    late = ledger()
+    audit(late, 600, found=500)
+    marks = late.begin_list()
+    late.mark_late(at(570))
+    late.listed(Range(at(540), at(608)), at(610), rows(500), marks)
+    assert [span for span in due(late, 610) if span[0] == "list"][:1] == [("list", 570, 598)]
+
+
+def test_late_ranges_that_touch_are_looked_at_both() -> None:
+    """Whichever came first."""
+    for stamps in ([-5000, -4940], [-4940, -5000]):
+        late = ledger()
+        audit(late, 1000)
+        for stamp in stamps:
+            late.mark_late(at(stamp))
+        assert due(late, 1000) == [("list", -5000, -4880)]
+
+
+def test_what_was_listed_of_late_logs_makes_room_for_others() -> None:
+    """So does what needs no list of its own, and what comes again."""
+    late = ledger()
+    audit(late, 1000)
+    for stamp in (-9000, -8000, -7000, -6000):
+        late.mark_late(at(stamp))
+    audit(late, 1000)
+    others = (-9500, -8500, -7500, -6500)
+    for stamp in (*others, 940, -6500, -6500):
+        late.begin_list()
+        late.mark_late(at(stamp))
+    found = [span[1] for span in due(late, 1000) if span[1] < 0]
+    assert found == list(others)
 
 
 def test_a_late_log_in_what_was_dropped_needs_no_look_of_its_own() -> None:

@@ -60,7 +60,7 @@ class Interval:
     """A range and what is known of it.
 
     checked_at: when the list began that showed it; None: unread.
-    rows: how many rows that list found; None: not known, so a count cannot be compared.
+    rows: how many rows that list found; None: not known, so a count cannot be compared. Of no meaning while unread.
     mark: number of the mark that made it unread; a list that began before that mark does not check it.
     doubted: logs are known or suspected to be missing; an open gap until it is listed.
     """
@@ -125,10 +125,10 @@ class Ledger:
             self._intervals.insert(
                 0, Interval(after, self.low_water, END)
             )  # final, but for what is marked now
-        self._change(Range(after, before), checked_at=None, rows=None, mark=self._marks, doubted=True)
+        self._change(Range(after, before), checked_at=None, mark=self._marks, doubted=True)
         while len(gaps := self._gaps()) > GAPS:
             between = min(map(_between, gaps, gaps[1:]), key=lambda span: span.before - span.after)
-            self._change(between, checked_at=None, rows=None, mark=self._marks, doubted=True)
+            self._change(between, checked_at=None, mark=self._marks, doubted=True)
 
     def doubt(self, before: datetime) -> None:
         """Logs stamped from the frontier up to then may be missing: a reconnect, a list that does not answer."""
@@ -150,7 +150,7 @@ class Ledger:
         near = stamp >= frontier - NEAR
         if near and frontier > max(stamp, low):
             # It stays doubted where it was; else nothing shows that something is missing there.
-            self._change(Range(max(stamp, low), frontier), checked_at=None, rows=None, mark=self._marks)
+            self._change(Range(max(stamp, low), frontier), checked_at=None, mark=self._marks)
         before = low if near else min(low, stamp + self.overlap)
         # A list that has begun since a range was marked may have passed this timestamp: it is marked once more.
         waiting = [item for item in self._late if item.mark > self._begun]
