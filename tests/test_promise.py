@@ -207,8 +207,10 @@ async def test_a_backlog_costs_its_pages_and_one_request_for_each_refusal(
     await course.until_end()
     await course.close()
     refused = sum(refusal is not None for refusal in refusals[: len(course.requests)])
-    # A full page begins with the last row of the one before it.
-    assert len(course.requests) - refused <= 200 // (page - 1) + 3
+    # A full page begins with the last row of the one before it. What cannot be read ends a list; the next one begins
+    # with the last row that was shown, and reads once more behind a short page.
+    again = sum(refusal in ("no row", "no rows") for refusal in refusals[: len(course.requests)])
+    assert len(course.requests) - refused <= 200 // (page - 1) + 3 + again
     assert course.order == stored
     assert course.stats.open_gaps == 0
 
