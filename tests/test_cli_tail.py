@@ -620,6 +620,21 @@ def test_a_reader_that_has_enough_ends_the_command_quietly(server: ThreadedServe
 
 
 @posix
+def test_a_reader_that_is_late_gets_the_whole_of_the_last_log(server: ThreadedServer) -> None:
+    """It is more than a pipe holds; the command waits for the reader, as long as a signal lets it wait."""
+    with tailing(server, "-q", "-o", "json", "--live-only") as process:
+        server.post("first")
+        server.post("x" * 300_000)
+        assert process.messages(1) == ["first"]
+        assert process.process.stdout is not None
+        beginning = process.process.stdout.read(10).decode()
+        process.send(signal.SIGTERM)
+        time.sleep(1.5)
+        ran = process.end()
+    assert (ran.code, len(json.loads(beginning + ran.out)["message"])) == (143, 300_000)
+
+
+@posix
 @pytest.mark.parametrize("more", [False, True], ids=["in a silence", "with the next log"])
 def test_a_reader_that_leaves_a_live_stream_ends_it(server: ThreadedServer, more: bool) -> None:
     with tailing(server, "-q") as process:

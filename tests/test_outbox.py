@@ -102,3 +102,50 @@ def test_the_oldest_that_waits_is_known() -> None:
     box.put(logs(2, 5))
     box.put(logs(2, 1))
     assert box.oldest() == NOON + timedelta(seconds=1)
+
+
+# Handing a batch through, without waking the reader
+
+
+async def waiting(box: Outbox) -> asyncio.Task[Batch | None]:
+    """A reader that waits for its next batch."""
+    task = asyncio.ensure_future(box.take())
+    await asyncio.sleep(0)
+    return task
+
+
+async def test_a_batch_is_handed_through_while_the_reader_waits() -> None:
+    """The reader is not woken, and the box stays empty."""
+    box, through = Outbox(10), []
+    box.through = lambda batch: not through.append(batch)
+    reader = await waiting(box)
+    box.put(logs(2))
+    box.put(logs(0))
+    box.put(logs(1, 2))
+    await asyncio.sleep(0)
+    assert [list(batch.ids) for batch in through] == [list(logs(2).ids), list(logs(1, 2).ids)]
+    assert (len(box), reader.done()) == (0, False)
+    reader.cancel()
+
+
+async def test_what_is_not_taken_wakes_the_reader_and_so_does_what_comes_behind_it() -> None:
+    """Nothing overtakes: once a batch waits in the box, nothing is handed through."""
+    box, offered = Outbox(10), []
+    box.through = lambda batch: bool(offered.append(batch))
+    reader = await waiting(box)
+    box.put(logs(2))
+    box.through = lambda batch: not offered.append(batch)
+    box.put(logs(1, 2))
+    assert list(await reader or ()) == list(logs(2))
+    assert list(await box.take() or ()) == list(logs(1, 2))
+    assert len(offered) == 1
+
+
+async def test_nothing_is_handed_through_while_the_reader_is_busy() -> None:
+    """It has a batch in its hands, which comes first."""
+    box, offered = Outbox(10), []
+    box.through = lambda batch: not offered.append(batch)
+    box.put(logs(1))
+    assert list(await box.take() or ()) == list(logs(1))
+    box.put(logs(1, 1))
+    assert (offered, len(box)) == ([], 1)

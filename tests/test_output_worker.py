@@ -127,6 +127,50 @@ async def test_what_comes_while_a_write_waits_stays_behind_it() -> None:
     os.close(write_end)
 
 
+async def test_writing_soon_returns_at_once_and_loses_nothing() -> None:
+    """What the pipe does not take goes to the thread; until that is done nothing else is taken."""
+    read_end, write_end = os.pipe()
+    sink = AsyncSink(Sink(write_end))
+    assert sink.write_soon(b"a" * 10)
+    assert not sink.busy
+    assert sink.write_soon(b"b" * MORE_THAN_A_PIPE_HOLDS)
+    assert sink.busy
+    assert not sink.write_soon(b"c")
+    data = await asyncio.to_thread(drain, read_end, 10 + MORE_THAN_A_PIPE_HOLDS)
+    await sink.flush()
+    assert data == b"a" * 10 + b"b" * MORE_THAN_A_PIPE_HOLDS
+    assert sink.write_soon(b"d")
+    assert os.read(read_end, 10) == b"d"
+    assert await sink.close()
+    os.close(read_end)
+    os.close(write_end)
+
+
+async def test_what_fails_after_writing_soon_is_told_by_the_next_call() -> None:
+    """The reader went while the thread wrote."""
+    read_end, write_end = os.pipe()
+    sink = AsyncSink(Sink(write_end))
+    assert sink.write_soon(bytes(MORE_THAN_A_PIPE_HOLDS))
+    os.close(read_end)
+    with pytest.raises(OutputClosed):
+        await sink.write(b"x")
+    with pytest.raises(OutputClosed):
+        sink.write_soon(b"x")
+    assert await sink.close()
+    os.close(write_end)
+
+
+async def test_the_careful_way_leaves_all_to_the_thread() -> None:
+    read_end, write_end = os.pipe()
+    sink = AsyncSink(Sink(write_end), at_once=False)
+    assert not sink.write_soon(b"x")
+    await sink.write(b"x")
+    assert (os.read(read_end, 10), sink._thread is not None) == (b"x", True)
+    assert await sink.close()
+    os.close(read_end)
+    os.close(write_end)
+
+
 @pytest.mark.parametrize(("kind", "error"), [("pipe", OutputClosed), ("socket", SinkError)])
 async def test_a_reader_that_goes_is_noticed_while_nothing_is_written(
     kind: str, error: type[Exception]

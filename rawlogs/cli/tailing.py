@@ -273,9 +273,16 @@ class _Tailing:
         except SinkError:
             raise
         except RawlogsError:
+            await self._written_out()
             await self._save_cursor()
             raise
+        await self._written_out()
         await self._save_cursor()
+
+    async def _written_out(self) -> None:
+        """Wait for what was written through and did not go out at once."""
+        if self._out.busy:
+            await self._out.flush()
 
     def _write_through(self, batch: Batch) -> bool:
         """Write a batch in the turn that read it; False where that cannot be done now."""
