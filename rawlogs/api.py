@@ -7,9 +7,11 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypedDict
 from uuid import UUID
 
+from rawlogs.arguments import options_of
 from rawlogs.clock import Clock, SystemClock
-from rawlogs.delivery.options import Options, Transport
+from rawlogs.delivery.options import Transport
 from rawlogs.delivery.stream import LogStream
+from rawlogs.entering import refuse_with, running_loop
 from rawlogs.errors import ConfigError, ConnectionLost
 from rawlogs.notices import OnNotice, without_secrets
 from rawlogs.selection import Chosen, Selection, flag_filter
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from rawlogs.wire.tap import Tap
 
 Run = UUID | str
+_WRITE = "rawlogs.stream(...) as logs"
+_WRITE_SYNC = "rawlogs.stream_sync(...) as logs"
+_WRITE_FRAMES = "rawlogs.connect(...) as frames"
 
 
 class Access(TypedDict, total=False):
@@ -35,6 +40,22 @@ class Access(TypedDict, total=False):
     insecure: bool | None
 
 
+class _Stream(LogStream):
+    """A LogStream that says what to write where it is entered in a way that cannot work."""
+
+    async def __aenter__(self) -> LogStream:
+        running_loop("rawlogs.stream", _WRITE_SYNC)
+        return await super().__aenter__()
+
+    if not TYPE_CHECKING:  # a type checker would take ``with`` for right
+
+        def __enter__(self) -> None:
+            refuse_with(_WRITE, _WRITE_SYNC)
+
+        def __exit__(self, *_: object) -> None:
+            """Never called: entering raises."""
+
+
 def stream(
     *,
     level: str | int | None = None,
@@ -46,8 +67,8 @@ def stream(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     logger: str | Sequence[str] = (),
-    since: datetime | timedelta | None = None,
-    until: datetime | None = None,
+    since: datetime | timedelta | str | None = None,
+    until: datetime | timedelta | str | None = None,
     tail: int | None = None,
     follow: bool = True,
     transport: Transport = "auto",
@@ -72,10 +93,12 @@ def stream(
         filter: a ``LogFilter``, a dict, or Prefect's own filter object, instead of the five above.
         include, exclude: regular expressions that a message must, or must not, contain (one of several).
         logger: glob, or globs, for logger names.
-        since: a moment, or how long ago; None: what comes from now on.
-        until, tail, follow, transport, live_only: see ``rawlogs.delivery.options.Options``.
+        since: a moment, or how long ago: a datetime, a timedelta, or text ("10m", "2026-11-20T10:00:00Z"; see
+            ``rawlogs.durations``, without a zone UTC); None: what comes from now on.
+        until: the same for the end; None: none.
+        tail, follow, transport, live_only: see ``rawlogs.delivery.options.Options``.
         on_notice: called with a ``Notice`` for what happens to the stream; never with a log.
-        options: more of ``Options`` by name, such as ``{"audit": 5.0, "retries": None}``.
+        options: more of ``Options`` by name, such as ``{"audit": 5.0, "overlap": "2m", "retries": None}``.
         api_url ... insecure: as in Prefect's settings; what is not given comes from Prefect's own sources.
 
     Raises:
@@ -86,19 +109,15 @@ def stream(
     chosen = _filter(filter, level, max_level, flow_run_id, task_run_id, text)
     loggers = [logger] if isinstance(logger, str) else list(logger)
     selection = Selection(chosen, include=include, exclude=exclude, loggers=loggers)
-    ago = isinstance(since, timedelta)
-    if isinstance(since, timedelta):
-        since = clock.now() - since
-    chosen_options = Options(
-        since=since,
-        since_ago=ago,
-        until=until,
-        tail=tail,
-        follow=follow,
-        transport=transport,
-        live_only=live_only,
-        **_known(options or {}),
-    )
+    behaviour = {
+        "since": since,
+        "until": until,
+        "tail": tail,
+        "follow": follow,
+        "transport": transport,
+        "live_only": live_only,
+    }
+    chosen_options = options_of(behaviour, options, clock.now())
     access = Access(
         api_url=api_url,
         api_key=api_key,
@@ -115,7 +134,7 @@ def stream(
         settings = resolve(**access)
         return settings
 
-    return LogStream(
+    return _Stream(
         settings,
         selection,
         chosen_options,
@@ -123,14 +142,6 @@ def stream(
         clock=clock,
         reload=reload,
     )
-
-
-def _known(options: Mapping[str, Any]) -> Mapping[str, Any]:
-    if unknown := sorted(set(options) - set(Options.__slots__)):
-        raise ConfigError(
-            f"unknown options: {', '.join(unknown)}", hint=f"Known: {', '.join(Options.__slots__)}."
-        )
-    return options
 
 
 def _filter(
@@ -185,7 +196,16 @@ class FrameStream:
         self._tap = tap
         self.connection: Connection | None = None
 
+    if not TYPE_CHECKING:  # a type checker would take ``with`` for right
+
+        def __enter__(self) -> None:
+            refuse_with(_WRITE_FRAMES)
+
+        def __exit__(self, *_: object) -> None:
+            """Never called: entering raises."""
+
     async def __aenter__(self) -> FrameStream:
+        running_loop("rawlogs.connect")
         self.connection = await open_connection(self._target, self._filter_text, tap=self._tap)
         return self
 

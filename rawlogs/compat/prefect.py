@@ -17,7 +17,7 @@ import logging
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from websockets.exceptions import ConnectionClosedError
 from websockets.frames import Close
@@ -26,6 +26,7 @@ from rawlogs import sources
 from rawlogs.api import stream
 from rawlogs.clock import Clock
 from rawlogs.delivery.stats import Stats
+from rawlogs.entering import refuse_with
 from rawlogs.errors import ConfigError, ConnectError, ConnectionLost, GaveUp, RawlogsError
 from rawlogs.filters import LogFilter as LogFilter
 from rawlogs.filters import LogFilterFlowRunId as LogFilterFlowRunId
@@ -202,6 +203,14 @@ class PrefectLogsSubscriber:
     def stats(self) -> Stats:
         """The account of the stream so far; see ``rawlogs.Stats``."""
         return self._logs.stats
+
+    if not TYPE_CHECKING:  # a type checker would take ``with`` for right
+
+        def __enter__(self) -> None:
+            refuse_with("get_logs_subscriber() as subscriber", "rawlogs.stream_sync(...) as logs")
+
+        def __exit__(self, *_: object) -> None:
+            """Never called: entering raises."""
 
     async def __aenter__(self) -> PrefectLogsSubscriber:
         if self._logs.entered:  # Prefect's can be entered again; a stream cannot

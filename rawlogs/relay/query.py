@@ -13,9 +13,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from rawlogs.durations import parse_moment
 from rawlogs.errors import ConfigError
 from rawlogs.filters import LogFilter
-from rawlogs.models import BEGINNING, level_number, parse_timestamp
+from rawlogs.models import BEGINNING, level_number
 from rawlogs.relay.cursor import Cursor
 from rawlogs.selection import Selection
 
@@ -25,10 +26,8 @@ LONGEST_GLOB = 100
 LONGEST_DEPLOYMENT = 1000
 LEAD = timedelta(seconds=3)
 """Around the moment of joining, by which two clocks may differ: rather a log too many than one too few."""
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 # What Prefect refuses in names ("/" apart), control characters, and what some server reads as a dot segment.
 _NO_NAME = re.compile(r"[%&<>\x00-\x1f\x7f-\x9f\ud800-\udfff]|(?:^|\\)\s*\.{1,2}\s*(?:;|\\|$)")
-_AGO = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)([smhdw])")
 
 
 class BadQuery(ConfigError):
@@ -229,20 +228,12 @@ def _since(values: list[str]) -> dict[str, Any]:
     text = _one(values).strip()
     if text == "start":
         return {"since": BEGINNING}
-    if text and not _AGO.sub("", text):
-        seconds = sum(float(number) * _UNITS[unit] for number, unit in _AGO.findall(text))
-        return {"since": timedelta(seconds=min(seconds, 100 * 365 * 86_400.0))}
     try:
         # A form turns the "+" of a zone into a blank.
-        return {"since": max(parse_timestamp(text.replace(" ", "+", 1)), BEGINNING)}
+        found = parse_moment(text.replace(" ", "+", 1))
     except ValueError:
-        pass
-    try:
-        return {"since": max(parse_timestamp(text), BEGINNING)}
-    except ValueError:
-        raise ValueError(
-            f"{text[:40]!r} is neither a duration (15m, 2h), nor an RFC 3339 time, nor start"
-        ) from None
+        found = parse_moment(text)
+    return {"since": found if isinstance(found, timedelta) else max(found, BEGINNING)}
 
 
 def _tail(values: list[str]) -> dict[str, Any]:

@@ -1,0 +1,28 @@
+"""What is raised where a stream is entered in a way that cannot work: a sentence that says what to write."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import NoReturn
+
+
+def refuse_with(what: str, twin: str = "") -> NoReturn:
+    """Raise the TypeError for ``with`` where ``async with`` is needed.
+
+    what: what is entered, as it is written: ``rawlogs.stream(...) as logs``. twin: the same for code without async.
+    """
+    without = f"; in code without async: with {twin}" if twin else ""
+    raise TypeError(f"write async with {what}, inside an async function{without}")
+
+
+def running_loop(what: str, twin: str = "") -> asyncio.AbstractEventLoop:
+    """Return the running event loop of asyncio. Raises RuntimeError where there is none, as under trio."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        other = (
+            f"; under trio, or another event loop, write with {twin} in a thread of its own" if twin else ""
+        )
+        raise RuntimeError(
+            f"{what} needs the event loop of asyncio, and none is running: start with asyncio.run(main()){other}"
+        ) from None
