@@ -1,7 +1,9 @@
 """Prefect's logs as records of the standard library's ``logging``, for an application's own handlers and structlog.
 
+    from rawlogs.logging import forward
+
     async with rawlogs.stream(level="INFO") as logs:
-        await rawlogs.logging.forward(logs, "prefect.remote")
+        await forward(logs, "prefect.remote")
 
 Levels, filters, handlers and formatters are then those that the application has configured. The texts are what the flow
 wrote, line breaks and escape sequences included: how they are shown is up to the handler.

@@ -1,0 +1,204 @@
+"""docs/api.md from the docstrings: ``python tests/api_page.py`` writes it anew.
+
+What is on it: every name of ``rawlogs.__all__``, the options of a stream, and what the modules in ``MODULES`` export.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import rawlogs
+from rawlogs.api import FrameStream
+from rawlogs.delivery.options import Options
+from rawlogs.sync import SyncLogStream
+
+PAGE = Path(__file__).parents[1] / "docs" / "api.md"
+MODULES = {
+    "rawlogs.logging": ["forward"],
+    "rawlogs.compat.prefect": None,
+    "rawlogs.durations": ["parse_duration", "parse_moment"],
+}
+"""Further modules and their public names; None: those of ``__all__`` that are not in ``rawlogs``, too."""
+DUMPS = ["model_validate", "model_dump", "model_dump_json"]
+MEMBERS = {
+    "LogStream": ["settings", "stats", "batches", "next_batch", "finish"],
+    "Log": ["id_text", "created", "timestamp", "extra", "data", "raw", "to_record", *DUMPS],
+    "LogFilter": ["coerce", "matches"],
+}
+"""Of these classes only the members that callers use; the others are for rawlogs' own modules."""
+INTRODUCTION = """# The library
+
+Every public name, from the docstrings (`python tests/api_page.py` writes this page; a test holds it to the names). How
+the parts work together: [delivery](delivery.md). Coming from Prefect's own helper: [from-prefect](from-prefect.md). The
+fake server and cassettes of `rawlogs.testing`: [testing](testing.md). Streams for many readers, `rawlogs.relay`:
+[relay](relay.md).
+"""
+_SECTION = re.compile(r"(Args|Raises|Returns|Yields):")
+_NAMED = re.compile(r"((?:\*{0,2}[A-Za-z_]+)(?:(?:, | \.\.\. )[A-Za-z_]+)*): (.+)")
+
+
+def groups() -> dict[str, list[tuple[str, Any]]]:
+    """The headings of the page, and below each the public names with what they are."""
+    names = {name: getattr(rawlogs, name) for name in rawlogs.__all__}
+    errors = {
+        name for name, thing in names.items() if isinstance(thing, type) and issubclass(thing, Exception)
+    }
+    filters = {name for name in names if name.startswith("LogFilter")}
+    functions = {name for name, thing in names.items() if inspect.isfunction(thing)}
+    rest = set(names) - errors - filters - functions
+    found = {
+        "Functions": sorted(functions),
+        "Streams and logs": sorted(rest),
+        "Filters": sorted(filters),
+        "Errors": sorted(errors),
+    }
+    page = {heading: [(name, names[name]) for name in chosen] for heading, chosen in found.items()}
+    page["Streams and logs"] += [
+        ("SyncLogStream", SyncLogStream),
+        ("FrameStream", FrameStream),
+        ("Options", Options),
+    ]
+    for module, exported in MODULES.items():
+        home = import_module(module)
+        chosen = [name for name in home.__all__ if name not in names] if exported is None else exported
+        page[module] = [(name, getattr(home, name)) for name in chosen]
+    return page
+
+
+def headings() -> list[str]:
+    """Every heading of the page in order: groups, names, and the members of classes."""
+    return [line for line in render().splitlines() if line.startswith("#")]
+
+
+def render() -> str:
+    """The whole page."""
+    parts = [INTRODUCTION]
+    for heading, names in groups().items():
+        parts.append(f"## {heading}\n")
+        if heading in MODULES:
+            parts.append(markdown(import_module(heading).__doc__))
+        for name, thing in names:
+            parts += _entry(name, thing)
+    return "\n".join(parts)
+
+
+def _entry(name: str, thing: Any) -> Iterator[str]:
+    yield f"### {name}\n"
+    if inspect.isfunction(thing):
+        yield _code(f"{'async ' if inspect.iscoroutinefunction(thing) else ''}{_call(name, thing)}")
+    elif hasattr(thing, "model_fields") or is_dataclass(thing):
+        yield _code("\n".join(_fields(thing)))
+    elif issubclass(thing, Exception):
+        bases = ", ".join(base.__name__ for base in thing.__bases__)
+        yield _code(f"class {name}({bases})")
+    elif thing.__module__ == "rawlogs.compat.prefect":  # what callers make themselves
+        yield _code(_call(name, thing))
+    yield markdown(thing.__doc__)
+    if isinstance(thing, type):
+        yield from _members(thing)
+
+
+def _members(kind: type) -> Iterator[str]:
+    """The public methods and properties of the class itself that say what they do."""
+    for name, member in vars(kind).items():
+        target = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
+        if name.startswith("_") or not inspect.isfunction(target) or not target.__doc__:
+            continue
+        if name not in MEMBERS.get(kind.__name__, [name]):
+            continue
+        yield f"#### {kind.__name__}.{name}\n"
+        if not isinstance(member, property):
+            yield _code(f"{'async ' if inspect.iscoroutinefunction(target) else ''}{_call(name, target)}")
+        yield markdown(target.__doc__)
+
+
+def _call(name: str, function: Any) -> str:
+    """``name(argument: type = default, ...) -> type``, over several lines where it is long."""
+    signature = inspect.signature(function)
+    words: list[str] = []
+    starred = False
+    for parameter in signature.parameters.values():
+        if parameter.name in ("self", "cls"):
+            continue
+        if parameter.kind is parameter.KEYWORD_ONLY and not starred:
+            starred = True
+            words.append("*")
+        starred |= parameter.kind is parameter.VAR_POSITIONAL
+        stars = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+        typed = "" if parameter.annotation is parameter.empty else f": {_type(parameter.annotation)}"
+        default = "" if parameter.default is parameter.empty else f" = {_value(parameter.default)}"
+        words.append(f"{stars}{parameter.name}{typed}{default}")
+    returned = (
+        "" if signature.return_annotation is signature.empty else f" -> {_type(signature.return_annotation)}"
+    )
+    line = f"{name}({', '.join(words)}){returned}"
+    if len(line) <= 100:
+        return line
+    return "\n".join([f"{name}(", *(f"    {word}," for word in words), f"){returned}"])
+
+
+def _fields(kind: Any) -> Iterator[str]:
+    if is_dataclass(kind):
+        for field in fields(kind):
+            if not _type(field.type).startswith("Callable"):
+                plain = isinstance(field.default, (str, int, float, bool, type(None)))
+                yield f"{field.name}: {_type(field.type)}" + (f" = {field.default!r}" if plain else "")
+        return
+    for name, field in kind.model_fields.items():
+        default = "" if field.is_required() else f" = {field.default!r}"
+        yield f"{name}: {_type(inspect.get_annotations(kind)[name])}{default}"
+
+
+def _type(annotation: Any) -> str:
+    return annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
+
+
+def _value(default: Any) -> str:
+    return default.name if isinstance(default, Enum) else repr(default)
+
+
+def _code(text: str) -> str:
+    return f"```python\n{text}\n```\n"
+
+
+def markdown(docstring: str | None) -> str:
+    """A docstring as Markdown: its sections become lists, its double backticks single ones."""
+    lines: list[str] = []
+    in_list = in_code = False  # whether the line before belongs to a list of names, or to an example
+    for line in inspect.cleandoc(docstring or "").splitlines():
+        text = line.strip()
+        indent = len(line) - len(text)
+        begins = not lines or not lines[-1]
+        named = _NAMED.fullmatch(text) if (begins or in_list) and indent in (0, 4) and not in_code else None
+        if in_code and text and not indent:
+            in_code = False
+            lines[-1:] = ["```", ""]
+        if _SECTION.fullmatch(line):
+            lines += [f"**{line[:-1]}**", ""]
+        elif named and named[1] not in ("None", "True", "False"):
+            in_list = True
+            lines.append(f"- `{named[1]}`: {named[2]}")
+        elif in_list and text:
+            lines.append(f"  {text}")
+        else:
+            in_list = False
+            if indent >= 4 and begins and not in_code:
+                in_code = True
+                lines.append("```python")
+            lines.append(line[4:] if in_code else line)
+    if in_code:
+        lines.append("```")
+    plain = (line if line.startswith("```") else line.replace("``", "`") for line in lines)
+    return "\n".join(plain).rstrip() + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(render(), encoding="utf-8")
+    print(f"wrote {PAGE}")
