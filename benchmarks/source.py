@@ -65,8 +65,8 @@ class Allowance:
                 self._changed.wait_for(lambda: sent - self._delivered <= ahead)
 
 
-def frames(count: int) -> list[bytes]:
-    """That many WebSocket frames with different logs, joined to chunks of about 1 MiB that end where frames end.
+def frames(count: int, size_of_chunk: int = CHUNK) -> list[bytes]:
+    """That many WebSocket frames with different logs, joined to chunks of about that size that end where frames end.
 
     A log is as a Prefect 3.8.8 server sends it: same keys, same order; messages of 80 to 200 characters.
     """
@@ -85,7 +85,7 @@ def frames(count: int) -> list[bytes]:
         ).encode()
         chunk.append(b"\x81\x7e" + struct.pack(">H", len(text)) + text)
         size += len(chunk[-1])
-        if size >= CHUNK:
+        if size >= size_of_chunk:
             chunks.append(b"".join(chunk))
             chunk, size = [], 0
     return [*chunks, b"".join(chunk)]
@@ -194,10 +194,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="A fast source of logs for the speed benchmark.")
     parser.add_argument("logs", type=int)
     parser.add_argument("--ahead", type=int, metavar="N")
+    parser.add_argument("--single", action="store_true", help="send each log by itself")
     chosen = parser.parse_args()
     pin(SERVER_CORE)
     allowance = Allowance(chosen.ahead)
-    print(json.dumps({"port": serve(frames(chosen.logs), allowance)}), flush=True)
+    print(
+        json.dumps({"port": serve(frames(chosen.logs, 1 if chosen.single else CHUNK), allowance)}), flush=True
+    )
     for line in sys.stdin:
         allowance.delivered(int(line))
 

@@ -186,10 +186,11 @@ class Source:
 
 
 @contextmanager
-def source(logs: int, ahead: int | None = None) -> Iterator[Source]:
-    """A source of so many logs; see ``benchmarks.source`` for ``ahead``."""
+def source(logs: int, ahead: int | None = None, *, single: bool = False) -> Iterator[Source]:
+    """A source of so many logs; see ``benchmarks.source`` for ``ahead`` and ``single``."""
     command = [sys.executable, "-m", "benchmarks.source", str(logs)]
     command += [] if ahead is None else ["--ahead", str(ahead)]
+    command += ["--single"] if single else []
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         try:
             yield Source(process)
