@@ -5,6 +5,7 @@ What is on it: every name of ``rawlogs.__all__``, the options of a stream, and w
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 from collections.abc import Iterator
@@ -149,19 +150,22 @@ def _fields(kind: Any) -> Iterator[str]:
         for field in fields(kind):
             if not _type(field.type).startswith("Callable"):
                 plain = isinstance(field.default, (str, int, float, bool, type(None)))
-                yield f"{field.name}: {_type(field.type)}" + (f" = {field.default!r}" if plain else "")
+                yield f"{field.name}: {_type(field.type)}" + (f" = {_value(field.default)}" if plain else "")
         return
     for name, field in kind.model_fields.items():
-        default = "" if field.is_required() else f" = {field.default!r}"
+        default = "" if field.is_required() else f" = {_value(field.default)}"
         yield f"{name}: {_type(inspect.get_annotations(kind)[name])}{default}"
 
 
 def _type(annotation: Any) -> str:
-    return annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
+    text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
+    if text.startswith("Annotated["):  # what validates a value is not the reader's
+        text = ast.unparse(ast.parse(text, mode="eval").body.slice.elts[0])  # type: ignore[attr-defined]
+    return text.replace("'", '"')
 
 
 def _value(default: Any) -> str:
-    return default.name if isinstance(default, Enum) else repr(default)
+    return default.name if isinstance(default, Enum) else repr(default).replace("'", '"')
 
 
 def _code(text: str) -> str:
