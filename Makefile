@@ -9,6 +9,8 @@ VERSIONS ?=
 ARGS ?=
 # Files of tests at the same time; most of them wait for something. 0: one after the other, in this process.
 JOBS ?= 2
+# Files of rawlogs/delivery for `mutants`.
+MODULES ?= ledger merge reader audit
 
 EXTRAS := web,django,redis
 MATRIX_PYTHONS := 3.10 3.11 3.12 3.13
@@ -25,7 +27,7 @@ PREFECT_ENV := tests/real/prefect_env.py
 INSTALLED := $(VENV)/.rawlogs-installed
 TOOLS := $(VENV)/.rawlogs-tools
 
-.PHONY: help demo test test-matrix coverage dist prefect lint fixtures example-django bench system system-matrix clean
+.PHONY: help demo test test-matrix coverage mutants dist prefect lint fixtures example-django bench system system-matrix clean
 .PRECIOUS: .venvs/%/.rawlogs-tools
 
 help: ## list these targets
@@ -104,6 +106,17 @@ dist: .venvs/release/.rawlogs-tools ## the sdist and the wheel, checked and trie
 	done
 	@ls -l dist
 
+# In a copy, which mutmut fills with changed files. CONTRIBUTING says what may survive.
+mutants: .venvs/mutants/.rawlogs-tools ## small changes to the heart that its tests do not notice (MODULES="ledger merge", half an hour each)
+	@for module in $(MODULES); do \
+	    rm -rf .mutants; mkdir .mutants; cp -r rawlogs tests fixtures pyproject.toml .mutants; \
+	    printf '%s\n' '' '[tool.mutmut]' 'source_paths = ["rawlogs"]' 'also_copy = ["tests", "fixtures"]' \
+	        "only_mutate = [\"rawlogs/delivery/$$module.py\"]" \
+	        'pytest_add_cli_args = ["-p", "no:cacheprovider", "-p", "no:xdist", "-x"]' \
+	        "pytest_add_cli_args_test_selection = [\"tests/test_$$module.py\"]" >> .mutants/pyproject.toml; \
+	    (cd .mutants; ../.venvs/mutants/bin/mutmut run; echo "$$module:"; ../.venvs/mutants/bin/mutmut results); \
+	done
+
 fixtures: $(TOOLS) prefect ## record fixtures/ anew from real servers (VERSIONS="3.4.7 3.6.29 3.7.8 3.8.8 3.9.1")
 	$(VENV)/bin/python -m tests.real.record_fixtures $(VERSIONS)
 
@@ -140,7 +153,7 @@ define install_missing
 endef
 
 clean: ## remove what was made here, except for the Prefect environments in .prefect
-	rm -rf $(VENV) .venvs dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .fuzz
+	rm -rf $(VENV) .venvs dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .fuzz .mutants
 	find rawlogs tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.rawlogs-made:
@@ -166,6 +179,12 @@ $(TOOLS): $(INSTALLED) constraints/test.txt constraints/lint.txt
 	@echo "Making .venvs/$*"
 	@"$$($(VENV)/bin/python $(PREFECT_ENV) find $(firstword $(subst -, ,$*)))" -m venv --clear .venvs/$*
 	@.venvs/$*/bin/python $(PIP) -e '.[$(EXTRAS)]' -r constraints/test.txt -c constraints/$(lastword $(subst -, ,$*)).txt
+	@touch $@
+
+.venvs/mutants/.rawlogs-tools: $(VENV)/.rawlogs-made constraints/test.txt constraints/mutants.txt
+	@echo "Making .venvs/mutants"
+	@$(VENV)/bin/python -m venv --clear .venvs/mutants
+	@.venvs/mutants/bin/python $(PIP) -e . mutmut -r constraints/test.txt -c constraints/mutants.txt -c constraints/highest.txt
 	@touch $@
 
 .venvs/release/.rawlogs-tools: $(VENV)/.rawlogs-made constraints/release.txt

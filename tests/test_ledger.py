@@ -108,12 +108,19 @@ def test_one_list_is_both_looks_up_to_half_a_page(found: int, requests: Spans) -
     assert due(book, 30) == requests
 
 
+def test_where_nothing_was_found_one_list_is_both_looks_whatever_a_page_is() -> None:
+    """Also where a page has one row."""
+    book = ledger()
+    read(book, 0, 13, 15, 0)
+    assert due(book, 30, page=1) == [("list", 0, 28)]
+
+
 def test_a_count_expects_what_the_lists_found() -> None:
     """The rows of all intervals that it spans."""
     busy = ledger()
-    for second in (15, 30, 45):
-        audit(busy, second, found=700)
-    assert busy.due(at(103), 200)[0] == ListRequest("count", Range(at(0), at(43)), 3 * 700)
+    for second, found in ((15, 700), (30, 0), (45, 800)):
+        audit(busy, second, found=found)
+    assert busy.due(at(103), 200)[0] == ListRequest("count", Range(at(0), at(43)), 1500)
 
 
 @pytest.mark.parametrize(
@@ -392,6 +399,17 @@ def test_a_catch_up_after_a_drop_begins_with_what_was_dropped() -> None:
     assert due(behind, 101, ahead=True) == [("list", 20, 161)]
 
 
+@pytest.mark.parametrize(
+    ("stamp", "requests"), [(-21, [("list", -21, 99)]), (-22, [("list", -22, -21), ("list", 98, 99)])]
+)
+def test_up_to_an_overlap_of_final_time_is_read_again_after_a_drop(stamp: float, requests: Spans) -> None:
+    """One request instead of two."""
+    behind = ledger()
+    audit(behind, 100)
+    behind.mark_unread(at(stamp), at(stamp + 1))
+    assert due(behind, 101) == requests
+
+
 @pytest.mark.parametrize("ahead", [False, True])
 def test_the_drop_of_a_log_with_a_wrong_clock_costs_no_list_of_everything_since(ahead: bool) -> None:
     """More than an overlap of final time is not read again."""
@@ -435,6 +453,9 @@ def test_parts_of_a_range_in_which_something_was_dropped_have_no_known_count() -
     behind.listed(Range(at(0), at(43)), at(45), rows(500), marks)
     assert due(behind, 60) == [("list", 20, 21), ("list", 43, 58)]
     assert due(behind, 200) == [("list", 0, 20), ("list", 21, 43), ("list", 20, 21), ("list", 43, 198)]
+    read(behind, 0, 60, 62)
+    behind.counted(Range(at(0), at(60)), at(120), behind.begin_list())
+    assert behind.low_water == at(60)
 
 
 def test_batches_that_are_dropped_one_after_the_other_are_one_gap() -> None:
@@ -447,6 +468,27 @@ def test_batches_that_are_dropped_one_after_the_other_are_one_gap() -> None:
         second = 100 + n * 0.05
         behind.mark_unread(at(second), at(second + 0.02))
     assert behind.open_gaps <= 2
+    assert len(behind._intervals) < 10
+
+
+def test_a_gap_that_goes_on_while_a_list_is_read_is_one() -> None:
+    """Though the list settles only a part of it."""
+    behind = ledger()
+    behind.mark_unread(at(10), at(11))
+    marks = behind.begin_list()
+    behind.mark_unread(at(11), at(12))
+    assert behind.open_gaps == 1
+    behind.listed(Range(at(0), at(98)), at(100), rows(0), marks)
+    assert (behind.open_gaps, behind.low_water) == (1, at(11))
+
+
+def test_what_is_final_behind_a_gap_takes_no_room() -> None:
+    """However many pages it was."""
+    behind = ledger()
+    audit(behind, 100)
+    behind.mark_unread(at(-1000), at(-999))
+    for page in range(200):
+        read(behind, 98 + page * 10, 108 + page * 10, 3000)
     assert len(behind._intervals) < 10
 
 
@@ -659,6 +701,32 @@ def test_a_late_log_that_comes_while_its_range_is_listed_leaves_it_unread() -> N
     assert [span for span in due(late, 610) if span[0] == "list"][:1] == [("list", 570, 598)]
 
 
+def test_what_a_late_log_makes_unread_is_apart_from_what_is_being_listed() -> None:
+    """On either side of it: the list counts for the rest."""
+    late = ledger()
+    read(late, 0, 28, 30, 500)
+    marks = late.begin_list()
+    late.mark_late(at(20))
+    late.listed(Range(at(28), at(43)), at(45), rows(500), marks)
+    assert due(late, 45) == [("list", 20, 28)]
+    late = ledger()
+    read(late, 0, 10, 30, 500)
+    read(late, 20, 28, 30, 500)
+    marks = late.begin_list()
+    late.mark_late(at(20))
+    late.listed(Range(at(10), at(20)), at(45), rows(500), marks)
+    assert due(late, 30) == [("list", 20, 28)]
+
+
+def test_late_logs_one_before_the_other_take_no_room() -> None:
+    """Each makes unread what the one before did, and a little more."""
+    late = ledger()
+    audit(late, 100, found=500)
+    for n in range(50):
+        late.mark_late(at(92 - n))
+    assert len(late._intervals) < 10
+
+
 def test_late_ranges_that_touch_are_looked_at_both() -> None:
     """Whichever came first."""
     for stamps in ([-5000, -4940], [-4940, -5000]):
@@ -689,8 +757,8 @@ def test_a_late_log_in_what_was_dropped_needs_no_look_of_its_own() -> None:
     late = ledger()
     audit(late, 600)
     late.mark_late(at(500))
-    late.mark_unread(at(480), at(481))
-    assert audit(late, 610) == [("list", 480, 608)]
+    late.mark_unread(at(500), at(501))
+    assert audit(late, 610) == [("list", 500, 608)]
     assert due(late, 610) == []
 
 
