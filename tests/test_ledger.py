@@ -482,6 +482,24 @@ def test_a_gap_that_goes_on_while_a_list_is_read_is_one() -> None:
     assert (behind.open_gaps, behind.low_water) == (1, at(11))
 
 
+def test_a_gap_that_is_being_listed_is_apart_from_one_that_is_marked_meanwhile() -> None:
+    """The list counts for the first."""
+    behind = ledger()
+    behind.mark_unread(at(10), at(11))
+    marks = behind.begin_list()
+    behind.mark_unread(at(12), at(13))
+    behind.listed(Range(at(0), at(98)), at(100), rows(0), marks)
+    assert (behind.open_gaps, behind.low_water) == (1, at(12))
+
+
+def test_drops_from_the_beginning_on_are_one_gap() -> None:
+    """The first interval may be one."""
+    behind = ledger()
+    behind.mark_unread(at(0), at(1))
+    behind.mark_unread(at(2), at(3))
+    assert behind.open_gaps == 1
+
+
 def test_what_is_final_behind_a_gap_takes_no_room() -> None:
     """However many pages it was."""
     behind = ledger()
@@ -490,6 +508,8 @@ def test_what_is_final_behind_a_gap_takes_no_room() -> None:
     for page in range(200):
         read(behind, 98 + page * 10, 108 + page * 10, 3000)
     assert len(behind._intervals) < 10
+    lists = [span for span in due(behind, 3000) if span[0] == "list"]
+    assert lists == [("list", -1000, -999), ("list", 2098, 2998)]
 
 
 def test_drops_far_from_each_other_are_gaps_of_their_own() -> None:
