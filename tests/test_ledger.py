@@ -71,6 +71,12 @@ def marks_of(book: Ledger) -> tuple[float, float]:
     return second_of(book.low_water), second_of(book.frontier)
 
 
+def test_a_log_may_become_readable_within_a_minute_and_settles_within_two_seconds() -> None:
+    """Unless it is said otherwise."""
+    usual = Ledger(NOON)
+    assert (usual.overlap, usual.settle) == (timedelta(seconds=60), timedelta(seconds=2))
+
+
 # Audits
 
 
@@ -498,6 +504,9 @@ def test_drops_from_the_beginning_on_are_one_gap() -> None:
     behind.mark_unread(at(0), at(1))
     behind.mark_unread(at(2), at(3))
     assert behind.open_gaps == 1
+    assert due(behind, 10) == [("list", 0, 8)]
+    read(behind, 0, 2.5, 10)
+    assert (behind.open_gaps, behind.frontier) == (1, at(2.5))
 
 
 def test_what_is_final_behind_a_gap_takes_no_room() -> None:

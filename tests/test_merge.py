@@ -66,6 +66,18 @@ async def test_a_live_log_is_delivered_at_once_and_once() -> None:
     assert merging.schedule.suspected_at is None
 
 
+async def test_what_is_new_in_a_batch_is_delivered_and_the_rest_is_counted() -> None:
+    """In order; the figures add up."""
+    merging = Merging()
+    known = merging.made(100.0, 100.1)
+    merging.merger.live(known)
+    for _ in range(2):
+        new = merging.made(100.2, 100.3, 100.4)
+        merging.merger.live(Batch([new[0], known[0], new[1], known[1], new[2]]))
+        assert (await merging.read())[-3:] == list(new.ids)
+    assert (merging.stats.live, merging.stats.duplicates) == (8, 4)
+
+
 async def test_an_empty_batch_is_nothing() -> None:
     merging = Merging()
     merging.merger.live(Batch([]))
@@ -119,6 +131,16 @@ async def test_a_hold_ends_by_itself() -> None:
     await turns(lambda: len(merging.outbox))
     assert merging.clock.sleeps == [pytest.approx(HOLD)]
     assert await merging.read() == held
+    ending.cancel()
+
+
+async def test_a_short_hold_ends_after_its_own_time() -> None:
+    merging = Merging()
+    ending = asyncio.ensure_future(merging.merger.end_holds())
+    merging.merger.hold(at_most=0.5)
+    merging.live(100.0)
+    await turns(lambda: len(merging.outbox))
+    assert merging.clock.sleeps == [pytest.approx(0.5)]
     ending.cancel()
 
 
@@ -195,6 +217,20 @@ async def test_a_full_queue_drops_live_logs_and_lists_them_later() -> None:
     assert await merging.read() == list(dropped.ids)
 
 
+async def test_a_slow_reader_is_told_again_after_it_had_caught_up() -> None:
+    """With what becomes of what was dropped."""
+    merging = Merging(buffer=1)
+    merging.live(100.0)
+    merging.live(100.1)
+    merging.notifier.unsay("behind")
+    merging.live(100.2)
+    texts = {notice.text for notice in merging.notices if notice.kind == "behind"}
+    assert (len(merging.notices), texts) == (
+        2,
+        {"the reader is slower than the stream; the rest is listed when there is room"},
+    )
+
+
 async def test_what_is_dropped_is_marked_to_the_microsecond() -> None:
     """A list that ends at its last timestamp does not show it."""
     merging = Merging(buffer=1)
@@ -228,6 +264,8 @@ async def test_without_a_list_dropped_logs_are_lost_and_each_loss_is_told() -> N
     merging.live(100.1, 100.2)
     merging.live(100.3)
     assert [notice.facts for notice in merging.notices] == [{"lost": 2}, {"lost": 1}]
+    assert merging.kinds == ["behind"] * 2
+    assert merging.notices[0].text == "the reader is slower than the stream: 2 logs lost"
     assert not merging.schedule.catch_up
 
 
@@ -331,8 +369,15 @@ async def test_a_listed_row_is_delivered_once_and_counted_as_recovered() -> None
     merging.merger.live(live)
     page = Batch([*live, *merging.made(99.0)])
     assert [await merging.merger.listed(page) for _ in range(2)] == [1, 0]
-    assert (merging.stats.recovered, merging.stats.duplicates) == (1, 0)
-    assert len(await merging.read()) == 2
+    assert await merging.merger.listed(merging.made(98.0)) == 1
+    assert (merging.stats.recovered, merging.stats.duplicates) == (2, 0)
+    assert len(await merging.read()) == 3
+
+
+async def test_until_it_has_begun_a_stream_owns_what_was_stored_since_it_was_made() -> None:
+    """A list may be read before."""
+    fresh = Delivery()
+    assert await fresh.merger.listed(Batch([row(-1, -1), row(-1, 1, number=2)])) == 1
 
 
 async def test_a_row_that_does_not_pass_the_local_filter_is_new_and_not_delivered() -> None:
@@ -495,6 +540,24 @@ async def test_a_row_is_taken_for_delivered_when_its_id_was_forgotten(
     merging.clock.advance(900.0)
     merging.list(0.0, 1000.0)
     assert await merging.merger.listed(Batch([row(stamp, created)])) == (not delivered)
+
+
+@pytest.mark.parametrize("tail", [False, True])
+async def test_ids_of_listed_rows_are_forgotten_like_others(
+    tail: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once no list can return their rows."""
+    monkeypatch.setattr("rawlogs.delivery.seen.CHUNK", 1)
+    merging = Merging()
+    log = row(100, 100)
+    await (merging.merger.deliver_tail([log]) if tail else merging.merger.listed(Batch([log])))
+    assert log in merging.merger.seen
+    merging.merger.prune()
+    assert log in merging.merger.seen
+    merging.clock.advance(631.0)
+    merging.list(0.0, 731.0)
+    merging.merger.prune()
+    assert log not in merging.merger.seen
 
 
 @pytest.mark.parametrize("keep_all", [False, True])

@@ -232,7 +232,7 @@ class Merger:
 
     def delivered_in(self, after: datetime, before: datetime) -> int:
         """Return how many delivered logs are stamped from ``after`` up to, not including, ``before``."""
-        return self.seen.count(after, before) if after < before else 0
+        return self.seen.count(after, before)
 
     def prune(self) -> None:
         """Forget the ids of rows that no list can return any more, and those that ``_owns`` recognizes without them."""
