@@ -107,7 +107,7 @@ dist: .venvs/release/.rawlogs-tools ## the sdist and the wheel, checked and trie
 	@ls -l dist
 
 # In a copy, which mutmut fills with changed files. CONTRIBUTING says what may survive.
-mutants: .venvs/mutants/.rawlogs-tools ## small changes to the heart that its tests do not notice (MODULES="ledger merge", half an hour each)
+mutants: .venvs/mutants/.rawlogs-tools ## small changes to the heart that its tests do not notice (MODULES="ledger merge", a quarter of an hour each)
 	@for module in $(MODULES); do \
 	    rm -rf .mutants; mkdir .mutants; cp -r rawlogs tests fixtures pyproject.toml .mutants; \
 	    printf '%s\n' '' '[tool.mutmut]' 'source_paths = ["rawlogs"]' 'also_copy = ["tests", "fixtures"]' \
