@@ -163,6 +163,40 @@ async def test_d1_a_process_that_started_before_it_entered_the_stream_says_so() 
         assert user.ids == of(rows)
 
 
+@pytest.mark.parametrize("transport", ["auto", "poll"])
+async def test_d1_also_where_the_first_list_is_refused_and_the_clocks_differ(transport: Any) -> None:
+    """What a late first answer shows may have been stored since the start."""
+    async with serving(Behaviour(clock_skew=90.0)) as server:
+        server.fault("rest", Http(429, {"Retry-After": "3"}), times=1, path="/logs/filter")
+        async with using(server, transport=transport) as user:
+            rows = []
+            for n in range(40):
+                rows += server.store(f"{n}")
+                await asyncio.sleep(0.1 / SPEED)
+            await user.until_has(rows)
+
+
+async def test_d1_a_stream_that_ends_before_its_first_list_was_answered_lists_from_its_beginning() -> None:
+    async with serving() as server:
+        rows = server.store([f"{n}" for n in range(300)], timestamp=server.world.now() - MINUTE * 10)
+        server.fault("rest", Blackhole(), times=1, path="/logs/filter")
+        async with using(server, since=timedelta(hours=1)) as user:
+            await server.until(lambda: lists(server))
+            await within(user.logs.finish(60.0))
+            await user.until_has(rows)
+        assert sorted(user.ids) == of(rows)
+        assert user.logs.stats.open_gaps == 0
+
+
+async def test_d1_a_position_that_is_kept_before_the_list_has_answered_does_not_skip_since() -> None:
+    async with serving() as server:
+        server.fault("rest", Blackhole(), path="/logs/filter")
+        async with using(server, since=timedelta(hours=1), options={"track": True}) as user:
+            await user.until(lambda: "connected" in user.kinds)
+            assert user.logs.position()[0] <= server.world.now() - timedelta(hours=1)
+            assert user.logs.started is None  # what is stamped since then is the stream's, whenever it was stored
+
+
 # D2, D3. Lists that fail.
 
 

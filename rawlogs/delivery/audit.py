@@ -180,6 +180,8 @@ class Auditor:
 
     async def catch_up(self) -> None:
         """List everything that no list has shown yet. Raises what the list raises."""
+        if not self._start.placed:  # the stream ends before the list has told where it begins
+            await self._start.place()
         await self._take_all(self._ledger.due(self._rest.server_now(), self._reader.page, ahead=True))
 
     async def last_look(self) -> None:

@@ -87,7 +87,7 @@ class Merger:
         self._outbox = outbox
         self._stats = stats
         self._bursts = Bursts()
-        self._beginning = Beginning(clock.now())
+        self._beginning = Beginning(clock.now(), options.since)  # until ``Start`` knows better
         self._held: list[Batch] = []
         self._holding = asyncio.Event()
         self._hold_until = 0.0

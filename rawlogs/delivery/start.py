@@ -22,8 +22,9 @@ LEAD = timedelta(seconds=2)
 """How far before its start a stream without ``since`` lists at once: Prefect's API logging sends every 2 s."""
 TICK = timedelta(milliseconds=1)
 """SQLite servers write ``created`` in milliseconds, cut off (3.8.8)."""
-PROMPT = timedelta(seconds=5)
-"""What a list shows that was asked for this soon after entering was stored before that."""
+PROMPT = timedelta(seconds=1)
+"""What a list shows that has answered this soon after entering was stored before that. What a later answer shows, as of a
+list that was refused at first, may have been stored meanwhile."""
 OLD_CURSOR = timedelta(days=1)
 
 
@@ -56,6 +57,7 @@ class Start:
         self._clock = clock
         self._entered = entered
         self._resume = resume
+        self.placed = False
 
     async def place(self) -> None:
         """Ask what has to be known, and deliver the ``tail``. Raises what the client raises."""
@@ -67,6 +69,7 @@ class Start:
             await self._from_now_on(max(await self._since_moment(), after))
         else:
             await self._since(max(await self._since_moment(), after))
+        self.placed = True
 
     async def _go_on(self, resume: Resume) -> None:
         """Go on from a cursor, or from a little before now where that lies in the future."""
@@ -122,12 +125,12 @@ class Start:
         async for page in self._newest(self._options.until or END, after):
             if first is None:
                 first = page
-                self._merger.begin(self._beginning(page, asked))
+                self._merger.begin(self._beginning(page))
             tail += [log for log in page if self._merger.is_earlier(log)]
             if len(tail) >= wanted:
                 break
         if first is None:
-            self._merger.begin(self._beginning((), asked))
+            self._merger.begin(self._beginning(()))
         await self._merger.deliver_tail(tail[:wanted][::-1])
         started, began = self._started(), self._rest.server_time(asked)
         reach = started - max(self._ledger.overlap, LEAD)
@@ -145,13 +148,13 @@ class Start:
     def _started(self) -> datetime:
         return self._rest.server_time(self._entered) - TICK
 
-    def _beginning(self, first: Iterable[Log], asked: datetime) -> Beginning:
+    def _beginning(self, first: Iterable[Log]) -> Beginning:
         """Judge by ``created``; where the server's clock is only known by the second, also by a prompt first list.
 
         Not for a process that started before it entered the stream: it has asked too late to tell.
         """
         latest = self._rest.server_time(self._entered, latest=True)
-        prompt = self._options.started_at is None and asked - self._entered <= PROMPT
+        prompt = self._options.started_at is None and self._clock.now() - self._entered <= PROMPT
         before = {
             log.id_text
             for log in first

@@ -88,7 +88,8 @@ class LogStream:
         self._outbox = Outbox(options.buffer)
         self._notifier = Notifier(on_notice, clock, self.fail)
         self._subscription = Subscription(settings, selection, options, self._notifier, reload)
-        self._ledger = Ledger(clock.now(), overlap=options.overlap, settle=options.settle)
+        # Until the list has told where the stream begins; a cursor that is saved by then must not skip ``since``.
+        self._ledger = Ledger(options.since or clock.now(), overlap=options.overlap, settle=options.settle)
         self._schedule = Schedule(clock, options.settle)
         self._stats = Stats(count_gaps=self._open_gaps)
         self._merger = Merger(
