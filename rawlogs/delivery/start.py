@@ -23,8 +23,8 @@ LEAD = timedelta(seconds=2)
 TICK = timedelta(milliseconds=1)
 """SQLite servers write ``created`` in milliseconds, cut off (3.8.8)."""
 PROMPT = timedelta(seconds=1)
-"""What a list shows that has answered this soon after entering was stored before that. What a later answer shows, as of a
-list that was refused at first, may have been stored meanwhile."""
+"""What a list shows that has answered this soon after entering was stored before that. What a later answer shows, as
+of a list that was refused at first, may have been stored meanwhile."""
 OLD_CURSOR = timedelta(days=1)
 
 
