@@ -10,7 +10,7 @@ from delivering import Delivery
 from listing import RUN
 
 from rawlogs.delivery.ledger import ListRequest, Range
-from rawlogs.delivery.reader import Page, counting
+from rawlogs.delivery.reader import HistoryReader, Page, counting
 from rawlogs.errors import HistoryError
 from rawlogs.models import BEGINNING, END, MICROSECOND, Log
 
@@ -138,6 +138,32 @@ async def test_a_range_ends_before_its_end() -> None:
     }
 
 
+@pytest.mark.parametrize(("confirm", "requests"), [(False, 1), (True, 2)])
+async def test_a_list_is_read_once_more_behind_a_short_page_where_that_is_asked_for(
+    confirm: bool, requests: int
+) -> None:
+    """For one that is not repeated."""
+    reading = Reading(page=5)
+    reading.stored(1.0, 2.0)
+    await reading.list(0.0, 50.0, confirm=confirm)
+    assert reading.asked == requests
+
+
+async def test_every_request_asks_for_as_many_rows_as_the_server_is_known_to_give() -> None:
+    """200 until it is known."""
+    reading = Reading(page=50)
+    reading.stored(1.0)
+    await reading.list(0.0, 50.0)
+    await reading.reader.more_than_delivered(reading.listing, reading.span(0.0, 50.0), {})
+    await reading.reader.oldest(reading.listing, {})
+    [page async for page in reading.reader.sweep(reading.listing, [RUN], {}, BEGINNING)]
+    [rows async for rows in reading.reader.newest(reading.listing, {}, reading.at(0.0), reading.at(8.0))]
+    assert {body["limit"] for body in reading.listing.bodies} == {50}
+    assert reading.reader.page == 50
+    fresh = HistoryReader(reading.ledger, reading.merger, reading.clock.now, by_run=False)
+    assert fresh.page == 200
+
+
 async def test_a_range_without_ends_asks_without_them() -> None:
     """The first and the last moment there are stand for none."""
     reading = Reading()
@@ -237,7 +263,7 @@ async def test_beyond_the_budget_a_loss_is_found_by_halving(lost: float) -> None
     await reading.read()
     assert sorted(await reading.list(0.0, 90.0, compare=True)) == sorted(missing)
     assert reading.frontier == 90.0
-    assert reading.asked < 20, "reading all of it is 38 pages"
+    assert reading.asked == (15 if lost == 0.0 else 14), "reading all of it is 47 pages"
 
 
 async def test_beyond_the_budget_losses_everywhere_are_read_page_by_page() -> None:
@@ -287,6 +313,24 @@ async def test_what_is_read_behind_known_rows_counts_them_all_for_the_second_loo
     await reading.catch_up()
     assert reading.frontier == 108.0
     assert sum(look.expect for look in reading.ledger.pending_rechecks()) == 97
+
+
+async def test_as_many_known_rows_as_a_page_are_not_read_again() -> None:
+    """Nor those of a list that ended before all that is stamped ahead; also a third time."""
+    reading = Reading(page=10)
+    reading.stored(*(99.42 + n / 1000 for n in range(10)))
+    await reading.list(0.0, 100.5)
+    reading.clock.advance(1.0)
+    for _ in range(2):
+        asked = reading.asked
+        assert await reading.catch_up() == []
+        assert reading.asked == asked + 1
+        assert reading.listing.bodies[-1]["offset"] == 9
+        reading.clock.advance(0.4)
+    reading.stored(101.9)
+    asked = reading.asked
+    assert await reading.list(reading.frontier, 101.9) == []
+    assert reading.asked == asked + 1
 
 
 async def test_a_few_known_rows_are_read_again() -> None:
