@@ -16,7 +16,7 @@ import rawlogs
 from rawlogs.cli.group import run
 from rawlogs.durations import LONGEST, moment, parse_duration, parse_moment, seconds
 from rawlogs.models import BEGINNING
-from rawlogs.relay.query import BadQuery, parse_query
+from rawlogs.relay.query import BadQuery, Query, parse_query
 
 UTC = timezone.utc
 NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
@@ -207,4 +207,13 @@ def test_the_relay_reads_the_same(text: str, since: Any) -> None:
 def test_the_relay_refuses_the_same(text: str) -> None:
     with pytest.raises(BadQuery) as caught:
         parse_query([("since", text)])
+    assert list(caught.value.problems) == ["since"]
+
+
+@pytest.mark.parametrize(
+    ("since", "problem"), [("10m", "parse_moment"), (5, "neither"), (datetime(2026, 1, 1), "time zone")]
+)
+def test_a_query_of_a_program_names_what_it_cannot_use(since: Any, problem: str) -> None:
+    with pytest.raises(BadQuery, match=problem) as caught:
+        Query(since=since)
     assert list(caught.value.problems) == ["since"]

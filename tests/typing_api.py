@@ -5,6 +5,7 @@ Each line stands for what a user may write; a wrong type here is a break for the
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -31,6 +32,9 @@ from rawlogs import (
     Stats,
     UpgradeRefused,
 )
+from rawlogs.compat import prefect
+from rawlogs.durations import parse_moment
+from rawlogs.logging import forward
 
 RUN = UUID("60802438-10f0-48d7-b87a-390fcef3654e")
 
@@ -144,6 +148,29 @@ def failures(error: RawlogsError) -> int:
         assert_type(error.setting, str | None)
         _: ValueError = error
     return 1
+
+
+async def moments_as_text() -> None:
+    rawlogs.stream(since="10m", until=timedelta(minutes=1))
+    rawlogs.stream(since=timedelta(hours=1), until="2026-11-20T10:00:00Z", options={"overlap": "2m"})
+    assert_type(parse_moment("10m"), datetime | timedelta)
+
+
+async def records(log: Log) -> None:
+    assert_type(log.to_record(), logging.LogRecord)
+    async with rawlogs.stream() as logs:
+        assert_type(await forward(logs, "remote"), int)
+    with rawlogs.stream_sync() as sync_logs:
+        assert_type(forward(sync_logs, logging.getLogger("remote")), int)
+
+
+async def drop_in() -> None:
+    chosen = prefect.LogFilter(level=prefect.LogFilterLevel(ge_=20))
+    async with prefect.get_logs_subscriber(chosen, 100, complete=False) as subscriber:
+        async for log in subscriber:
+            assert_type(log, Log)
+    prefect.PrefectCloudLogsSubscriber("https://example.com/api", "key", chosen, 3, True)
+    assert_type(prefect.logs_out_socket_from_api_url("http://127.0.0.1:4200/api"), str)
 
 
 def mistakes(log: Log) -> None:

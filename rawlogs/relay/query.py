@@ -40,7 +40,8 @@ class BadQuery(ConfigError):
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Which logs a reader wants. Empty is: all that come from now on. Raises BadQuery for a wrong ``deployment``.
+    """Which logs a reader wants. Empty is: all that come from now on. Raises BadQuery for a wrong ``deployment``
+    or ``since``.
 
     level: exact levels; or ``min_level``, ``max_level``: bounds, inclusive; all as numbers.
     deployment: names as FLOW/DEPLOYMENT or ids; all their runs, those that start later included.
@@ -68,6 +69,8 @@ class Query:
         for value in self.deployment:
             if (problem := deployment_problem(value)) is not None:
                 raise BadQuery({"deployment": problem})
+        if (problem := _since_problem(self.since)) is not None:
+            raise BadQuery({"since": problem})
 
     def earliest(self, now: datetime) -> datetime:
         """Return how far back a reader with this query would read: the oldest timestamp that it gets, asked at ``now``.
@@ -234,6 +237,15 @@ def _since(values: list[str]) -> dict[str, Any]:
     except ValueError:
         found = parse_moment(text)
     return {"since": found if isinstance(found, timedelta) else max(found, BEGINNING)}
+
+
+def _since_problem(since: object) -> str | None:
+    """Why a program's value cannot be used; None where it can."""
+    if isinstance(since, datetime):
+        return "has no time zone: use an aware datetime" if since.tzinfo is None else None
+    if since is None or isinstance(since, timedelta):
+        return None
+    return f"{since!r} is neither a datetime nor a timedelta; rawlogs.durations.parse_moment reads text"
 
 
 def _tail(values: list[str]) -> dict[str, Any]:
