@@ -17,12 +17,14 @@ import pytest
 from fake_client import AUTH, DROPPED, EVERYTHING, api, ending, messages, socket, subscriber
 from hypothesis import given
 from hypothesis import strategies as st
+from streaming import eventually
 from websockets.exceptions import InvalidStatus
 
 from rawlogs.errors import ConfigError, SinkError
 from rawlogs.testing import Behaviour, FakeServer, Recorder
 from rawlogs.testing.faults import Slice
 from rawlogs.testing.recording import read
+from rawlogs.testing.replay import ReplayClock
 from rawlogs.wire.events import WireEvent
 
 HEADER = '{"rawlogs_recording":1,"created":"2026-01-01T00:00:00Z","prefect_version":"3.8.8","api_url":null}'
@@ -502,14 +504,26 @@ async def test_client_of_rest_alone_finds_the_logs_as_time_goes_by(write: Write)
         await server.until(lambda: len(server.logs) == 2)
 
 
-async def test_speed_stretches_time(write: Write) -> None:
-    async with FakeServer(recording=write(frames(*range(20))), speed=0.5) as server, subscriber(server) as ws:
-        import time
+@pytest.mark.parametrize("speed", [0.5, 1.0, 4.0])
+async def test_speed_stretches_time(write: Write, monkeypatch: pytest.MonkeyPatch, speed: float) -> None:
+    """Of the socket's frames and of the list alike: how long each waits, on a clock that stands."""
+    sleeps: list[float] = []
 
-        before = time.monotonic()
+    async def sleep(_: ReplayClock, seconds: float) -> None:
+        sleeps.append(seconds)
+
+    monkeypatch.setattr(ReplayClock, "monotonic", lambda _: 1000.0)
+    monkeypatch.setattr(ReplayClock, "sleep", sleep)
+    # In ms: the first frame comes 5 after the recording's beginning, and 1 after the filter.
+    listed, streamed = range(5, 25), range(1, 21)
+    wanted = sorted(step / 1000 / speed for step in (*listed, *streamed))
+    async with (
+        FakeServer(recording=write(frames(*range(20))), speed=speed) as server,
+        subscriber(server) as ws,
+    ):
         await messages(ws, 20)
-        # A lower bound: it holds however slow the machine is.
-        assert time.monotonic() - before > 0.03
+        await eventually(lambda: len(sleeps) >= len(wanted))
+        assert sorted(sleeps) == pytest.approx(wanted)
 
 
 async def test_refused_upgrade_is_refused_again(write: Write) -> None:

@@ -42,10 +42,10 @@ class ReplayClock:
 
     def start(self) -> None:
         """Let it run from now on."""
-        self._started = time.monotonic()
+        self._started = self.monotonic()
 
     def now(self) -> datetime:
-        passed = time.monotonic() - self._started if self._started is not None else 0.0
+        passed = self.monotonic() - self._started if self._started is not None else 0.0
         return self._origin + timedelta(seconds=passed * (self._speed or 1.0))
 
     def monotonic(self) -> float:
@@ -91,10 +91,10 @@ class Replay:
             world.spawn(self._unfold(world))
 
     async def _unfold(self, world: World) -> None:
-        began = time.monotonic()
+        began = self.clock.monotonic()
         for at, id in self._timeline:
-            if self.speed is not None and (wait := began + at / self.speed - time.monotonic()) > 0:
-                await asyncio.sleep(wait)
+            if self.speed is not None and (wait := began + at / self.speed - self.clock.monotonic()) > 0:
+                await self.clock.sleep(wait)
             self.commit(world, [id])
 
     def commit(self, world: World, ids: Sequence[str]) -> None:
@@ -146,7 +146,8 @@ class Play(SocketStep):
         await line.drop()
 
     async def _stream(self, line: Conversation) -> None:
-        started, began = time.monotonic(), self.events[0].at
+        clock = self.replay.clock
+        started, began = clock.monotonic(), self.events[0].at
         waiting: list[Outgoing] = []
         subscribed = False
         greeted = line.record.auth is not None
@@ -163,11 +164,11 @@ class Play(SocketStep):
             if not subscribed:
                 await line.expect_filter()
                 subscribed = True
-                started, began = time.monotonic(), self._subscribed_at()
+                started, began = clock.monotonic(), self._subscribed_at()
             if self.replay.speed is not None:
                 due = started + (event.at - began) / self.replay.speed
-                if due > time.monotonic():
-                    await asyncio.sleep(due - time.monotonic())
+                if (wait := due - clock.monotonic()) > 0:
+                    await clock.sleep(wait)
             told, frame = recorded.told(event.data), outgoing(event.data)
             if _passes(line, told):
                 waiting.append(frame._replace(id=recorded.id_of(told)))
