@@ -194,7 +194,9 @@ async def test_d1_a_position_that_is_kept_before_the_list_has_answered_does_not_
         async with using(server, since=timedelta(hours=1), options={"track": True}) as user:
             await user.until(lambda: "connected" in user.kinds)
             assert user.logs.position()[0] <= server.world.now() - timedelta(hours=1)
-            assert user.logs.started is None  # what is stamped since then is the stream's, whenever it was stored
+            assert (
+                user.logs.started is None
+            )  # what is stamped since then is the stream's, whenever it was stored
 
 
 # D2, D3. Lists that fail.
@@ -468,6 +470,19 @@ async def test_d10_also_while_it_finishes() -> None:
         assert user.reading is not None
         with pytest.raises(ZeroDivisionError):
             await within(user.reading)
+
+
+async def test_a_task_that_still_reads_when_the_stream_is_left_comes_to_an_end() -> None:
+    async with serving() as server:
+        logs = rawlogs.stream(api_url=server.api_url, clock=server.world._clock)
+
+        async def read() -> list[rawlogs.Log]:
+            return [log async for log in logs]
+
+        async with logs:
+            reading = asyncio.create_task(read())
+            await server.until_subscribed()
+        assert await within(reading) == []
 
 
 # D11. Clocks.

@@ -192,6 +192,7 @@ class LogStream:
             self._finishing.cancel()
             await asyncio.gather(self._finishing, return_exceptions=True)
         await self._cancel_tasks()
+        self._outbox.close()  # another task may still be reading
         await self._socket.close()
         if self.rest is not None:
             await self.rest.close()
