@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -14,8 +15,22 @@ from pathlib import Path
 import pytest
 
 PASSWORD = "marked-redis-password"
-DEADLINE = 20.0
+DEADLINE = 60.0
+"""Seconds after which a test gives up; how long a relay pauses between its tries is a part of it."""
 INSTALL = "apt-get install -y redis-server (as root; or: make system)"
+
+
+def _free_port() -> int:
+    """Return a port that the system gives to nobody by itself.
+
+    One that it had chosen could be another connection's while Redis is down, and Redis would not start again. It could
+    even become the relay's own: a connection to a port where nobody listens may come from that very port.
+    """
+    while True:
+        port = random.randrange(20_000, 30_000)  # below where the systems begin to choose
+        with suppress(OSError), socket.socket() as free:
+            free.bind(("127.0.0.1", port))
+            return port
 
 
 class RedisServer:
@@ -25,9 +40,7 @@ class RedisServer:
         self.folder = folder
         self._fsync = fsync
         self._process: subprocess.Popen[bytes] | None = None
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = _free_port()
 
     @property
     def url(self) -> str:
