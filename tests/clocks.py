@@ -52,3 +52,25 @@ class FakeClock:
         self.sleeps.append(seconds)
         self.advance(seconds)
         await asyncio.sleep(0)
+
+
+class HandClock(FakeClock):
+    """A ``FakeClock`` whose sleeps last until ``wake``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._asleep: set[asyncio.Event] = set()
+
+    async def sleep(self, seconds: float) -> None:
+        self.sleeps.append(seconds)
+        over = asyncio.Event()
+        self._asleep.add(over)
+        try:
+            await over.wait()
+        finally:
+            self._asleep.discard(over)
+
+    def wake(self) -> None:
+        """End all sleeps."""
+        for over in self._asleep:
+            over.set()

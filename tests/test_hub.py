@@ -9,12 +9,14 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from clocks import HandClock
 from relay_source import NOW, HandSource, Taken, log
 from streaming import QuickClock, eventually
 
 from rawlogs.errors import AuthError, ConnectError, HistoryError
 from rawlogs.models import Log
 from rawlogs.relay import BadQuery, Cursor, GapEvent, Hub, Query, Reader
+from rawlogs.relay.hub import PULSE
 from rawlogs.relay.query import parse_query, parse_request
 from rawlogs.relay.reader import LEAD
 from rawlogs.testing import Behaviour, FakeServer
@@ -139,7 +141,8 @@ class TestFanOut:
 
     async def test_many_readers_are_woken_in_pulses(self, source: HandSource) -> None:
         """And a log that waits for the pulse is not behind anybody's cursor."""
-        async with Hub(source) as hub:
+        clock = HandClock()
+        async with Hub(source, clock=clock) as hub:
             readers = [Taken(await hub.join()) for _ in range(30)]
             await source.settled()
             source.send(log("one"))
@@ -148,6 +151,8 @@ class TestFanOut:
             assert not readers[0].messages
             source.mark = 500.0
             assert hub.low < NOW
+            assert clock.sleeps == [30 * PULSE]
+            clock.wake()
             for taken in readers:
                 await taken.until(lambda t: t.messages == ["one", "two"])
                 await taken.stop()

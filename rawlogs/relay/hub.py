@@ -82,7 +82,7 @@ class Hub:
         self._low: datetime | None = None
         self._seq = 0
         self._pending: list[Batch] = []
-        self._pulse: asyncio.TimerHandle | None = None
+        self._pulse: asyncio.Task[None] | None = None
         self._seen = SeenIds()
         self._trouble: tuple[Trouble, float | None] | None = None
         self._failed = False
@@ -155,11 +155,11 @@ class Hub:
         self._closed = True
         for reader in list(self._readers):
             reader.close()
-        for task in (self._ending, self._upstream, self._stopping):
+        for task in (self._ending, self._upstream, self._stopping, self._pulse):
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
-        self._ending = self._upstream = None
+        self._ending = self._upstream = self._pulse = None
         await self._watch.close()
         await self.source.close()
 
@@ -268,7 +268,12 @@ class Hub:
         if pulse < SHORTEST_PULSE:
             self._flush()
         elif self._pulse is None:
-            self._pulse = asyncio.get_running_loop().call_later(pulse, self._flush)
+            self._pulse = asyncio.get_running_loop().create_task(self._flush_after(pulse))
+
+    async def _flush_after(self, seconds: float) -> None:
+        await self.clock.sleep(seconds)
+        self._pulse = None
+        self._flush()
 
     def _flush(self) -> None:
         if self._pulse is not None:
