@@ -12,6 +12,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -213,6 +214,20 @@ def test_prefects_filters_are_all_here() -> None:
         text=LogFilterTextSearch(query="error -debug"),
     )
     assert LogFilter.model_validate(whole.model_dump(mode="json")) == whole
+
+
+@pytest.mark.parametrize("complete", [True, False])
+async def test_a_range_of_timestamps_holds(complete: bool) -> None:
+    async with serving() as server:
+        now = server.world.now()
+        chosen = LogFilter(
+            timestamp=LogFilterTimestamp(after_=now - timedelta(minutes=5), before_=now + timedelta(days=1))
+        )
+        async with subscriber(server, filter=chosen, complete=complete) as logs:
+            await server.until_subscribed()
+            server.post("old", timestamp=now - timedelta(hours=1))
+            server.post("new")
+            assert await messages(logs, 1) == ["new"]
 
 
 async def test_what_the_socket_loses_comes_from_the_list() -> None:
