@@ -5,7 +5,20 @@
     async with rawlogs.stream(level="INFO") as logs:
         await forward(logs, "prefect.remote")
 
-Levels, filters, handlers and formatters are then those that the application has configured. The texts are what the flow
+With structlog, whose formatter takes such records:
+
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[
+                structlog.stdlib.add_log_level,
+                structlog.stdlib.add_logger_name,
+                structlog.stdlib.ExtraAdder(allow=["flow_run_id", "task_run_id"]),
+            ],
+            processor=structlog.processors.JSONRenderer(),
+        )
+    )
+
+Levels, filters, handlers and formatters are those that the application has configured. The texts are what the flow
 wrote, line breaks and escape sequences included: how they are shown is up to the handler.
 """
 

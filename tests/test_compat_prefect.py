@@ -12,6 +12,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -363,6 +364,33 @@ async def test_the_key_of_the_argument_wins_over_prefects_settings(monkeypatch: 
             await server.until_subscribed()
             server.post("for those who know the key")
             assert await messages(logs, 1) == ["for those who know the key"]
+
+
+async def test_a_key_of_the_settings_wins_over_their_auth_string(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", "admin:wrong")
+    monkeypatch.setenv("PREFECT_API_KEY", "pnu_right")
+    async with serving(Behaviour(api_key="pnu_right")) as server:
+        logs = PrefectCloudLogsSubscriber(server.api_url, clock=server.world._clock)
+        async with logs:
+            await server.until_subscribed()
+            server.post("for those who know the key")
+            assert await messages(logs, 1) == ["for those who know the key"]
+
+
+async def test_a_rotated_key_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_API_KEY", "pnu_old")
+    async with serving(Behaviour(api_key="pnu_old")) as server:
+        logs = PrefectCloudLogsSubscriber(server.api_url, clock=server.world._clock)
+        async with logs:
+            await server.until_subscribed()
+            server.post("before")
+            assert await messages(logs, 1) == ["before"]
+            server.world.behaviour = replace(server.behaviour, api_key="pnu_new")
+            monkeypatch.setenv("PREFECT_API_KEY", "pnu_new")
+            await server.close_all(1012)
+            await server.until_subscribed()
+            server.post("after")
+            assert await messages(logs, 1) == ["after"]
 
 
 # Code that was written for Prefect's subscriber, as whole programs.

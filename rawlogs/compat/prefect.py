@@ -256,7 +256,12 @@ class PrefectCloudLogsSubscriber(PrefectLogsSubscriber):
         on_notice: OnNotice | None = None,
         clock: Clock | None = None,
     ) -> None:
-        api_url, api_key = _get_api_url_and_key(api_url, api_key)
+        key = _get_api_url_and_key(api_url, api_key)[1]
+        api_url, api_key = api_url or None, api_key or None
+        # A key of the settings is left to them, to be read again after it was rotated; but elsewhere than on Cloud an
+        # auth string would be taken instead of it.
+        if resolve(api_url=api_url, api_key=api_key).websocket_token != key:
+            api_key = key
         self._begin(
             {"api_url": api_url, "api_key": api_key},
             filter,
