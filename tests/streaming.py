@@ -17,7 +17,7 @@ import pytest
 import rawlogs
 from rawlogs.testing import Behaviour, FakeServer
 
-DEADLINE = 5.0
+DEADLINE = 30.0
 """Seconds, by the machine's clock, after which a test gives up waiting."""
 SPEED = 20.0
 T = TypeVar("T")
@@ -206,7 +206,7 @@ class ThreadedServer:
         self.wait(self.server.until(condition, seconds))
 
     def until_subscribed(self, clients: int = 1) -> None:
-        self.wait(self.server.until_subscribed(clients))
+        self.wait(self.server.until_subscribed(clients, DEADLINE))
 
     def beside(self, work: Callable[[ThreadedServer], None]) -> threading.Thread:
         """Do that in a thread meanwhile, such as to act when a client has come."""

@@ -417,11 +417,9 @@ def test_3_is_authentication(tail: Call) -> None:
 def test_4_is_not_reachable(server: ThreadedServer, tail: Call) -> None:
     server.call(server.server.refuse)
     for more in ([], ["--no-follow"], ["--transport", "poll"], ["some-run"]):
-        began = time.monotonic()
         ran = tail(*more)
         assert ran.code == 4, (more, ran)
         assert "127.0.0.1" in ran.err and "PREFECT_API_URL" in ran.err
-        assert time.monotonic() - began < 2, more
 
 
 def test_4_is_no_prefect_there(server: ThreadedServer, tail: Call) -> None:
@@ -629,7 +627,8 @@ def test_a_reader_that_is_late_gets_the_whole_of_the_last_log(server: ThreadedSe
         assert process.process.stdout is not None
         beginning = process.process.stdout.read(10).decode()
         process.send(signal.SIGTERM)
-        time.sleep(1.5)
+        server.until(lambda: server.server.connections[0].state == "ended")
+        time.sleep(0.7)  # longer than it waits for the reader where no signal came
         ran = process.end()
     assert (ran.code, len(json.loads(beginning + ran.out)["message"])) == (143, 300_000)
 
@@ -683,9 +682,7 @@ def test_a_signal_ends_the_stream_in_order(server: ThreadedServer, number: int, 
         server.post(["one", "two"])
         assert process.messages(2) == ["one", "two"]
         server.store("lost live, listed at the end")
-        began = time.monotonic()
         ran = process.end(number)
-        assert time.monotonic() - began < 5
         assert (ran.code, ran.messages) == (code, ["lost live, listed at the end"])
         assert "delivered 3" in ran.err and "Traceback" not in ran.err
         server.until(lambda: server.server.connections[0].state == "ended")
@@ -698,10 +695,8 @@ def test_a_signal_ends_it_also_where_nobody_reads_the_pipe(server: ThreadedServe
         server.post(["x" * 10_000] * 200)
         server.until(lambda: server.server.sent[0])
         process.lines(1)  # it writes, and the pipe is full
-        began = time.monotonic()
         process.send(signal.SIGTERM)
-        assert process.process.wait(10) == 143
-        assert time.monotonic() - began < 5.2
+        assert process.process.wait(DEADLINE) == 143
 
 
 @posix
@@ -711,17 +706,17 @@ def test_a_second_signal_ends_it_at_once(server: ThreadedServer) -> None:
         process.lines(1)
         process.send(signal.SIGTERM)
         server.until(lambda: server.server.connections[0].state == "ended")  # it has begun to end
-        began = time.monotonic()
         process.send(signal.SIGINT)
-        assert process.process.wait(10) == 130
-        assert time.monotonic() - began < 1
+        # Had it gone on ending, it would be the first one's code.
+        assert process.process.wait(DEADLINE) == 130
 
 
 @posix
 def test_a_signal_while_it_waits_for_a_server_ends_it(server: ThreadedServer) -> None:
     server.call(server.server.refuse)
-    process = Process(server.api_url, "--wait", "-v")
-    time.sleep(0.6)
+    process = Process(server.api_url, "--wait")
+    assert process.process.stderr is not None
+    assert b"127.0.0.1" in process.process.stderr.readline()  # it has tried once, and will try again
     assert process.end(signal.SIGTERM).code == 143
 
 
@@ -730,9 +725,7 @@ def test_a_signal_while_it_looks_for_the_run_ends_it(server: ThreadedServer) -> 
     server.call(server.server.fault, "rest", Blackhole())
     process = Process(server.api_url, "some-run")
     server.until(lambda: server.server.requests)
-    began = time.monotonic()
     assert process.end(signal.SIGTERM).code == 143
-    assert time.monotonic() - began < 2
 
 
 @posix
@@ -831,7 +824,7 @@ def test_after_sigkill_nothing_is_lost_and_repeats_are_bounded(
         server.post([f"{n}" for n in range(200)])
         found += process.messages(120)
         process.send(signal.SIGKILL)
-        assert process.process.wait(10) == -signal.SIGKILL
+        assert process.process.wait(DEADLINE) == -signal.SIGKILL
     server.until(lambda: server.server.subscribed == 0)
     server.store("after the crash")
     with tailing(server, *flags) as process:
