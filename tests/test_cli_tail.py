@@ -19,7 +19,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from streaming import DEADLINE, ThreadedServer, threaded
+from streaming import DEADLINE, QuickClock, ThreadedServer, threaded
 from streaming import no_settings as no_settings
 
 from rawlogs.cli.group import run
@@ -305,15 +305,18 @@ def test_since_until_and_tail_choose_by_time(server: ThreadedServer, tail: Call)
 
 def test_until_ends_a_live_stream_with_0(server: ThreadedServer, tail: Call) -> None:
     soon(server, "live")
-    until = datetime.now(timezone.utc) + timedelta(seconds=0.7)
+    until = datetime.now(timezone.utc) + timedelta(seconds=3)
     ran = tail("--until", until.isoformat(), "-o", "json")
     assert (ran.code, ran.messages) == (0, ["live"])
 
 
-def test_tail_then_live(server: ThreadedServer, tail: Call) -> None:
-    server.store([f"stored {n}" for n in range(5)])
-    soon(server, "live")
-    ran = tail("-n", 2, "-o", "json", "--limit", 3)
+def test_tail_then_live(tail: Call) -> None:
+    clock = QuickClock(speed=1.0)
+    with threaded(clock=clock) as server:
+        server.store([f"stored {n}" for n in range(5)])
+        clock.ahead = 10.0  # what was stored in the second of the start counts as stored since
+        soon(server, "live")
+        ran = tail("-n", 2, "-o", "json", "--limit", 3, url=server.api_url)
     assert ran.messages == ["stored 3", "stored 4", "live"]
 
 
@@ -767,12 +770,12 @@ def test_an_output_that_cannot_hold_a_character_gets_its_escape(server: Threaded
 
 
 def test_a_cursor_goes_on_where_the_output_ended(server: ThreadedServer, tail: Call, tmp_path: Path) -> None:
-    flags = ["--cursor-file", tmp_path / "cursor", "--since", "1h", "-o", "json", "--timeout", 0.5]
+    flags = ["--cursor-file", tmp_path / "cursor", "--since", "1h", "-o", "json"]
     server.store([f"{n}" for n in range(300)])
-    assert tail(*flags).messages == [f"{n}" for n in range(300)]
+    assert tail(*flags, "--limit", 300).messages == [f"{n}" for n in range(300)]
     server.store("while nobody ran")
-    assert tail(*flags).messages == ["while nobody ran"]
-    assert tail(*flags).messages == []
+    assert tail(*flags, "--limit", 1).messages == ["while nobody ran"]
+    assert tail(*flags, "--timeout", 0.5).messages == []
     assert (tmp_path / "cursor").stat().st_mode & 0o077 == 0 or os.name != "posix"
 
 
@@ -784,7 +787,7 @@ def test_a_cursor_covers_no_more_than_the_limit_let_through(
     found = []
     for _ in range(3):
         found += tail(*flags, "--limit", 3).messages
-    found += tail(*flags, "--timeout", 0.5).messages
+    found += tail(*flags, "--limit", 1).messages
     assert found == [f"{n}" for n in range(10)]
 
 
