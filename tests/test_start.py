@@ -79,7 +79,7 @@ async def test_what_is_stored_after_the_first_list_is_delivered(
 
 @pytest.mark.parametrize("url", [LOOPBACK, ELSEWHERE])
 async def test_what_was_stored_right_before_the_start_is_not_delivered(url: str) -> None:
-    """On the loopback both clocks are one; else the first answer has shown it, if it was asked at once."""
+    """On the loopback both clocks are one; elsewhere the answer's Date has told, on the second."""
     stream = Starting(url=url)
     stream.row(-0.05)
     assert await stream.placed() == []
@@ -89,14 +89,21 @@ async def test_what_was_stored_right_before_the_start_is_not_delivered(url: str)
     assert await stream.read() == [own]
 
 
-@pytest.mark.parametrize(("entered_at_once", "delivered"), [(True, False), (False, True)])
+@pytest.mark.parametrize(
+    ("ahead", "answered", "delivered"),
+    [
+        pytest.param(0.0, 0.9, True, id="clocks that may be one"),
+        pytest.param(600.0, 0.9, False, id="clocks that differ, and a first list at once"),
+        pytest.param(600.0, 2.1, True, id="clocks that differ, and a first list later"),
+    ],
+)
 async def test_where_the_start_is_not_known_exactly_a_log_in_doubt_is_delivered(
-    entered_at_once: bool, delivered: bool
+    ahead: float, answered: float, delivered: bool
 ) -> None:
-    """A first list that was asked later cannot tell what was stored before."""
-    stream = Starting(url=ELSEWHERE)
+    """But for what was there before, as a first list shows that answers at once."""
+    stream = Starting(ahead=ahead, url=ELSEWHERE)
     doubtful = stream.row(-0.05)
-    stream.clock.advance(0.9 if entered_at_once else 1.1)
+    stream.clock.advance(answered)
     assert (await stream.placed() == [doubtful]) is delivered
 
 

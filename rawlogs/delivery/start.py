@@ -22,9 +22,9 @@ LEAD = timedelta(seconds=2)
 """How far before its start a stream without ``since`` lists at once: Prefect's API logging sends every 2 s."""
 TICK = timedelta(milliseconds=1)
 """SQLite servers write ``created`` in milliseconds, cut off (3.8.8)."""
-PROMPT = timedelta(seconds=1)
-"""What a list shows that has answered this soon after entering was stored before that. What a later answer shows, as
-of a list that was refused at first, may have been stored meanwhile."""
+PROMPT = timedelta(seconds=2)
+"""Where the clocks differ, what a list shows that has answered this soon after entering was stored before that. What a
+later answer shows, as of a list that was refused at first, may have been stored meanwhile."""
 OLD_CURSOR = timedelta(days=1)
 
 
@@ -149,15 +149,14 @@ class Start:
         return self._rest.server_time(self._entered) - TICK
 
     def _beginning(self, first: Iterable[Log]) -> Beginning:
-        """Judge by ``created``; where the server's clock is only known by the second, also by a prompt first list.
+        """Judge by ``created``; where the clocks differ, which is known by the second, also by a prompt first list.
 
         Not for a process that started before it entered the stream: it has asked too late to tell.
         """
-        latest = self._rest.server_time(self._entered, latest=True)
-        prompt = self._options.started_at is None and self._clock.now() - self._entered <= PROMPT
-        before = {
-            log.id_text
-            for log in first
-            if prompt and log.created is not None and self._started() <= log.created < latest
-        }
-        return Beginning(self._started(), before=frozenset(before))
+        started, entered = self._started(), self._entered
+        latest = self._rest.server_time(entered, latest=True)
+        differ = not started <= entered <= latest
+        prompt = self._options.started_at is None and self._clock.now() - entered <= PROMPT
+        doubtful = first if differ and prompt else ()
+        before = {log.id_text for log in doubtful if log.created and started <= log.created < latest}
+        return Beginning(started, before=frozenset(before))
