@@ -149,12 +149,10 @@ class Merger:
         if self._outbox.full:
             self._drop(batch)
             return
-        places, new = self.seen.admit_batch(batch, self._seconds_now), batch
-        if len(places) < len(batch.ids):
-            self._stats.duplicates += len(batch) - len(places)
-            if not places:
-                return
-            new = batch.keep(places)
+        new = self._new(batch)
+        self._stats.duplicates += len(batch.ids) - len(new.ids)
+        if not new.ids:
+            return
         # With `live_only` there is no list in which others could be looked for.
         if self._subscription.rest is not None and self._ledger.mark_late(new.oldest):
             age = (self._now() - new.oldest).total_seconds()
@@ -165,6 +163,10 @@ class Merger:
         accepted = self._accepted(new)
         self._stats.live += len(accepted.ids)
         self._outbox.put(accepted)
+
+    def _new(self, batch: Batch) -> Batch:
+        """Return the logs of a batch that had not been delivered; from now on they have been."""
+        return batch.keep(self.seen.admit_batch(batch, self._seconds_now))
 
     def _seconds_now(self) -> float:
         return self._now().timestamp()
@@ -205,12 +207,12 @@ class Merger:
         """
         if self._holding.is_set():
             self.hold()  # it moves on: live logs may wait a while longer
-        own = [log for log in page if self._owns(log)]
+        own = page.keep([n for n, log in enumerate(page) if self._owns(log)])
         if all(log in self.seen for log in own):
             return 0
         if not self._outbox.roomy:
             await self._outbox.room()
-        new = Batch(self.seen.admit(own, self._now().timestamp()))  # live logs may have come while it waited
+        new = self._new(own)  # live logs may have come while it waited
         accepted = self._accepted(new)
         self._stats.recovered += len(accepted)
         self._outbox.put(accepted)
@@ -226,7 +228,7 @@ class Merger:
             if self._holding.is_set():
                 self.hold()
             await self._outbox.room()
-            part = Batch(self.seen.admit(logs[first : first + TAIL_PART], self._now().timestamp()))
+            part = self._new(Batch(logs[first : first + TAIL_PART]))
             self._stats.recovered += len(part)
             self._outbox.put(part)
 
