@@ -12,8 +12,9 @@ from relay_source import NOW, HandSource, Taken, log
 
 from rawlogs.relay import Hub, Query
 from rawlogs.relay.cursor import Cursor
-from rawlogs.relay.events import MOST_VARIANTS, LogEvent, Variants
+from rawlogs.relay.events import LogEvent
 from rawlogs.relay.match import Sieve, Sieves
+from rawlogs.relay.rounds import MOST_EVENTS, MOST_KEPT, Round, Rounds
 
 RUN = UUID("00000000-0000-4000-8000-000000000001")
 OTHER = UUID("00000000-0000-4000-8000-000000000002")
@@ -67,20 +68,51 @@ class TestSieves:
         assert Sieve(lambda entry: False).sift(events("no")) == ([], None)
 
 
-class TestVariants:
-    def test_one_is_made_for_all_who_want_that_moment(self) -> None:
-        variants, some, low = Variants(), events("a", "b"), NOW + timedelta(seconds=5)
-        first, second = variants.at(some, low), variants.at(some[1:], low)
-        assert second[0] is first[1]
-        assert [event.cursor for event in first] == [Cursor(low, e.log.id_text, e.cursor.place) for e in some]
-        assert variants.at(some, NOW + timedelta(seconds=6))[0] is not first[0]
+class TestRounds:
+    def test_one_is_made_for_all_who_are_handed_the_same_and_bound_it_alike(self) -> None:
+        rounds, some, since = Rounds(), events("a", "b"), NOW + timedelta(seconds=5)
+        first = rounds.get(some, since, None)
+        assert rounds.get(list(some), since, None) is first
+        assert rounds.get(some, since, since) is not first
+        assert [event.cursor for event in first] == [
+            Cursor(since, e.log.id_text, e.cursor.place) for e in some
+        ]
+        other = rounds.get(some, NOW + timedelta(seconds=6), None)
+        assert other[0] is not first[0]
+
+    def test_of_other_events_only_those_that_are_the_same_are_shared(self) -> None:
+        rounds, some, since = Rounds(), events("a", "b", "c"), NOW + timedelta(seconds=5)
+        whole, part = rounds.get(some, since, None), rounds.get([some[0], some[2]], since, None)
+        assert [whole[0], whole[2]] == list(part)
+
+    def test_events_that_need_no_bound_are_handed_on_as_they_are(self) -> None:
+        some = events("a", "b")
+        assert list(Rounds().get(some, NOW - timedelta(seconds=5), None)) == some
+
+    @pytest.mark.parametrize(
+        ("since", "looked", "moment"), [(-5, None, 0), (5, None, 5), (-5, 3, 0), (5, 3, 3), (-5, -7, -7)]
+    )
+    def test_a_moment_is_bounded_from_below_first(self, since: int, looked: int | None, moment: int) -> None:
+        at = {None: None} | {n: NOW + timedelta(seconds=n) for n in (-7, -5, 0, 3, 5)}
+        (event,) = Rounds().get(events("a"), at[since] or NOW, at[looked])
+        assert event.cursor is not None
+        assert event.cursor.low == at[moment]
 
     def test_they_are_forgotten_when_there_are_too_many(self) -> None:
-        variants, some = Variants(), events("a")
-        first = variants.at(some, NOW)[0]
-        for second in range(1, MOST_VARIANTS + 2):
-            variants.at(some, NOW + timedelta(seconds=second))
-        assert variants.at(some, NOW)[0] is not first
+        rounds, some = Rounds(), events("a")
+        first = rounds.get(some, NOW, None)
+        for second in range(1, MOST_EVENTS + 2):
+            rounds.get(some, NOW + timedelta(seconds=second), None)
+        assert rounds.get(some, NOW, None) is not first
+
+    @pytest.mark.parametrize(("count", "kept"), [(2, True), (100, True), (300, False)])
+    def test_the_bytes_are_joined_once_unless_they_are_many(self, count: int, kept: bool) -> None:
+        """A slow reader's backlog is its own: nobody else would use what is kept of it."""
+        whole = Round(events(*["a" * (MOST_KEPT // 256)] * count))
+        first, again = list(whole.chunks()), list(whole.chunks())
+        assert b"".join(first) == b"".join(event.sse for event in whole)
+        assert first == again
+        assert (first[0] is again[0]) is kept
 
 
 async def test_who_joins_within_one_second_shares_the_encoded_events(hub: Hub, source: HandSource) -> None:

@@ -17,7 +17,8 @@ from relay_source import HandSource, log
 from starlette.applications import Starlette
 
 from rawlogs.relay import Hub
-from rawlogs.relay.chunks import CHUNK, chunks, joined
+from rawlogs.relay.chunks import chunks
+from rawlogs.relay.rounds import CHUNK, joined
 from rawlogs.relay.sse import lifespan, routes
 from rawlogs.testing import FakeServer
 

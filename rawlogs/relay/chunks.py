@@ -3,38 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from rawlogs.relay.reader import Reader
 
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "X-Content-Type-Options": "nosniff"}
 """No cache and no proxy may keep the stream (nginx holds it back until a buffer is full)."""
-CHUNK = 64 * 1024
-"""Bytes after which a chunk is full: it is each reader's own copy, and one that does not read keeps it."""
 RETRY = 3.0
 """Seconds after which a browser comes back."""
 
 
 async def chunks(reader: Reader, *, retry: float = RETRY) -> AsyncGenerator[bytes, None]:
     """First how soon to come back, and where; then the events, joined as they come."""
-    async with aclosing(reader.batches()) as batches:
+    async with aclosing(reader.rounds()) as rounds:
         yield b"retry: %d\n%s\n" % (retry * 1000, id_line(reader))
-        async for events in batches:
-            for chunk in joined([event.sse for event in events]):
+        async for one in rounds:
+            for chunk in one.chunks():
                 yield chunk
-
-
-def joined(parts: Sequence[bytes]) -> Iterator[bytes]:
-    """Parts joined to chunks of about ``CHUNK`` bytes; a part is never cut, so that one may be longer alone."""
-    start = size = 0
-    for end, part in enumerate(parts, 1):
-        size += len(part)
-        if size >= CHUNK:
-            yield b"".join(parts[start:end])
-            start, size = end, 0
-    if start < len(parts):
-        yield b"".join(parts[start:])
 
 
 async def with_heartbeat(

@@ -6,7 +6,6 @@ holds it and no log can forge an event.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -16,7 +15,6 @@ from rawlogs.output.json import JsonFormat, encode_object
 from rawlogs.relay.cursor import Cursor
 
 _FORMAT = JsonFormat()
-MOST_VARIANTS = 2000
 
 
 class LogEvent:
@@ -60,39 +58,6 @@ class LogEvent:
 
     def __repr__(self) -> str:
         return f"<LogEvent {self.cursor.text} {self.log!r}>"
-
-
-class Variants:
-    """Live events with other moments in their cursors, each made once for all readers that want it about now.
-
-    A reader that has just joined bounds the moment to its own time, for a minute or two; so do all that join with it.
-    """
-
-    __slots__ = ("_count", "_made")
-
-    def __init__(self) -> None:
-        self._made: dict[datetime, dict[int, LogEvent]] = {}
-        self._count = 0
-
-    def at(self, events: Iterable[LogEvent], low: datetime) -> list[LogEvent]:
-        """These events with that moment."""
-        if self._count > MOST_VARIANTS:
-            self.clear()
-        made = self._made.setdefault(low, {})
-        found = []
-        for event in events:
-            variant = made.get(event.seq)
-            if variant is None:
-                variant = event.at(Cursor(low, event.cursor.log_id, event.cursor.place))
-                made[event.seq] = variant
-                self._count += 1
-            found.append(variant)
-        return found
-
-    def clear(self) -> None:
-        """With each round of new events: the readers that keep up have taken the old ones."""
-        self._made.clear()
-        self._count = 0
 
 
 class _Told:

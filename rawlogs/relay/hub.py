@@ -23,12 +23,13 @@ from rawlogs.errors import AuthError, ConfigError, GaveUp, RawlogsError
 from rawlogs.models import Log
 from rawlogs.relay.audience import Audience
 from rawlogs.relay.cursor import Cursor
-from rawlogs.relay.events import LogEvent, Variants
+from rawlogs.relay.events import LogEvent
 from rawlogs.relay.match import Sieves
 from rawlogs.relay.prefect import PrefectSource
 from rawlogs.relay.query import BadQuery, Query
 from rawlogs.relay.reader import SLOW, Reader, beginning
 from rawlogs.relay.ring import Ring
+from rawlogs.relay.rounds import Rounds
 from rawlogs.relay.source import Batch, Source, Trouble
 from rawlogs.relay.unexpected import UnexpectedErrors
 from rawlogs.relay.watch import RunWatch
@@ -74,7 +75,7 @@ class Hub:
         self.source: Source = source or _own_source(clock, access)
         self.queue = queue
         self.ring = Ring(ring)
-        self.variants = Variants()
+        self.rounds = Rounds()
         self._linger = linger
         self.sieves = Sieves()
         self._readers = Audience()
@@ -302,7 +303,7 @@ class Hub:
                 events.append(event)
         if not events:
             return
-        self.variants.clear()
+        self.rounds.clear()
         self._readers.offer(events)
         self._seen.forget(low, now - KEEP, now.timestamp())
 

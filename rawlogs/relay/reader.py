@@ -9,11 +9,10 @@ lists are read no faster than they are sent, and a reader that sleeps costs noth
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime, timedelta
-from itertools import groupby
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -26,6 +25,7 @@ from rawlogs.relay.events import EndEvent, Event, GapEvent, LogEvent, StateEvent
 from rawlogs.relay.inbox import Inbox
 from rawlogs.relay.listing import MOST_LISTED_RUNS, Listing, read
 from rawlogs.relay.query import LEAD
+from rawlogs.relay.rounds import Round, bounded
 from rawlogs.relay.source import NotKept
 from rawlogs.waiting import wait_until_set
 
@@ -53,10 +53,6 @@ TROUBLES: dict[Trouble, str] = {
 def beginning(query: Query, cursor: Cursor | None, now: datetime) -> datetime:
     """From when on logs are the reader's: its cursor, its backlog, or about now."""
     return (query if cursor is None else replace(query, resumes=cursor.low)).earliest(now)
-
-
-def _low(event: LogEvent) -> datetime:
-    return event.cursor.low
 
 
 class Reader:
@@ -222,6 +218,12 @@ class Reader:
 
     async def batches(self) -> AsyncGenerator[list[Event], None]:
         """Events as they come, in lists that are never empty; ends after an ``EndEvent`` and on ``close()``."""
+        async with aclosing(self.rounds()) as rounds:
+            async for events in rounds:
+                yield list(events)
+
+    async def rounds(self) -> AsyncGenerator[Round, None]:
+        """Yield what ``batches`` does, as rounds that readers share: for who passes on their bytes."""
         if self._iterating:
             raise RuntimeError("a reader is iterated over once; join the hub again")
         self._iterating = True
@@ -230,13 +232,13 @@ class Reader:
                 async for events in steps:
                     if events:
                         self._out = True
-                        yield events
+                        yield events if isinstance(events, Round) else Round(events)
                         self._out = False
                         self._cursor = events[-1].cursor or self._cursor
         finally:
             self.close()
 
-    async def _steps(self) -> AsyncGenerator[list[Event], None]:
+    async def _steps(self) -> AsyncGenerator[Sequence[Event], None]:
         """What comes first goes first: news, what the list has, what was dropped, what waits."""
         while not self._leaving.is_set():
             if self._notes:
@@ -265,19 +267,13 @@ class Reader:
         notes, self._notes = self._notes, []
         return notes
 
-    def _own(self, events: list[LogEvent]) -> list[Event]:
+    def _own(self, events: list[LogEvent]) -> Sequence[Event]:
         """The events, with this reader's bounds in their cursors; in the long run those that all share."""
-        own: list[Event] = []
-        for low, group in groupby(events, key=_low):
-            alike = list(group)
-            bounded = self._bounded(low)
-            own += alike if bounded == low else self._hub.variants.at(alike, bounded)
-        return own
+        return self._hub.rounds.get(events, self._inbox.since, self._looked) if events else ()
 
     def _bounded(self, low: datetime) -> datetime:
         """Not before the reader's time, and not behind a run of the deployment that is not known yet."""
-        low = max(low, self._inbox.since)
-        return low if self._looked is None else min(low, self._looked)
+        return bounded(low, self._inbox.since, self._looked)
 
     def _fall_behind(self, since: datetime) -> list[Event]:
         self._inbox.overflowed = None
