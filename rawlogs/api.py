@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -36,7 +37,7 @@ class Access(TypedDict, total=False):
     auth_string: str | None
     profile: str | None
     headers: Mapping[str, str] | None
-    ssl_cert_file: str | None
+    ssl_cert_file: str | os.PathLike[str] | None
     insecure: bool | None
 
 
@@ -81,7 +82,7 @@ def stream(
     auth_string: str | None = None,
     profile: str | None = None,
     headers: Mapping[str, str] | None = None,
-    ssl_cert_file: str | None = None,
+    ssl_cert_file: str | os.PathLike[str] | None = None,
     insecure: bool | None = None,
 ) -> LogStream:
     """A complete stream of logs: an async context manager to iterate over.
@@ -240,7 +241,7 @@ def connect(
     auth_string: str | None = None,
     profile: str | None = None,
     headers: Mapping[str, str] | None = None,
-    ssl_cert_file: str | None = None,
+    ssl_cert_file: str | os.PathLike[str] | None = None,
     insecure: bool | None = None,
 ) -> FrameStream:
     """One connection to ``/logs/out`` without reconnection, for those who debug the protocol.

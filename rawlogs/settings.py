@@ -159,7 +159,7 @@ def resolve(
     auth_string: str | None = None,
     profile: str | None = None,
     headers: Mapping[str, str] | None = None,
-    ssl_cert_file: str | None = None,
+    ssl_cert_file: str | os.PathLike[str] | None = None,
     insecure: bool | None = None,
     environ: Mapping[str, str] | None = None,
     cwd: Path | None = None,
@@ -172,12 +172,13 @@ def resolve(
     """
     environ = os.environ if environ is None else environ
     found = sources.read(environ, Path() if cwd is None else cwd, profile)
+    cert_path = os.fspath(ssl_cert_file) if isinstance(ssl_cert_file, os.PathLike) else ssl_cert_file
     given = {
         "PREFECT_API_URL": api_url,
         "PREFECT_API_KEY": api_key,
         "PREFECT_API_AUTH_STRING": auth_string,
         "PREFECT_CLIENT_CUSTOM_HEADERS": headers,
-        "PREFECT_API_SSL_CERT_FILE": ssl_cert_file,
+        "PREFECT_API_SSL_CERT_FILE": cert_path,
         "PREFECT_API_TLS_INSECURE_SKIP_VERIFY": insecure,
     }
     argument = sources.Source("argument", {name: value for name, value in given.items() if value is not None})

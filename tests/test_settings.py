@@ -88,6 +88,31 @@ def test_each_place_wins_over_those_after_it(tmp_path: Path) -> None:
     ]
 
 
+class Named:
+    """A path as another library has it."""
+
+    def __init__(self, path: str | bytes) -> None:
+        self._path = path
+
+    def __fspath__(self) -> Any:
+        return self._path
+
+
+@pytest.mark.parametrize(
+    "given", ["ca.pem", Path("ca.pem"), Named("ca.pem")], ids=lambda given: type(given).__name__
+)
+def test_a_file_is_named_by_a_text_or_a_path(tmp_path: Path, given: Any) -> None:
+    assert settle(tmp_path, {}, api_url=URL, ssl_cert_file=given).ssl_cert_file == "ca.pem"
+
+
+@pytest.mark.parametrize(
+    "given", [b"ca.pem", Named(b"ca.pem"), 7], ids=["bytes", "a path of bytes", "a number"]
+)
+def test_a_file_that_is_named_by_neither_is_told(tmp_path: Path, given: Any) -> None:
+    with pytest.raises(ConfigError, match=r"PREFECT_API_SSL_CERT_FILE \(argument\) is not a string"):
+        settle(tmp_path, {}, api_url=URL, ssl_cert_file=given)
+
+
 def test_every_argument_wins(tmp_path: Path) -> None:
     environ = {
         "PREFECT_API_URL": "http://other/api",

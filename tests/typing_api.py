@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -70,6 +71,8 @@ async def streaming() -> None:
         ssl_cert_file="ca.pem",
         insecure=False,
     )
+    assert_type(rawlogs.stream(ssl_cert_file=Path("ca.pem")), LogStream)
+    rawlogs.connect(ssl_cert_file=Path("ca.pem"))
     assert_type(logs, LogStream)
     async with logs as entered:
         assert_type(entered, LogStream)
