@@ -116,6 +116,8 @@ class Masker:
             ):
                 continue
             found = [at for at in range(len(plain) - size + 1) if plain[at : at + size] in parts]
+            if size < PART:  # a password such as "pass" is no secret within a longer word
+                found = [at for at in found if not _within_a_word(plain, at, at + size)]
             spans += [(at, at + size) for at in found]
         if not spans:
             return text
@@ -145,6 +147,10 @@ class Masker:
             return any(low <= start and end <= high for low, high in ids)
 
         return [span for span in spans if span[1] - span[0] >= _BY_CHANCE or not inside(span)]
+
+
+def _within_a_word(text: str, start: int, end: int) -> bool:
+    return text[max(start - 1, 0) : start].isalnum() or text[end : end + 1].isalnum()
 
 
 @lru_cache(maxsize=32)

@@ -13,6 +13,7 @@ FILES = sorted(TESTS.rglob("test_*.py"))
 LEFT = {
     "test_cli_delivery.py",
     "test_cli_tail.py",
+    "test_compat_prefect.py",
     "test_delivery.py",
     "test_faults.py",
     "test_follow.py",

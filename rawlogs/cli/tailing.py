@@ -7,9 +7,10 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
@@ -241,15 +242,15 @@ class _Tailing:
         job = self._job
         if job.timeout is not None:
             asyncio.get_running_loop().call_later(job.timeout, self._stop, codes.TIMEOUT)
-        self._spawn(self._beside(self._stream, self._out.closed()))
+        self._spawn(self._beside(self._stream, self._out.closed))
         if job.limit is None:
             self._stream.write_through(self._write_through)
         async with self._stream as logs:
             try:
                 if self._follower is not None:
-                    self._spawn(self._beside(logs, self._follower.run(logs)))
+                    self._spawn(self._beside(logs, partial(self._follower.run, logs)))
                 if self._saver is not None:
-                    self._spawn(self._beside(logs, self._saver.run()))
+                    self._spawn(self._beside(logs, self._saver.run))
                 await self._pump(logs)
             finally:
                 for task in self._background:
@@ -257,10 +258,10 @@ class _Tailing:
                 self._account()
         return self._code(logs)
 
-    async def _beside(self, logs: LogStream, work: Coroutine[Any, Any, None]) -> None:
+    async def _beside(self, logs: LogStream, work: Callable[[], Awaitable[None]]) -> None:
         """Work beside the reading of the stream; an error of it ends the stream."""
         try:
-            await work
+            await work()
         except Exception as error:
             logs.fail(error)
 

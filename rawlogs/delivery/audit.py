@@ -162,7 +162,7 @@ class Auditor:
             await self._schedule.wait(self._until_end())
             jumped = self._clock_jumped()
             last = self._until_end() == 0.0
-            if last or self._schedule.catch_up or self._polling or self._beside:
+            if last or self._schedule.catch_up or self._polling or self._beside or self._behind():
                 if not last:
                     await self._merger.room()
                 work = self._catch_up()
@@ -177,6 +177,10 @@ class Auditor:
             yield Round(self._client.take_recovered(), jumped)
             if last:
                 return
+
+    def _behind(self) -> bool:
+        """Whether what was stored before the start is still to be read: no gap of the socket, and not charged."""
+        return not self._caught_up and bool(self._ledger.due(self._rest.server_now(), self._reader.page))
 
     async def catch_up(self) -> None:
         """List everything that no list has shown yet. Raises what the list raises."""
