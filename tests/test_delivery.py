@@ -507,6 +507,27 @@ async def test_d11_a_wrong_clock_here_delivers_nothing_twice(behind: float) -> N
         assert sorted(user.ids) == of(rows)
 
 
+@pytest.mark.parametrize("transport", ["auto", "poll"])
+@pytest.mark.parametrize("seconds", [90.0, 3600.0])
+async def test_d11_a_server_whose_clock_is_set_back_is_read_on_and_that_is_told(
+    seconds: float, transport: Any
+) -> None:
+    async with serving() as server, using(server, clock=QuickClock(), transport=transport) as user:
+        rows = server.store("before")
+        await user.until_has(rows)
+        asked = len(lists(server))
+        await user.until(lambda: len(lists(server)) > asked)
+        clock: Any = server.world._clock
+        clock.ahead = -seconds
+        rows += server.store("after")
+        await user.until_has(rows)
+        assert "clock was set back" in user.texts
+        assert user.ids == [row["id"] for row in rows]
+        assert (
+            user.logs.stats.open_gaps == 1
+        )  # what was stored last by the other time cannot be looked at again
+
+
 # D14. A tail whose list fails at first.
 
 

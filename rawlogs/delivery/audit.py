@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from rawlogs.clock import Clock
 from rawlogs.delivery.budget import Budget
 from rawlogs.delivery.ledger import Ledger, ListRequest, Range
 from rawlogs.delivery.live_off import partly_live
-from rawlogs.delivery.merge import Merger
+from rawlogs.delivery.merge import Beginning, Merger
 from rawlogs.delivery.notifier import Notifier
 from rawlogs.delivery.options import Options
 from rawlogs.delivery.patient import REFUSALS, MeteredClient, PatientClient
@@ -34,6 +34,8 @@ MISSES = 2
 """So many lists that found what the socket did not show a little later, and that is told."""
 HITS = 20
 """So many lists beside the socket, while live logs came, without such a miss, and they end."""
+SET_BACK = timedelta(seconds=5)
+"""The low-water mark is never later than the server's time, but for what that is known inexactly."""
 PROGRESS = 10_000
 """Rows between two notices of progress."""
 
@@ -296,6 +298,7 @@ class Auditor:
         client = self._metered if routine else self._client
         wire = self._subscription.selection.wire
         async for page in self._reader.read(client, request, wire, compare=compare, confirm=confirm):
+            self._watch_server_clock()
             new = await self._hand_on(page)
             if new and routine:
                 self._budget.refund()
@@ -307,6 +310,21 @@ class Auditor:
                 text = f"{rows} stored logs read, now at {stamp.isoformat()}"
                 self._notifier.notify("progress", text, rows=rows)
         return brought
+
+    def _watch_server_clock(self) -> None:
+        """Begin anew where the server's clock was set back: what it stamps now lies before the low-water mark.
+
+        Only right after an answer, which has told its time; ours may have been set since the one before.
+        """
+        now, low = self._rest.server_time(self._clock.now(), latest=True), self._ledger.low_water
+        if now + SET_BACK >= low:
+            return
+        again, frontier = now - self._ledger.overlap, self._ledger.frontier
+        self._ledger.start_at(again)
+        self._ledger.mark_unread(low, frontier)  # it was to be looked at once more
+        self._merger.begin(Beginning(again))  # ids of the hours that pass again may have been forgotten
+        text = "the server's clock was set back: going on a little before its time; some logs may be repeated"
+        self._notifier.notify("warning", text)
 
     async def _hand_on(self, page: Page) -> int:
         new = await self._merger.listed(page.rows)
