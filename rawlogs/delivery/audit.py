@@ -324,7 +324,8 @@ class Auditor:
         self._ledger.mark_unread(low, frontier)  # it was to be looked at once more
         self._merger.begin(Beginning(again))  # ids of the hours that pass again may have been forgotten
         text = "the server's clock was set back: going on a little before its time; some logs may be repeated"
-        self._notifier.notify("warning", text)
+        # Once: replicas whose clocks differ by so much would repeat it with each answer.
+        self._notifier.say_once("set back", "warning", text)
 
     async def _hand_on(self, page: Page) -> int:
         new = await self._merger.listed(page.rows)
