@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,6 +64,38 @@ def test_the_places_stand_in_prefects_order(tmp_path: Path) -> None:
     ]
     assert found.places[-1].values["PREFECT_API_TLS_INSECURE_SKIP_VERIFY"] is True
     assert found.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("dotenv", "profiles", "profile"),
+    [
+        ("PREFECT_API_URL=2", "home/.prefect/profiles.toml", None),
+        ("PREFECT_API_URL=2", "home/.prefect/profiles.toml", "dev"),
+        ("PREFECT_PROFILES_PATH=elsewhere.toml", "elsewhere.toml", None),
+    ],
+)
+def test_each_file_is_opened_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dotenv: str, profiles: str, profile: str | None
+) -> None:
+    opened: Counter[str] = Counter()
+    really_open = os.open
+
+    def counting(path: str | os.PathLike[str], *args: Any, **options: Any) -> int:
+        opened[Path(path).relative_to(tmp_path).as_posix()] += 1
+        return really_open(path, *args, **options)
+
+    monkeypatch.setattr(os, "open", counting)
+    texts = {
+        "prefect.toml": "api.url = '3'",
+        "pyproject.toml": "[tool.prefect.api]\nurl = '4'",
+        ".env": dotenv,
+        profiles: PROFILES,
+    }
+    for name, text in texts.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    sources(tmp_path, profile=profile)
+    assert opened == Counter(dict.fromkeys(texts, 1))
 
 
 def test_every_setting_has_its_place_in_toml(tmp_path: Path) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 import certifi
 import pytest
 
+import rawlogs
 from rawlogs import tls
 from rawlogs.errors import ConfigError
+from rawlogs.testing import FakeServer
 
 
 def subjects(context: ssl.SSLContext) -> set[str]:
@@ -65,3 +67,28 @@ def test_a_ca_file_that_cannot_be_used_is_refused(tmp_path: Path, name: str, pro
         tls.context(path, insecure=False, origin=".env")
     assert caught.value.text.startswith(f"The CA file {path} (.env) cannot be used: {problem}")
     assert caught.value.setting == "PREFECT_API_SSL_CERT_FILE"
+
+
+@pytest.mark.parametrize(
+    ("live_only", "contexts"),
+    [
+        pytest.param(True, 0, id="the socket alone"),
+        pytest.param(False, 1, id="and REST: httpx takes a context for every scheme"),
+    ],
+)
+async def test_over_plain_http_no_certificate_is_loaded(
+    monkeypatch: pytest.MonkeyPatch, live_only: bool, contexts: int
+) -> None:
+    made: list[ssl.SSLContext] = []
+
+    class Counted(ssl.SSLContext):
+        def __init__(self, *_: object, **__: object) -> None:
+            made.append(self)
+
+    monkeypatch.setattr(ssl, "SSLContext", Counted)
+    async with FakeServer() as fake, rawlogs.stream(api_url=fake.api_url, live_only=live_only) as logs:
+        await fake.until_subscribed()
+        fake.publish("it works")
+        assert [log.message for log in await anext(logs.batches())] == ["it works"]
+    assert len(made) == contexts
+    assert [context.get_ca_certs() for context in made] == [[]] * contexts

@@ -311,7 +311,10 @@ def _fits_header(token: str) -> bool:
 
 
 def _no_tls() -> ssl.SSLContext:
-    """For plain http: trusts nobody, and spares loading a CA bundle for nothing."""
+    """Return a context for plain http, which trusts nobody: httpx takes or makes one for every scheme.
+
+    Left to itself it would load a CA bundle for nothing.
+    """
     import ssl
 
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
