@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID, uuid4
@@ -61,6 +61,10 @@ class HandSource:
         """Logs that come live (and can be listed)."""
         if store:
             self.stored += logs
+        self.hand_on(logs)
+
+    def hand_on(self, logs: Sequence[Log]) -> None:
+        """Logs that come live, in this very sequence."""
         places = [f"{self._name}{self._count + n}" for n in range(len(logs))]
         self._count += len(logs)
         self._sent.put_nowait(Batch(logs, places))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import timedelta
@@ -10,11 +11,13 @@ from uuid import UUID
 import pytest
 from relay_source import NOW, HandSource, Taken, log
 
-from rawlogs.relay import Hub, Query
+from rawlogs.output.json import JsonFormat
+from rawlogs.relay import Batch, Hub, Query
 from rawlogs.relay.cursor import Cursor
 from rawlogs.relay.events import LogEvent
 from rawlogs.relay.match import Sieve, Sieves
 from rawlogs.relay.rounds import MOST_EVENTS, MOST_KEPT, Round, Rounds
+from rawlogs.wire.frames import decode_batch
 
 RUN = UUID("00000000-0000-4000-8000-000000000001")
 OTHER = UUID("00000000-0000-4000-8000-000000000002")
@@ -152,3 +155,38 @@ async def test_who_leaves_takes_nobody_of_the_same_runs_along(hub: Hub, source: 
     await staying.until(lambda t: t.messages == ["for the other one"])
     await staying.stop()
     assert hub.readers == 0
+
+
+def payload(number: int, message: str) -> bytes:
+    stamp = f"2026-05-01T12:00:00.{number:06d}Z"
+    fields = {"id": f"00000000-0000-4000-8000-{number:012d}", "created": None, "updated": None, "name": "n"}
+    fields |= {"level": 30, "message": message, "timestamp": stamp, "flow_run_id": None, "task_run_id": None}
+    return json.dumps({"type": "log", "log": fields}, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+@pytest.mark.parametrize("message", ["plain", '\u00fc "quoted" \\', "\u2028\nid: forged\n\n", "\x1b[31m"])
+async def test_what_is_passed_on_of_a_payload_is_what_would_be_encoded(
+    hub: Hub, source: HandSource, message: str
+) -> None:
+    payloads = [payload(number, message) for number in range(1, 4)]
+    batch, others = decode_batch(payloads)
+    assert not others
+    again, _ = decode_batch([payloads[1], payload(4, "last"), payloads[2]])
+    taken = Taken(await hub.join(Query(min_level=30)))
+    source.hand_on(batch)
+    source.hand_on(again)
+    await taken.until(lambda t: t.messages[-1:] == ["last"])
+    assert taken.messages == [message] * 3 + ["last"]
+    logs = [*batch, again[1]]
+    assert [json.loads(event.frame)["log"] for event in taken.events] == [
+        json.loads(JsonFormat().encode(log)) for log in logs
+    ]
+    assert [event.json for event in taken.events if event.kind == "log"] == [
+        JsonFormat().encode(log)[:-1] for log in logs
+    ]
+    await taken.stop()
+
+
+def test_a_batch_has_a_place_for_each_log() -> None:
+    with pytest.raises(ValueError, match="a batch has 2 logs and 1 places"):
+        Batch([log("a"), log("b")], ["p1"])

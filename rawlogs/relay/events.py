@@ -6,10 +6,12 @@ holds it and no log can forge an event.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from rawlogs.batch import Batch
 from rawlogs.models import Log
 from rawlogs.output.json import JsonFormat, encode_object
 from rawlogs.relay.cursor import Cursor
@@ -58,6 +60,13 @@ class LogEvent:
 
     def __repr__(self) -> str:
         return f"<LogEvent {self.cursor.text} {self.log!r}>"
+
+
+def encoded(logs: Batch) -> Sequence[bytes | None]:
+    """Return the ``LogEvent.json`` of each log, taken from the payloads; None for each where these are not proven."""
+    if logs.rows is None or logs.frames is None:
+        return [None] * len(logs)
+    return _FORMAT.encode_rows(logs.rows, logs.frames).split(b"\n")[:-1]
 
 
 class _Told:

@@ -16,14 +16,14 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from rawlogs.batch import Batch as Logs
 from rawlogs.clock import Clock, SystemClock
 from rawlogs.delivery.retry import delay
 from rawlogs.delivery.seen import SeenIds
 from rawlogs.errors import AuthError, ConfigError, GaveUp, RawlogsError
-from rawlogs.models import Log
 from rawlogs.relay.audience import Audience
 from rawlogs.relay.cursor import Cursor
-from rawlogs.relay.events import LogEvent
+from rawlogs.relay.events import LogEvent, encoded
 from rawlogs.relay.match import Sieves
 from rawlogs.relay.prefect import PrefectSource
 from rawlogs.relay.query import BadQuery, Query
@@ -283,26 +283,27 @@ class Hub:
         low, pending = self._low, self._pending
         if low is None or not pending:
             return
-        logs = [log for batch in pending for log in batch.logs]
+        logs = Logs.joined(
+            batch.logs if isinstance(batch.logs, Logs) else Logs(batch.logs) for batch in pending
+        )
         places = [place for batch in pending for place in batch.places]
         self._hand_on(logs, places, low)
         self._pending = []
 
-    def _hand_on(self, logs: list[Log], places: list[str], low: datetime) -> None:
+    def _hand_on(self, logs: Logs, places: list[str], low: datetime) -> None:
         arrived = self.clock.monotonic()
         # A sequence that is read again begins where it was vouched for, so some of it has been handed on.
         now = self.source.now()
-        new = {log.id_text for log in self._seen.admit(logs, now.timestamp())}
-        events = []
-        for log, place in zip(logs, places, strict=True):
-            if log.id_text in new:
-                new.discard(log.id_text)
-                self._seq += 1
-                event = LogEvent(log, Cursor(low, log.id_text, place), self._seq)
-                self.ring.add(event, arrived)
-                events.append(event)
-        if not events:
+        positions = self._seen.admit_batch(logs, now.timestamp)
+        if not positions:
             return
+        new = logs.keep(positions)
+        events = []
+        for log, position, json in zip(new, positions, encoded(new), strict=True):
+            self._seq += 1
+            event = LogEvent(log, Cursor(low, log.id_text, places[position]), self._seq, json)
+            self.ring.add(event, arrived)
+            events.append(event)
         self.rounds.clear()
         self._readers.offer(events)
         self._seen.forget(low, now - KEEP, now.timestamp())

@@ -29,10 +29,16 @@ class Batch:
 
     A place is a short text without ``/`` and line ends that names one position of one sequence, and no position of
     any other: two processes use the same place only if they read the same sequence (a Redis stream: the entry's id).
+    The logs may be a ``rawlogs.batch.Batch``, whose proven payloads are then passed on. Raises ValueError where logs
+    and places are not equally many.
     """
 
     logs: Sequence[Log]
     places: Sequence[str]
+
+    def __post_init__(self) -> None:
+        if len(self.logs) != len(self.places):
+            raise ValueError(f"a batch has {len(self.logs)} logs and {len(self.places)} places")
 
 
 class NotKept(HistoryError):
