@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -22,6 +23,7 @@ import pytest
 from streaming import DEADLINE, QuickClock, ThreadedServer, threaded
 from streaming import no_settings as no_settings
 
+from rawlogs.cli import main
 from rawlogs.cli.group import run
 from rawlogs.delivery import follow
 from rawlogs.models import Log
@@ -721,6 +723,24 @@ def test_a_signal_while_it_waits_for_a_server_ends_it(server: ThreadedServer) ->
     assert process.process.stderr is not None
     assert b"127.0.0.1" in process.process.stderr.readline()  # it has tried once, and will try again
     assert process.end(signal.SIGTERM).code == 143
+
+
+class Interrupted(ModuleType):
+    """A module during whose import Ctrl-C is pressed."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("module", ["rawlogs.cli.group", "rawlogs.cli.process_start", "rawlogs.cli.tail"])
+def test_ctrl_c_while_python_still_reads_the_files_is_130(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], module: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, Interrupted(module))
+    with pytest.raises(SystemExit) as ended:
+        main(["tail", "--no-follow"])
+    assert ended.value.code == 130
+    assert "Traceback" not in capfd.readouterr().err
 
 
 @posix

@@ -9,8 +9,12 @@ from datetime import datetime, timezone
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run ``rawlogs`` and exit with its code; never with a traceback."""
-    from rawlogs.cli.group import run
-    from rawlogs.cli.process_start import process_start
+    try:
+        from rawlogs.cli.group import run
+        from rawlogs.cli.process_start import process_start
+    except KeyboardInterrupt:  # Ctrl-C while Python still reads the files
+        from rawlogs.cli.codes import INTERRUPTED
 
+        sys.exit(INTERRUPTED)
     given = list(arguments) if arguments is not None else sys.argv[1:]
     sys.exit(run(given, started_at=process_start(datetime.now(timezone.utc))))
