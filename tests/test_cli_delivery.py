@@ -15,7 +15,7 @@ from streaming import ThreadedServer, threaded
 from streaming import no_settings as no_settings
 from test_cli_tail import Process
 
-from rawlogs.testing.faults import Sleep
+from rawlogs.testing.faults import Http, Sleep
 
 
 @pytest.fixture
@@ -123,3 +123,15 @@ def test_a_backlog_that_is_killed_again_and_again_is_gone_through_once(
         _, err = process.process.communicate(timeout=20)
     assert b"open gaps 0" in err
     assert set(found) == set(of(rows))
+
+
+def test_a_rate_limit_at_the_start_is_waited_out_also_where_a_run_is_followed(server: ThreadedServer) -> None:
+    run = server.add_run("followed")
+    rows = server.store(["one", "two"], flow_run_id=str(run))
+    server.set_state(run, "COMPLETED")
+    server.call(lambda: server.server.fault("rest", Http(429), times=3))
+    with tailing(server, run) as process:
+        out, said = process.process.communicate(timeout=30)
+    assert process.process.returncode == 0
+    assert [json.loads(line)["message"] for line in out.splitlines()] == of(rows)
+    assert "HTTP 429" in str(said)

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 END_WITHIN = 4.5
 """Seconds from a signal to the end, whatever hangs."""
+FIND_RETRIES = 6
+"""How often a request for the followed runs is sent again: half a minute, in which a rate limit has filled up again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +201,8 @@ class _Tailing:
 
         job = self._job
         self._access = _access_for(job)
-        self._rest = RestClient(resolve(**self._access), retries=2)
+        retries = FIND_RETRIES if job.retries is None else min(job.retries, FIND_RETRIES)
+        self._rest = RestClient(resolve(**self._access), retries=retries, on_notice=self._notices)
         runs = Runs(self._rest)
         since = _moment(job.since) or datetime.now(timezone.utc)
         if job.flow is not None:
