@@ -396,6 +396,7 @@ class Auditor:
         if not self._beside or self._polling:
             return
         window = self._window
+        # What the socket shows after the list did is dropped as a duplicate: so many of the listed ones came live, too.
         missing = window.brought - (self._stats.duplicates - window.duplicates)
         live = self._merger.received - window.received
         if missing > 0 and self._schedule.suspected_at is None:

@@ -71,7 +71,7 @@ class PatientClient:
         self._failing_since = 0.0
         self._refreshed = False
         self._recovered = False
-        self._unread = False
+        self._unread = False  # an answer came, and whoever asked has not yet asked again or refused it
         self._judged: tuple[RawlogsError | None, float] = (None, 0.0)
         self.ended: RawlogsError | None = None
         """What was raised to end the stream."""
