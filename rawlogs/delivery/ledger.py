@@ -220,8 +220,8 @@ class Ledger:
         rechecks = self._rechecks(now - self.overlap, at_least=self.overlap / 2)
         late = [ListRequest("list", span) for span in self._unread(self._late, END)]
         holes = bool(unread) and unread[0].after < frontier
-        # One list from the low-water mark on is both looks. Not where only new rows are asked for ahead of time, as each
-        # poll does: it would show the same half page every time.
+        # One list from the low-water mark on is both looks. Not where only new rows are asked for ahead of time,
+        # as each poll does: it would show the same half page every time.
         if unread and self._few_rows(page) and (rechecks or holes or not ahead):
             late = [request for request in late if request.range.after < low]
             return [ListRequest("list", Range(low, horizon)), *late]
