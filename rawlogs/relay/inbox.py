@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from uuid import UUID
 
@@ -111,15 +111,15 @@ class Inbox:
         """A listed row that may come live as well."""
         self._listed.add(log)
 
-    def take(self, low: datetime) -> list[LogEvent]:
-        """What waits, without what was listed. ``low``: what the sequence vouches for now."""
+    def take(self, low: Callable[[], datetime]) -> list[LogEvent]:
+        """What waits, without what was listed. ``low`` tells, where it matters, what the sequence vouches for."""
         waiting = self._early + self._queue
         self._early, self._queue = [], []
         if waiting:
             self.done = max(self.done, waiting[-1].seq)
         if self._listed:
             waiting = [event for event in waiting if event.log.id_text not in self._listed]
-            self._listed.settle(low)
+            self._listed.settle(low())
         return waiting
 
     def close(self) -> None:

@@ -250,7 +250,7 @@ class Reader:
             elif self._inbox.overflowed is not None:
                 yield self._fall_behind(self._bounded(self._inbox.overflowed))
             elif self._inbox:
-                yield self._own(self._inbox.take(self._hub.low))
+                yield self._own(self._inbox.take(lambda: self._hub.low))
             elif self._gap is not None:
                 yield self._catch_up(self._gap)
             elif self._quiet:
