@@ -68,8 +68,14 @@ class Masker:
     """Hides these secrets. Those of fewer than ``SHORTEST`` characters are left out."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        spellings = {
-            spelled for secret in secrets if len(secret) >= SHORTEST for spelled in _spellings(secret)
+        long_enough = [secret for secret in secrets if len(secret) >= SHORTEST]
+        spellings = {spelled for secret in long_enough for spelled in _spellings(secret)}
+        # A password such as "pass" is no secret within a longer word.
+        self._words = {
+            plain.translate(_ALIKE)
+            for secret in long_enough
+            if len(secret) < PART
+            for plain, _ in _undone(secret)
         }
         self._parts: dict[int, set[str]] = {}
         # A secret may hold what looks like an escape: then a text has it as it is, or with that escaped once more.
@@ -116,8 +122,12 @@ class Masker:
             ):
                 continue
             found = [at for at in range(len(plain) - size + 1) if plain[at : at + size] in parts]
-            if size < PART:  # a password such as "pass" is no secret within a longer word
-                found = [at for at in found if not _within_a_word(plain, at, at + size)]
+            if size < PART:
+                found = [
+                    at
+                    for at in found
+                    if plain[at : at + size] not in self._words or not _within_a_word(plain, at, at + size)
+                ]
             spans += [(at, at + size) for at in found]
         if not spans:
             return text
@@ -150,7 +160,9 @@ class Masker:
 
 
 def _within_a_word(text: str, start: int, end: int) -> bool:
-    return text[max(start - 1, 0) : start].isalnum() or text[end : end + 1].isalnum()
+    # A secret that itself begins (or ends) with punctuation is no part of a word there.
+    before = text[max(start - 1, 0) : start].isalnum() and text[start].isalnum()
+    return before or (text[end - 1].isalnum() and text[end : end + 1].isalnum())
 
 
 @lru_cache(maxsize=32)

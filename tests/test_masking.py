@@ -214,3 +214,20 @@ def test_other_headers_are_not(name: str) -> None:
 
 def test_the_same_secrets_have_one_masker() -> None:
     assert masker((KEY,)) is masker((KEY,))
+
+
+@pytest.mark.parametrize(
+    ("secret", "text", "hidden"),
+    [
+        ("pass", "the pass is", "the *** is"),
+        ("pass", "password", "password"),
+        ("pass", "bypass", "bypass"),
+        ("p;a;", "p;a;x", "***x"),
+        (";a;s", "x;a;s", "x***"),
+        (";a;s", ";a;sx", ";a;sx"),
+        (r"long\s", json.dumps(r"long\sx"), '"***x"'),
+    ],
+)
+def test_a_short_secret_is_hidden_except_within_a_longer_word(secret: str, text: str, hidden: str) -> None:
+    """Where it begins or ends with punctuation, no word goes on there."""
+    assert Masker([secret]).text(text) == hidden
