@@ -20,8 +20,6 @@ from rawlogs.rest.history import Poster
 
 LEAD = timedelta(seconds=2)
 """How far before its start a stream without ``since`` lists at once: Prefect's API logging sends every 2 s."""
-TICK = timedelta(milliseconds=1)
-"""SQLite servers write ``created`` in milliseconds, cut off (3.8.8)."""
 PROMPT = timedelta(seconds=2)
 """Where the clocks differ, what a list shows that has answered this soon after entering was stored before that. What a
 later answer shows, as of a list that was refused at first, may have been stored meanwhile."""
@@ -146,7 +144,7 @@ class Start:
         return self._reader.newest(self._client, self._subscription.selection.wire, after, before)
 
     def _started(self) -> datetime:
-        return self._rest.server_time(self._entered) - TICK
+        return self._rest.server_time(self._entered)
 
     def _beginning(self, first: Iterable[Log]) -> Beginning:
         """Judge by ``created``; where the clocks differ, which is known by the second, also by a prompt first list.
