@@ -25,6 +25,7 @@ class Listener:
         self._address = (host, port)
         self._family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._socket: socket.socket | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None  # while it listens
         self._accepting: asyncio.Task[None] | None = None
         self._lines: set[asyncio.Task[None]] = set()
         self._untouched: set[socket.socket] = set()
@@ -49,22 +50,29 @@ class Listener:
 
     def listen(self) -> None:
         """Accept connections from now on."""
-        if self._accepting is None and self._socket is not None:
+        if self._loop is None and self._socket is not None:
+            self._loop = asyncio.get_running_loop()
             self._socket.listen(1024)
-            self._accepting = asyncio.get_running_loop().create_task(self._accept(self._socket))
+            try:
+                # No task: one that is cancelled in the turn in which a connection came would leave that open.
+                self._loop.add_reader(self._socket, self._accept_one, self._socket)
+            except NotImplementedError:  # Windows
+                self._accepting = self._loop.create_task(self._accept(self._socket))
 
     def refuse(self) -> None:
         """Refuse connections from now on; those that are up stay up."""
-        if self._accepting is not None:
+        if self._loop is not None:
             self.close()
             self.bind()
 
     def close(self) -> None:
         """Give the port back."""
-        if self._accepting is not None and self._socket is not None:
+        if self._loop is not None and self._socket is not None:
             # A connection that waits at this moment has its callback queued, which would run on a closed socket.
             with suppress(NotImplementedError):  # Windows, where there is no such callback
-                self._accepting.get_loop().remove_reader(self._socket)
+                self._loop.remove_reader(self._socket)
+            self._loop = None
+        if self._accepting is not None:
             self._accepting.cancel()
             self._accepting = None
         if self._socket is not None:
@@ -81,14 +89,23 @@ class Listener:
             connection.close()
         self._untouched.clear()
 
+    def _accept_one(self, listening: socket.socket) -> None:
+        # Gone again, or taken by an earlier callback of the same turn.
+        with suppress(BlockingIOError, InterruptedError, ConnectionAbortedError):
+            connection, _ = listening.accept()
+            connection.setblocking(False)
+            self._begin(connection)
+
     async def _accept(self, listening: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
         while True:
-            connection, _ = await loop.sock_accept(listening)
-            line = loop.create_task(self._line(connection))
-            self._lines.add(line)
-            line.add_done_callback(self._lines.discard)
-            self._untouched.add(connection)
+            connection, _ = await asyncio.get_running_loop().sock_accept(listening)
+            self._begin(connection)
+
+    def _begin(self, connection: socket.socket) -> None:
+        line = asyncio.get_running_loop().create_task(self._line(connection))
+        self._lines.add(line)
+        line.add_done_callback(self._lines.discard)
+        self._untouched.add(connection)
 
     async def _line(self, connection: socket.socket) -> None:
         self._untouched.discard(connection)
