@@ -38,3 +38,16 @@ async def wait_until_set(event: asyncio.Event, seconds: float | None) -> bool:
         return event.is_set()
     finally:
         waiting.cancel()
+
+
+async def first_of(*works: object) -> None:
+    """Wait for the first of these coroutines, and cancel the others. Raises what an ended one raised."""
+    tasks = [asyncio.ensure_future(work) for work in works]  # type: ignore[call-overload]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()

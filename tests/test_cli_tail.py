@@ -25,9 +25,9 @@ from streaming import no_settings as no_settings
 
 from rawlogs.cli import main
 from rawlogs.cli.group import run
-from rawlogs.delivery import follow
 from rawlogs.models import Log
 from rawlogs.output.json import JsonFormat
+from rawlogs.runs import follower
 from rawlogs.testing import Behaviour
 from rawlogs.testing.faults import Blackhole, Drop, ExpectAuth, Http, Redirect
 
@@ -495,8 +495,8 @@ def test_124_also_while_waiting_for_a_server(server: ThreadedServer, tail: Call)
 @pytest.fixture
 def no_stragglers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs are swept soon after their end."""
-    monkeypatch.setattr(follow, "STRAGGLERS", 0.2)
-    monkeypatch.setattr(follow, "POLL_BESIDE_EVENTS", 0.5)
+    monkeypatch.setattr(follower, "STRAGGLERS", 0.2)
+    monkeypatch.setattr(follower, "POLL_BESIDE_EVENTS", 0.5)
 
 
 @pytest.mark.parametrize(

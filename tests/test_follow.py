@@ -17,10 +17,10 @@ from streaming import no_settings as no_settings
 from streaming import serving as serving_slowly
 
 import rawlogs
-from rawlogs.delivery.follow import BelongingRuns, Follower, NamedRuns, named
 from rawlogs.models import BEGINNING
 from rawlogs.rest.client import RestClient
 from rawlogs.rest.runs import Runs
+from rawlogs.runs.follower import DynamicRuns, Follower, NamedRuns, named
 from rawlogs.testing import Behaviour, FakeServer
 from rawlogs.testing.faults import Blackhole, Drop, Http, Sleep, Step
 
@@ -60,7 +60,7 @@ async def following(
     settings = rawlogs.stream(api_url=server.api_url, auth_string=auth_string).settings
     async with RestClient(settings, clock=clock, retries=2) as rest:
         runs = Runs(rest)
-        roots: Any = BelongingRuns(find) if find else NamedRuns(await named(runs, map(str, given)))
+        roots: Any = DynamicRuns(find) if find else NamedRuns(await named(runs, map(str, given)))
         follower = Follower(runs, roots, children=children, clock=clock)
         ids = await follower.begin()
         options = {"keep_ids": True, "audit": 15.0, **arguments.pop("options", {})}

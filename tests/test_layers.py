@@ -34,7 +34,7 @@ LINES: list[set[str]] = [
         "dotenv",
         "entering",
     },
-    {"foreign", "search", "urls", "sources", "proxies", "tls"},
+    {"advice", "foreign", "search", "urls", "sources", "proxies", "tls"},
     {"models", "headers"},
     {"batch", "durations"},
     {"filters", "settings"},
@@ -46,15 +46,13 @@ LINES: list[set[str]] = [
             for name in ("retry", "cursor", "options", "outbox", "stats", "schedule", "budget", "seen")
         ),
     },
-    {
-        f"delivery.{name}"
-        for name in ("bursts", "ledger", "live_off", "notifier", "unsettled", "rows_per_run")
-    },
+    {"delivery.ledger", "delivery.notifier"},
     {"delivery.subscription"},
     {"delivery.live", "delivery.merge", "delivery.patient", "delivery.reader"},
     {"delivery.start"},
     {"delivery.audit"},
     {"delivery"},
+    {"runs"},
     {"arguments"},
     {"output", "testing", "api", "logging"},
     {"sync", "doctor", "trace", "relay", "compat"},
@@ -88,6 +86,7 @@ PURE = [
     "masking",
     "errors",
     "notices",
+    "advice",
     "host",
     "foreign",
     "search",
@@ -101,8 +100,6 @@ PURE = [
     "wire.events",
     "delivery.retry",
     "delivery.ledger",
-    "delivery.bursts",
-    "delivery.live_off",
     "delivery.seen",
     "serve.limits",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rawlogs.delivery.live_off import partly_live, refused, switched_off
+from rawlogs.advice import partly_live, socket_refused, streaming_is_off
 from rawlogs.errors import ConnectError, GaveUp, ProtocolError, RawlogsError, UpgradeRefused
 
 STREAM = "PREFECT_SERVER_LOGS_STREAM_OUT_ENABLED=true"
@@ -33,26 +33,34 @@ def gave_up(cause: RawlogsError) -> GaveUp:
 @pytest.mark.parametrize(
     ("text", "fixes"),
     [
-        pytest.param(switched_off(), {"settings"}, id="its settings say that it does not stream"),
-        pytest.param(refused(upgrade(403), "3.4.6"), {"update", "settings"}, id="too old"),
-        pytest.param(refused(upgrade(502), "2.20.1"), {"update", "settings"}, id="far too old"),
-        pytest.param(refused(upgrade(403), "3.4.7"), {"upgrade"}, id="403 of a server that has it"),
-        pytest.param(refused(upgrade(403), None), {"path", "settings"}, id="403 of nobody knows which"),
-        pytest.param(refused(upgrade(404), None), {"path", "settings"}, id="404 of nobody knows which"),
-        pytest.param(refused(upgrade(400), None), {"upgrade"}, id="400"),
-        pytest.param(refused(upgrade(200), "3.8.8"), {"upgrade"}, id="an answer that is no upgrade"),
+        pytest.param(streaming_is_off(), {"settings"}, id="its settings say that it does not stream"),
+        pytest.param(socket_refused(upgrade(403), "3.4.6"), {"update", "settings"}, id="too old"),
+        pytest.param(socket_refused(upgrade(502), "2.20.1"), {"update", "settings"}, id="far too old"),
+        pytest.param(socket_refused(upgrade(403), "3.4.7"), {"upgrade"}, id="403 of a server that has it"),
         pytest.param(
-            refused(ProtocolError("no subprotocol was chosen"), "3.8.8"), {"subprotocol"}, id="no subprotocol"
+            socket_refused(upgrade(403), None), {"path", "settings"}, id="403 of nobody knows which"
         ),
-        pytest.param(refused(ProtocolError("bad frames"), "3.8.8"), {"between"}, id="bad frames"),
         pytest.param(
-            refused(ConnectError("timed out", url="ws://x", phase="upgrade"), "3.8.8"),
+            socket_refused(upgrade(404), None), {"path", "settings"}, id="404 of nobody knows which"
+        ),
+        pytest.param(socket_refused(upgrade(400), None), {"upgrade"}, id="400"),
+        pytest.param(socket_refused(upgrade(200), "3.8.8"), {"upgrade"}, id="an answer that is no upgrade"),
+        pytest.param(
+            socket_refused(ProtocolError("no subprotocol was chosen"), "3.8.8"),
+            {"subprotocol"},
+            id="no subprotocol",
+        ),
+        pytest.param(socket_refused(ProtocolError("bad frames"), "3.8.8"), {"between"}, id="bad frames"),
+        pytest.param(
+            socket_refused(ConnectError("timed out", url="ws://x", phase="upgrade"), "3.8.8"),
             {"between"},
             id="no answer",
         ),
-        pytest.param(refused(gave_up(upgrade(502)), "3.9.1"), {"upgrade"}, id="what it gave up for counts"),
-        pytest.param(refused(upgrade(403), "3.4.7rc1"), {"update", "settings"}, id="before 3.4.7"),
-        pytest.param(refused(upgrade(403), "3.10.0.dev1"), {"upgrade"}, id="numbers are no texts"),
+        pytest.param(
+            socket_refused(gave_up(upgrade(502)), "3.9.1"), {"upgrade"}, id="what it gave up for counts"
+        ),
+        pytest.param(socket_refused(upgrade(403), "3.4.7rc1"), {"update", "settings"}, id="before 3.4.7"),
+        pytest.param(socket_refused(upgrade(403), "3.10.0.dev1"), {"upgrade"}, id="numbers are no texts"),
         pytest.param(partly_live(0, 3), {"settings"}, id="nothing comes"),
         pytest.param(partly_live(5, 3), {"broker"}, id="a part comes"),
     ],
@@ -65,6 +73,6 @@ def test_a_cause_is_told_with_its_own_fix(text: str, fixes: set[str]) -> None:
 
 def test_what_was_seen_is_in_the_text() -> None:
     """The refusal, the version, the shares."""
-    assert "(refused)" in refused(gave_up(upgrade(502)), None)
-    assert "Prefect 3.4.6 has no live log stream" in refused(upgrade(403), "3.4.6")
+    assert "(refused)" in socket_refused(gave_up(upgrade(502)), None)
+    assert "Prefect 3.4.6 has no live log stream" in socket_refused(upgrade(403), "3.4.6")
     assert "3 of 8 came only by the list" in partly_live(5, 3)

@@ -8,7 +8,8 @@ import pytest
 from clocks import FakeClock
 from delivering import turns
 
-from rawlogs.delivery.schedule import Schedule, first_of
+from rawlogs.delivery.schedule import Schedule
+from rawlogs.waiting import first_of
 
 
 class StandingStill(FakeClock):

@@ -7,9 +7,9 @@ import time
 from collections.abc import Awaitable, Callable
 
 from rawlogs.delivery.cursor import CursorFile
-from rawlogs.delivery.schedule import first_of
 from rawlogs.delivery.stream import LogStream
 from rawlogs.errors import CursorError
+from rawlogs.waiting import first_of
 
 EVERY = 1.0
 """Seconds between two saves, at least; a save follows each flush no later than this."""

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from rawlogs.batch import Batch
     from rawlogs.cli.cursor_saver import CursorSaver
     from rawlogs.delivery.cursor import CursorFile
-    from rawlogs.delivery.follow import Follower
     from rawlogs.delivery.stream import LogStream
     from rawlogs.models import Log
     from rawlogs.rest.client import RestClient
+    from rawlogs.runs.follower import Follower
 
 END_WITHIN = 4.5
 """Seconds from a signal to the end, whatever hangs."""
@@ -194,9 +194,9 @@ class _Tailing:
 
     async def _find_runs(self) -> list[UUID]:
         """The runs that there are when the command starts; the follower looks for the others."""
-        from rawlogs.delivery.follow import BelongingRuns, Follower, NamedRuns, named
         from rawlogs.rest.client import RestClient
         from rawlogs.rest.runs import Runs
+        from rawlogs.runs.follower import DynamicRuns, Follower, NamedRuns, named
         from rawlogs.settings import resolve
 
         job = self._job
@@ -207,13 +207,13 @@ class _Tailing:
         since = _moment(job.since) or datetime.now(timezone.utc)
         if job.flow is not None:
             flow = job.flow
-            roots: Any = BelongingRuns(lambda runs: runs.by_flow(flow, since=since))
+            roots: Any = DynamicRuns(lambda runs: runs.by_flow(flow, since=since))
         elif job.deployment is not None:
             deployment = await runs.deployment(job.deployment)
-            roots = BelongingRuns(lambda runs: runs.by_deployment(deployment, since=since))
+            roots = DynamicRuns(lambda runs: runs.by_deployment(deployment, since=since))
         elif job.tag is not None:
             tag = job.tag
-            roots = BelongingRuns(lambda runs: runs.by_tag(tag, since=since))
+            roots = DynamicRuns(lambda runs: runs.by_tag(tag, since=since))
         else:
             roots = NamedRuns(await named(runs, job.run))
         self._follower = Follower(runs, roots, children=job.children, follow=job.follow, notify=self._notify)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from rawlogs.advice import partly_live
 from rawlogs.clock import Clock
 from rawlogs.delivery.budget import Budget
 from rawlogs.delivery.ledger import Ledger, ListRequest, Range
-from rawlogs.delivery.live_off import partly_live
 from rawlogs.delivery.merge import Beginning, Merger
 from rawlogs.delivery.notifier import Notifier
 from rawlogs.delivery.options import Options

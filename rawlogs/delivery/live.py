@@ -16,12 +16,11 @@ from rawlogs.clock import Clock
 from rawlogs.delivery.notifier import Notifier
 from rawlogs.delivery.options import Options
 from rawlogs.delivery.retry import PROOF, Fatal, Record, delay, verdict
-from rawlogs.delivery.schedule import first_of
 from rawlogs.delivery.stats import Stats
 from rawlogs.delivery.subscription import Subscription
 from rawlogs.errors import AuthError, ConnectionLost, GaveUp, ProtocolError, RawlogsError
 from rawlogs.settings import Settings
-from rawlogs.waiting import within
+from rawlogs.waiting import first_of, within
 from rawlogs.wire.connection import Connection, open_connection
 from rawlogs.wire.frames import BadFrame, Frame, decode_batch
 from rawlogs.wire.ways import fast

@@ -10,10 +10,10 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal
 
 from rawlogs.batch import Batch
 from rawlogs.clock import Clock
-from rawlogs.delivery.bursts import Bursts
 from rawlogs.delivery.ledger import Ledger
 from rawlogs.delivery.notifier import Notifier
 from rawlogs.delivery.options import Options
@@ -25,6 +25,10 @@ from rawlogs.delivery.stats import Stats
 from rawlogs.delivery.subscription import Subscription
 from rawlogs.models import END, MICROSECOND, Log
 
+MANY = 200
+"""So many live logs within a second, and the server's queue for this subscriber may have overflowed."""
+QUEUE = 256
+"""What that queue holds (all versions to 3.9.1); beyond it logs are dropped without a word."""
 HOLD = 1.9
 """Seconds that live logs wait for a list that brings nothing; then they are delivered first, within 2 s."""
 LATE_PAUSE = 5.0
@@ -58,6 +62,24 @@ class Beginning:
         created = log.created
         # Every server sends `created` over REST; where one does not, the timestamp is the next best.
         return (created or log.timestamp) >= self.started and log.id_text not in self.before
+
+
+class Bursts:
+    """Counts live logs by the second."""
+
+    def __init__(self) -> None:
+        self._began = float("-inf")
+        self._count = 0
+        self.oldest: datetime | None = None
+        """The smallest timestamp of the present second's logs; None before the first."""
+
+    def note(self, now: float, count: int, oldest: datetime) -> Literal["calm", "many", "full"]:
+        """So many logs came at ``now`` (monotonic seconds). ``full``: as many as the server's queue holds."""
+        if self.oldest is None or now - self._began > 1.0:
+            self._began, self._count, self.oldest = now, 0, oldest
+        self._count += count
+        self.oldest = min(self.oldest, oldest)
+        return "full" if self._count >= QUEUE else "many" if self._count >= MANY else "calm"
 
 
 class Merger:

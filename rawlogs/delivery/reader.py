@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
 from rawlogs.batch import Batch
 from rawlogs.delivery.ledger import Ledger, ListRequest, Range
-from rawlogs.delivery.rows_per_run import RowsPerRun
-from rawlogs.delivery.unsettled import UnsettledRows
+from rawlogs.delivery.seen import SeenIds
 from rawlogs.models import BEGINNING, END, MICROSECOND, Log
 from rawlogs.rest.history import DEFAULT_PAGE, History, Moved, Poster
 
 Wire = Mapping[str, Any]
 FEW_PAGES = 2
 """Reading so many pages is always worth more than comparing counts, which can be fooled (docs/delivery.md)."""
+
+LAG = timedelta(seconds=0.5)
+"""When a list is read, rows older than this seldom become readable in front of others that it has shown."""
+UNSETTLED_LIMIT = 20_000
 
 
 class Delivered(Protocol):
@@ -42,6 +46,53 @@ class Page:
     began: datetime
     count: Callable[[datetime, datetime], int]
     recheck: bool = False
+
+
+class UnsettledRows:
+    """Young rows by id, with their timestamps."""
+
+    def __init__(self) -> None:
+        self._stamps: dict[str, datetime] = {}
+        self._read_at = BEGINNING
+
+    def add(self, rows: Iterable[Log]) -> None:
+        """A list showed these."""
+        self._stamps.update((log.id_text, log.timestamp) for log in rows)
+
+    def finish(self, frontier: datetime, began: datetime) -> None:
+        """The list that began then was read; what is stamped before the frontier is settled."""
+        self._read_at = began
+        self._stamps = {log_id: stamp for log_id, stamp in self._stamps.items() if stamp >= frontier}
+        if len(self._stamps) > UNSETTLED_LIMIT:
+            self._stamps = {}
+
+    def known(self, after: datetime) -> dict[str, datetime]:
+        """Return those from ``after`` on behind which hardly any row will still appear."""
+        end = self._read_at - LAG
+        return {log_id: stamp for log_id, stamp in self._stamps.items() if after <= stamp < end}
+
+    def clear(self) -> None:
+        """The filter has changed: what was shown says nothing of what a list shows now."""
+        self._stamps = {}
+
+
+class RowsPerRun:
+    """Rows by flow run, each counted once however often it was listed. 24 bytes a row, beside what SeenIds keeps."""
+
+    def __init__(self) -> None:
+        self._ids = SeenIds()
+        self._rows: Counter[UUID | None] = Counter()
+
+    def __contains__(self, log: Log) -> bool:
+        return log in self._ids
+
+    def add(self, page: Iterable[Log], now: float) -> None:
+        """A list showed these rows, and they were delivered; ``now`` in seconds of the server's clock."""
+        self._rows.update(log.flow_run_id for log in self._ids.admit(page, now))
+
+    def count(self, runs: Iterable[UUID]) -> int:
+        """Return how many rows of these runs were shown; 0 once ids had to be forgotten, as it may be too few then."""
+        return 0 if self._ids.forgotten is not None else sum(self._rows[run] for run in runs)
 
 
 class HistoryReader:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from rawlogs.clock import Clock
+from rawlogs.waiting import first_of
 
 
 class Schedule:
@@ -71,16 +72,3 @@ class Schedule:
                 return
             self._moved.clear()
             await first_of(self._clock.sleep(left), self._moved.wait())
-
-
-async def first_of(*works: object) -> None:
-    """Wait for the first of these coroutines, and cancel the others. Raises what an ended one raised."""
-    tasks = [asyncio.ensure_future(work) for work in works]  # type: ignore[call-overload]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    for task in done:
-        task.result()

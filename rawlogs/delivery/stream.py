@@ -17,9 +17,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from rawlogs import advice
 from rawlogs.batch import Batch
 from rawlogs.clock import Clock, SystemClock
-from rawlogs.delivery import live_off
 from rawlogs.delivery.ledger import Ledger
 from rawlogs.delivery.live import Connected, Lost, ReconnectingSocket
 from rawlogs.delivery.merge import HOLD, Merger
@@ -27,14 +27,14 @@ from rawlogs.delivery.notifier import Notifier
 from rawlogs.delivery.options import Options
 from rawlogs.delivery.outbox import Outbox
 from rawlogs.delivery.retry import socket_only
-from rawlogs.delivery.schedule import Schedule, first_of
+from rawlogs.delivery.schedule import Schedule
 from rawlogs.delivery.seen import SeenIds
 from rawlogs.delivery.stats import Stats
 from rawlogs.delivery.subscription import Subscription
 from rawlogs.errors import DataLoss, RawlogsError
 from rawlogs.models import BEGINNING, Log
 from rawlogs.notices import OnNotice
-from rawlogs.waiting import within
+from rawlogs.waiting import first_of, within
 from rawlogs.wire.connection import Target
 
 if TYPE_CHECKING:
@@ -317,7 +317,7 @@ class LogStream:
             with contextlib.suppress(RawlogsError, TimeoutError):
                 streaming = await within(SETTINGS_TIMEOUT, log_streaming(rest))
         if streaming is not None and not all(streaming):
-            await self._poll_instead(auditor, live_off.switched_off())
+            await self._poll_instead(auditor, advice.streaming_is_off())
             if self._client is not None and self._client.answered:
                 self._ready.set()
         self._asked.set()
@@ -402,7 +402,7 @@ class LogStream:
         await client.contact.wait()
         if not client.answered:
             return False
-        await self._poll_instead(auditor, live_off.refused(error, await version(rest)))
+        await self._poll_instead(auditor, advice.socket_refused(error, await version(rest)))
         self._ready.set()
         return True
 

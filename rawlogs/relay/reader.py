@@ -16,7 +16,6 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from rawlogs.delivery.follow import STRAGGLERS
 from rawlogs.delivery.retry import delay
 from rawlogs.errors import AuthError, RawlogsError
 from rawlogs.models import Log
@@ -27,6 +26,7 @@ from rawlogs.relay.listing import MOST_LISTED_RUNS, Listing, read
 from rawlogs.relay.query import LEAD
 from rawlogs.relay.rounds import Round, bounded
 from rawlogs.relay.source import NotKept
+from rawlogs.runs.follower import STRAGGLERS
 from rawlogs.waiting import wait_until_set
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
 from rawlogs.clock import Clock
-from rawlogs.delivery.follow import POLL, POLL_BESIDE_EVENTS
 from rawlogs.delivery.retry import delay
-from rawlogs.delivery.run_events import RunEvents
 from rawlogs.errors import RawlogsError
 from rawlogs.relay.unexpected import UnexpectedErrors
+from rawlogs.runs.events import RunEvents
+from rawlogs.runs.follower import POLL, POLL_BESIDE_EVENTS
 from rawlogs.waiting import wait_until_set
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from typing import Literal, Protocol
 from uuid import UUID
 
 from rawlogs.clock import Clock, SystemClock
-from rawlogs.delivery.run_events import RunEvents
 from rawlogs.delivery.stream import LogStream
 from rawlogs.errors import AuthError, ConfigError, HistoryError
 from rawlogs.rest.runs import FlowRun, Runs
+from rawlogs.runs.events import RunEvents
 from rawlogs.urls import parse
 
 STRAGGLERS = 3.0
@@ -29,7 +29,7 @@ POLL_BESIDE_EVENTS = 15.0
 Outcome = Literal["completed", "failed", "running"]
 
 
-class Roots(Protocol):
+class RunSource(Protocol):
     """Where the followed runs come from: named once, or asked again for those that start later."""
 
     endless: bool
@@ -49,7 +49,7 @@ class NamedRuns:
 
 
 @dataclass(slots=True)
-class BelongingRuns:
+class DynamicRuns:
     """The runs of a flow, a deployment or a tag, those that start later included."""
 
     ask: Callable[[Runs], Awaitable[list[FlowRun]]]
@@ -78,7 +78,7 @@ class Follower:
     def __init__(
         self,
         runs: Runs,
-        roots: Roots,
+        roots: RunSource,
         *,
         children: bool = True,
         follow: bool = True,
@@ -196,7 +196,7 @@ class Follower:
                 if run_id in found:
                     self._update(found[run_id])
                 else:
-                    self._lose(run_id)
+                    self._mark_deleted(run_id)
 
     async def _find_children(self) -> None:
         """Subflow runs at any depth, one level a request."""
@@ -264,7 +264,7 @@ class Follower:
             item.ended_at, item.swept = None, False  # a retry brings a run back
         item.run, item.gone = run, False
 
-    def _lose(self, run_id: UUID) -> None:
+    def _mark_deleted(self, run_id: UUID) -> None:
         """The server does not know the run any more: nobody will ever tell of its end."""
         item = self._followed[run_id]
         if not item.gone:

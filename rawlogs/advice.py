@@ -1,41 +1,43 @@
-"""Why logs do not come live, and what mends that: one text for each cause that is known. Pure."""
+"""Causes and fixes: one text for each cause that is known. Pure."""
 
 from __future__ import annotations
 
 from rawlogs.errors import GaveUp, ProtocolError, RawlogsError, UpgradeRefused
 
-SETTINGS = (
+# Logs do not come live
+
+STREAM_SETTINGS = (
     "PREFECT_SERVER_LOGS_STREAM_OUT_ENABLED=true and PREFECT_SERVER_LOGS_STREAM_PUBLISHING_ENABLED=true"
 )
-INSTEAD = "following its REST list instead."
+LIST_INSTEAD = "following its REST list instead."
 DOCTOR = "`rawlogs doctor` checks each step."
 FIRST_WITH_STREAM = (3, 4, 7)
 
 
-def switched_off() -> str:
+def streaming_is_off() -> str:
     """The server's settings say that it does not stream."""
     return (
-        f"The server does not stream logs live (its log streaming is off, which is Prefect's default); {INSTEAD} "
-        f"For live logs set {SETTINGS} on the server."
+        f"The server does not stream logs live (its log streaming is off, which is Prefect's default); {LIST_INSTEAD} "
+        f"For live logs set {STREAM_SETTINGS} on the server."
     )
 
 
-def refused(error: RawlogsError, version: str | None) -> str:
+def socket_refused(error: RawlogsError, version: str | None) -> str:
     """The socket cannot be had. ``version``: what the server says that it runs; None where it does not say."""
     cause = (
         error.__cause__ if isinstance(error, GaveUp) and isinstance(error.__cause__, RawlogsError) else error
     )
-    begin = f"The server does not stream logs live ({cause.text}); {INSTEAD} "
-    if version is not None and _numbers(version) < FIRST_WITH_STREAM:
+    begin = f"The server does not stream logs live ({cause.text}); {LIST_INSTEAD} "
+    if version is not None and _release(version) < FIRST_WITH_STREAM:
         return (
-            f"{begin}Prefect {version} has no live log stream: it came with 3.4.7. After an update set {SETTINGS} "
+            f"{begin}Prefect {version} has no live log stream: it came with 3.4.7. After an update set {STREAM_SETTINGS} "
             "on the server."
         )
     if isinstance(cause, UpgradeRefused):
         if cause.status in (403, 404) and version is None:
             return (
                 f"{begin}A server before 3.4.7 has no live log stream, and a proxy may refuse the path /logs/out. "
-                f"A server that has it also needs {SETTINGS}. {DOCTOR}"
+                f"A server that has it also needs {STREAM_SETTINGS}. {DOCTOR}"
             )
         return (
             f"{begin}A proxy in front of the server most likely does not pass WebSocket upgrades (nginx: "
@@ -50,8 +52,8 @@ def partly_live(live: int, listed: int) -> str:
     """Audits found what the socket had not shown: ``live`` and ``listed`` logs came over each since the last one."""
     if not live:
         return (
-            f"The server does not stream logs live (nothing comes over the socket); {INSTEAD} "
-            f"For live logs set {SETTINGS} on the server. {DOCTOR}"
+            f"The server does not stream logs live (nothing comes over the socket); {LIST_INSTEAD} "
+            f"For live logs set {STREAM_SETTINGS} on the server. {DOCTOR}"
         )
     return (
         f"The socket shows only a part of the logs (some logs do not reach it: {listed} of {live + listed} came only "
@@ -61,6 +63,6 @@ def partly_live(live: int, listed: int) -> str:
     )
 
 
-def _numbers(version: str) -> tuple[int, ...]:
+def _release(version: str) -> tuple[int, ...]:
     """The release numbers of a version; what is no number counts as 0."""
     return tuple(int(part) if part.isdigit() else 0 for part in version.split(".")[:3])
