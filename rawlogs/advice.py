@@ -30,8 +30,8 @@ def socket_refused(error: RawlogsError, version: str | None) -> str:
     begin = f"The server does not stream logs live ({cause.text}); {LIST_INSTEAD} "
     if version is not None and _release(version) < FIRST_WITH_STREAM:
         return (
-            f"{begin}Prefect {version} has no live log stream: it came with 3.4.7. After an update set {STREAM_SETTINGS} "
-            "on the server."
+            f"{begin}Prefect {version} has no live log stream: it came with 3.4.7. After an update set "
+            f"{STREAM_SETTINGS} on the server."
         )
     if isinstance(cause, UpgradeRefused):
         if cause.status in (403, 404) and version is None:
