@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from streaming import no_settings as no_settings
 
 from rawlogs.testing import Cassette, FakeServer, use_cassette
-from rawlogs.testing.entrance import has_dot_segment, judge_request
+from rawlogs.testing.net.access import check_request, has_dot_segment
 
 FLOW = Path(__file__).parents[1] / "fixtures" / "prefect-3.8.8-flow.jsonl"
 DOTTED = [
@@ -48,7 +48,7 @@ MALFORMED = ["", "x/y", "localhost/", "evil/.localhost", "localhost, evil", "loc
 
 @pytest.mark.parametrize("target", DOTTED)
 def test_a_path_that_leads_elsewhere_is_refused_in_every_spelling(target: str) -> None:
-    refusal = judge_request("localhost", target, loopback=True)
+    refusal = check_request("localhost", target, loopback=True)
     assert refusal is not None and refusal.status == 400
 
 
@@ -65,7 +65,7 @@ def test_a_path_that_leads_elsewhere_is_refused_in_every_spelling(target: str) -
     ],
 )
 def test_other_paths_are_answered(target: str) -> None:
-    assert judge_request("127.0.0.1:4200", target, loopback=True) is None
+    assert check_request("127.0.0.1:4200", target, loopback=True) is None
 
 
 @given(st.lists(st.sampled_from(["a", ".", "..", "/", "\\", ";", "%", "2e"])), st.integers(0, 5))
@@ -81,15 +81,15 @@ def test_a_dot_segment_stays_one_however_often_it_is_encoded(parts: list[str], t
 @pytest.mark.parametrize("host", [None, *MALFORMED])
 @pytest.mark.parametrize("loopback", [True, False])
 def test_a_host_that_is_none_is_refused_wherever_the_server_listens(host: str | None, loopback: bool) -> None:
-    refusal = judge_request(host, "/api/health", loopback=loopback)
+    refusal = check_request(host, "/api/health", loopback=loopback)
     assert refusal is not None and refusal.status == 400
 
 
 @pytest.mark.parametrize("host", FOREIGN)
 def test_a_foreign_host_is_refused_on_loopback_only(host: str) -> None:
-    refusal = judge_request(host, "/api/health", loopback=True)
+    refusal = check_request(host, "/api/health", loopback=True)
     assert refusal is not None and refusal.status == 421
-    assert judge_request(host, "/api/health", loopback=False) is None
+    assert check_request(host, "/api/health", loopback=False) is None
 
 
 @pytest.mark.parametrize(
@@ -109,14 +109,14 @@ def test_a_foreign_host_is_refused_on_loopback_only(host: str) -> None:
 )
 def test_a_page_of_another_site_gets_no_answer(origin: str) -> None:
     """Browsers let it open WebSockets under this machine's own name, and say whose page it is."""
-    refusal = judge_request("localhost:4200", "/api/logs/out", loopback=True, origin=origin)
+    refusal = check_request("localhost:4200", "/api/logs/out", loopback=True, origin=origin)
     assert refusal is not None and refusal.status == 403
-    assert judge_request("a.example", "/api/logs/out", loopback=False, origin=origin) is None
+    assert check_request("a.example", "/api/logs/out", loopback=False, origin=origin) is None
 
 
 @pytest.mark.parametrize("origin", [None, "http://localhost:4200", "https://127.0.0.1", "http://[::1]:1"])
 def test_a_page_of_this_machine_and_what_is_no_page_are_answered(origin: str | None) -> None:
-    assert judge_request("localhost:4200", "/api/logs/out", loopback=True, origin=origin) is None
+    assert check_request("localhost:4200", "/api/logs/out", loopback=True, origin=origin) is None
 
 
 # The servers

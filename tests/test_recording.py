@@ -24,8 +24,8 @@ from rawlogs.errors import ConfigError, SinkError
 from rawlogs.masking import PART, SHORTEST
 from rawlogs.testing import Behaviour, FakeServer, Recorder
 from rawlogs.testing.faults import Slice
+from rawlogs.testing.playback import ReplayClock
 from rawlogs.testing.recording import read
-from rawlogs.testing.replay import ReplayClock
 from rawlogs.wire.events import WireEvent
 
 HEADER = '{"rawlogs_recording":1,"created":"2026-01-01T00:00:00Z","prefect_version":"3.8.8","api_url":null}'

@@ -54,7 +54,7 @@ def command(scenario: str | None, **given: Any) -> int:
 async def _serve(path: str | None, given: Mapping[str, Any]) -> int:
     from rawlogs.output.file import FileSink
     from rawlogs.output.sink import OutputClosed, Sink, StdoutSink
-    from rawlogs.testing.act import play
+    from rawlogs.testing.scenario_runner import play
     from rawlogs.testing.server import FakeServer
 
     scenario = _scenario(path, given)

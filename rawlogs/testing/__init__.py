@@ -17,25 +17,25 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rawlogs.testing.behaviour import Behaviour as Behaviour
     from rawlogs.testing.cassette import Cassette as Cassette
     from rawlogs.testing.cassette import CassetteError as CassetteError
     from rawlogs.testing.cassette import use_cassette as use_cassette
-    from rawlogs.testing.exchange import RestRequest as RestRequest
-    from rawlogs.testing.record import Connection as Connection
+    from rawlogs.testing.model.behaviour import Behaviour as Behaviour
+    from rawlogs.testing.model.connection_log import Connection as Connection
+    from rawlogs.testing.net.rest_exchange import RestRequest as RestRequest
     from rawlogs.testing.recording import Recorder as Recorder
     from rawlogs.testing.recording import Recording as Recording
     from rawlogs.testing.server import FakeServer as FakeServer
 
 _HOMES = {
-    "Behaviour": "behaviour",
+    "Behaviour": "model.behaviour",
     "Cassette": "cassette",
     "CassetteError": "cassette",
-    "Connection": "record",
+    "Connection": "model.connection_log",
     "FakeServer": "server",
     "Recorder": "recording",
     "Recording": "recording",
-    "RestRequest": "exchange",
+    "RestRequest": "net.rest_exchange",
     "use_cassette": "cassette",
 }
 

@@ -19,10 +19,10 @@ from urllib.parse import urlsplit
 from rawlogs import files
 from rawlogs.errors import ConfigError, RawlogsError
 from rawlogs.loop_thread import LoopThread
-from rawlogs.testing.behaviour import Behaviour
 from rawlogs.testing.cassette_server import CassetteServer
+from rawlogs.testing.cassette_writer import CassetteWriter
+from rawlogs.testing.model.behaviour import Behaviour
 from rawlogs.testing.recording import Recording, read
-from rawlogs.testing.tape import Tape
 from rawlogs.testing.upstream import Upstream
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Cassette:
         self._given = upstream
         self._thread: LoopThread | None = None
         self._server: CassetteServer | None = None
-        self._tape: Tape | None = None
+        self._tape: CassetteWriter | None = None
         self._upstream: Upstream | None = None
         self._unreachable: str | None = None
         self._discarded = False
@@ -173,7 +173,7 @@ class Cassette:
                     raise
                 self._unreachable = error.text
         if settings is not None:
-            self._tape = Tape(
+            self._tape = CassetteWriter(
                 self._file, secrets=settings.secrets(), api_url=settings.api_url, before=recording
             )
             self._upstream = Upstream(settings, self._tape)

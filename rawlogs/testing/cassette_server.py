@@ -6,16 +6,16 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from rawlogs.testing.behaviour import Behaviour
-from rawlogs.testing.conversation import Conversation
-from rawlogs.testing.deck import Deck, without_other_times
-from rawlogs.testing.exchange import Answer, RestRequest
+from rawlogs.testing.cassette_index import CassetteIndex, without_other_times
 from rawlogs.testing.faults import Serve, SocketStep, Step, Where
-from rawlogs.testing.plan import Plan
-from rawlogs.testing.recorded import Session
+from rawlogs.testing.model.behaviour import Behaviour
+from rawlogs.testing.net.rest_exchange import Answer, RestRequest
+from rawlogs.testing.net.websocket_session import WebSocketSession
+from rawlogs.testing.plan import FaultPlan
+from rawlogs.testing.playback import Play
 from rawlogs.testing.recording import Recording
+from rawlogs.testing.recording_view import Session
 from rawlogs.testing.redact import Redactor
-from rawlogs.testing.replay import Play
 from rawlogs.testing.server import FakeServer
 from rawlogs.testing.upstream import Upstream
 
@@ -36,11 +36,11 @@ class CassetteServer(FakeServer):
         # requests to any port here, but it cannot know this path.
         base = f"/{secrets.token_urlsafe(16)}{self.behaviour.base_path}"
         self.behaviour = replace(self.behaviour, base_path=base)
-        self.deck = Deck(recording)
+        self.deck = CassetteIndex(recording)
         self._replays = bool(recording.events) or upstream is None
         self.upstream = upstream
         self.unknown: list[str] = []
-        self._plan = Plan(self._turns)
+        self._plan = FaultPlan(self._turns)
         self._shown = Redactor()
 
     def play(self, session: Session, channel: str) -> Play:
@@ -60,8 +60,8 @@ class CassetteServer(FakeServer):
         if answer is not None:
             return answer
         if self.deck.lists(request):
-            await self.world.ingested()
-            return self._api.answer(without_other_times(request, self.world.now()))
+            await self.state.ingested()
+            return self._api.answer(without_other_times(request, self.state.now()))
         if self._replays and self.deck.is_about_the_server(request):
             return self._api.answer(request)
         if self.upstream is not None and request.below_base:
@@ -74,7 +74,7 @@ class CassetteServer(FakeServer):
         asked = asked if len(asked) <= _SHOWN else f"{asked[:_SHOWN]}…"
         if asked not in self.unknown:
             self.unknown.append(asked)
-        self.world.changed()
+        self.state.changed()
         return f"The cassette does not know {asked}"
 
 
@@ -84,7 +84,7 @@ class Turn(SocketStep):
 
     server: CassetteServer
 
-    async def act(self, line: Conversation) -> None:
+    async def act(self, line: WebSocketSession) -> None:
         server, channel = self.server, line.record.channel or "logs"
         path = f"/{channel}/out"
         if (mute := server.deck.without_filter(path)) is not None:

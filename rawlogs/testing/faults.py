@@ -49,8 +49,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 if TYPE_CHECKING:
-    from rawlogs.testing.conversation import Conversation
-    from rawlogs.testing.exchange import Exchange
+    from rawlogs.testing.net.rest_exchange import RestExchange
+    from rawlogs.testing.net.websocket_session import WebSocketSession
 
 Where = Literal["logs", "events", "rest"]
 ByTheRules: Any = "by the rules"
@@ -87,7 +87,7 @@ class RestStep(Step):
 class Serve(Step):
     logs: int | None = None
 
-    async def act(self, line: Conversation | Exchange) -> None:
+    async def act(self, line: WebSocketSession | RestExchange) -> None:
         await line.serve(self.logs)
 
 
@@ -95,7 +95,7 @@ class Serve(Step):
 class Sleep(Step):
     seconds: float
 
-    async def act(self, line: Conversation | Exchange) -> None:
+    async def act(self, line: WebSocketSession | RestExchange) -> None:
         await asyncio.sleep(self.seconds)
 
 
@@ -105,7 +105,7 @@ class Http(Step):
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | str = b""
 
-    async def act(self, line: Conversation | Exchange) -> None:
+    async def act(self, line: WebSocketSession | RestExchange) -> None:
         body = self.body.encode() if isinstance(self.body, str) else self.body
         await line.http(self.status, self.headers, body)
 
@@ -115,7 +115,7 @@ class Redirect(Step):
     location: str
     status: int = 307
 
-    async def act(self, line: Conversation | Exchange) -> None:
+    async def act(self, line: WebSocketSession | RestExchange) -> None:
         await line.http(self.status, {"location": self.location}, b"")
 
 
@@ -123,13 +123,13 @@ class Redirect(Step):
 class Html(Step):
     body: str = "<!DOCTYPE html><title>Sign in</title>"
 
-    async def act(self, line: Conversation | Exchange) -> None:
+    async def act(self, line: WebSocketSession | RestExchange) -> None:
         await line.http(200, {"content-type": "text/html; charset=utf-8"}, self.body.encode())
 
 
 @dataclass(frozen=True, slots=True)
 class EmptyPage(RestStep):
-    async def act(self, line: Exchange) -> None:
+    async def act(self, line: RestExchange) -> None:
         await line.http(200, {"content-type": "application/json"}, b"[]")
 
 
@@ -137,7 +137,7 @@ class EmptyPage(RestStep):
 class Truncate(RestStep):
     keep: int = 10
 
-    async def act(self, line: Exchange) -> None:
+    async def act(self, line: RestExchange) -> None:
         await line.truncated(self.keep)
 
 
@@ -145,25 +145,25 @@ class Truncate(RestStep):
 class Raw(Step):
     data: bytes
 
-    async def act(self, line: Conversation | Exchange) -> None:
+    async def act(self, line: WebSocketSession | RestExchange) -> None:
         await line.pipe.write(self.data)
 
 
 @dataclass(frozen=True, slots=True)
 class Blackhole(Step):
-    async def act(self, line: Conversation | Exchange) -> None:
+    async def act(self, line: WebSocketSession | RestExchange) -> None:
         await line.blackhole()
 
 
 @dataclass(frozen=True, slots=True)
 class Drop(Step):
-    async def act(self, line: Conversation | Exchange) -> None:
+    async def act(self, line: WebSocketSession | RestExchange) -> None:
         await line.drop()
 
 
 @dataclass(frozen=True, slots=True)
 class Abort(Step):
-    async def act(self, line: Conversation | Exchange) -> None:
+    async def act(self, line: WebSocketSession | RestExchange) -> None:
         line.abort()
 
 
@@ -172,7 +172,7 @@ class Slice(Step):
     size: int = 1
     pause: float = 0.0
 
-    async def act(self, line: Conversation | Exchange) -> None:
+    async def act(self, line: WebSocketSession | RestExchange) -> None:
         line.pipe.slice, line.pipe.pause = self.size, self.pause
 
 
@@ -180,7 +180,7 @@ class Slice(Step):
 class Throttle(Step):
     rate: float
 
-    async def act(self, line: Conversation | Exchange) -> None:
+    async def act(self, line: WebSocketSession | RestExchange) -> None:
         line.pipe.rate = self.rate
 
 
@@ -189,7 +189,7 @@ class CutAfter(Step):
     size: int
     reset: bool = False
 
-    async def act(self, line: Conversation | Exchange) -> None:
+    async def act(self, line: WebSocketSession | RestExchange) -> None:
         line.pipe.left, line.pipe.reset = self.size, self.reset
 
 
@@ -197,7 +197,7 @@ class CutAfter(Step):
 class Linger(Step):
     seconds: float
 
-    async def act(self, line: Conversation | Exchange) -> None:
+    async def act(self, line: WebSocketSession | RestExchange) -> None:
         line.pipe.linger = self.seconds
 
 
@@ -206,19 +206,19 @@ class Accept(SocketStep):
     subprotocol: str | None = ByTheRules
     key: str | None = None
 
-    async def act(self, line: Conversation) -> None:
+    async def act(self, line: WebSocketSession) -> None:
         await line.accept(self.subprotocol, self.key)
 
 
 @dataclass(frozen=True, slots=True)
 class NoSubprotocol(SocketStep):
-    async def act(self, line: Conversation) -> None:
+    async def act(self, line: WebSocketSession) -> None:
         await line.accept(None)
 
 
 @dataclass(frozen=True, slots=True)
 class WrongAccept(SocketStep):
-    async def act(self, line: Conversation) -> None:
+    async def act(self, line: WebSocketSession) -> None:
         await line.accept(ByTheRules, "bm90IHRoZSByaWdodCBrZXkgYXQgYWw=")
 
 
@@ -226,7 +226,7 @@ class WrongAccept(SocketStep):
 class ExpectAuth(SocketStep):
     answer: bool = True
 
-    async def act(self, line: Conversation) -> None:
+    async def act(self, line: WebSocketSession) -> None:
         await line.expect_auth(answer=self.answer)
 
 
@@ -234,7 +234,7 @@ class ExpectAuth(SocketStep):
 class ExpectFilter(SocketStep):
     subscribe: bool = True
 
-    async def act(self, line: Conversation) -> None:
+    async def act(self, line: WebSocketSession) -> None:
         await line.expect_filter(subscribe=self.subscribe)
 
 
@@ -242,7 +242,7 @@ class ExpectFilter(SocketStep):
 class Stall(SocketStep):
     at: Literal["upgrade", "auth", "filter", "close"]
 
-    async def act(self, line: Conversation) -> None:
+    async def act(self, line: WebSocketSession) -> None:
         if self.at == "close":
             line.answers_close = False
             return
@@ -258,7 +258,7 @@ class Stall(SocketStep):
 class AuthFailure(SocketStep):
     reason: str = "Invalid API key"
 
-    async def act(self, line: Conversation) -> None:
+    async def act(self, line: WebSocketSession) -> None:
         await line.expect_auth(answer=False)
         await line.send({"type": "auth_failure", "reason": self.reason})
         await line.close(1008)
@@ -272,7 +272,7 @@ class Send(SocketStep):
     def __init__(self, *what: Mapping[str, Any] | str | bytes) -> None:
         self.what = what
 
-    async def act(self, line: Conversation) -> None:
+    async def act(self, line: WebSocketSession) -> None:
         await line.accept()
         for frame in self.what:
             await line.send(frame)
@@ -285,7 +285,7 @@ class Send(SocketStep):
 class BadFrame(SocketStep):
     data: str = '{"type":"log","log":{'
 
-    async def act(self, line: Conversation) -> None:
+    async def act(self, line: WebSocketSession) -> None:
         await line.serve(0)
         await line.send(self.data)
 
@@ -295,14 +295,14 @@ class Close(SocketStep):
     code: int | None = 1000
     reason: str = ""
 
-    async def act(self, line: Conversation) -> None:
+    async def act(self, line: WebSocketSession) -> None:
         await line.accept()
         await line.close(self.code, self.reason)
 
 
 @dataclass(frozen=True, slots=True)
 class Duplicate(SocketStep):
-    async def act(self, line: Conversation) -> None:
+    async def act(self, line: WebSocketSession) -> None:
         line.shape(lambda frames: [frame for frame in frames for _ in range(2)])
 
 
@@ -310,7 +310,7 @@ class Duplicate(SocketStep):
 class Late(SocketStep):
     by: int = 1
 
-    async def act(self, line: Conversation) -> None:
+    async def act(self, line: WebSocketSession) -> None:
         held: list[Any] = []
         passed = 0
 
@@ -332,7 +332,7 @@ class Late(SocketStep):
 
 @dataclass(frozen=True, slots=True)
 class Reorder(SocketStep):
-    async def act(self, line: Conversation) -> None:
+    async def act(self, line: WebSocketSession) -> None:
         line.shape(lambda frames: line.rng.sample(frames, len(frames)))
 
 
@@ -340,7 +340,7 @@ class Reorder(SocketStep):
 class Lose(SocketStep):
     every: int = 2
 
-    async def act(self, line: Conversation) -> None:
+    async def act(self, line: WebSocketSession) -> None:
         seen = 0
 
         def shape(frames: list[Any]) -> list[Any]:

@@ -31,7 +31,7 @@ class Rule:
         )
 
 
-class Plan:
+class FaultPlan:
     """The scripts and faults that were asked for, in that order."""
 
     def __init__(self, model: Model | None = None) -> None:

@@ -38,8 +38,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rawlogs.testing.behaviour import Behaviour
 from rawlogs.testing.cassette import MODES, Cassette, CassetteError, Mode, use_cassette
+from rawlogs.testing.model.behaviour import Behaviour
 from rawlogs.testing.server import FakeServer
 
 if TYPE_CHECKING:

@@ -30,8 +30,8 @@ from rawlogs import files
 from rawlogs.errors import ConfigError, SinkError
 from rawlogs.models import parse_timestamp
 from rawlogs.testing.fragments import Fragments
+from rawlogs.testing.model.logs import iso
 from rawlogs.testing.redact import Redactor
-from rawlogs.testing.store import iso
 from rawlogs.wire.events import WireEvent
 
 VERSION = 1

@@ -33,8 +33,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from rawlogs import files
 from rawlogs.errors import ConfigError
 from rawlogs.testing import faults
-from rawlogs.testing.behaviour import Behaviour
 from rawlogs.testing.faults import Step, Where
+from rawlogs.testing.model.behaviour import Behaviour
 
 ACTIONS: Mapping[str, Mapping[str, type]] = {
     "drop": {},

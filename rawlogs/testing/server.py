@@ -1,10 +1,8 @@
-"""``FakeServer``: a Prefect server on the loopback interface, good enough to test against, and as bad as you
-like.
+"""``FakeServer``: a configurable fake Prefect server on the loopback interface.
 
-How it is built: a ``Listener`` hands each TCP connection to a ``Peer``, which reads HTTP until a WebSocket is
-asked for. Requests go to the ``Api``, sockets become a ``Conversation``; both answer from one ``World`` (what
-is stored, who listens), and both are driven by steps, which the ``Plan`` chooses (see
-``rawlogs.testing.faults``).
+A ``Listener`` hands each TCP connection to a ``ClientConnection``, which reads HTTP until a WebSocket is asked for.
+``Api`` answers requests, a ``WebSocketSession`` serves a socket; both read one ``ServerState`` (what is stored, who is
+subscribed). The ``FaultPlan`` chooses the steps that happen on each connection (``rawlogs.testing.faults``).
 """
 
 from __future__ import annotations
@@ -21,20 +19,20 @@ from uuid import UUID
 
 from rawlogs.clock import Clock, SystemClock
 from rawlogs.host import is_loopback
-from rawlogs.testing.behaviour import Behaviour
-from rawlogs.testing.conversation import outgoing
-from rawlogs.testing.entrance import Refusal, judge_request
-from rawlogs.testing.exchange import Answer, RestRequest
+from rawlogs.testing.client_connection import ClientConnection
 from rawlogs.testing.faults import Step, Where
-from rawlogs.testing.listener import Listener
-from rawlogs.testing.peer import Peer
-from rawlogs.testing.plan import Plan, Rule
-from rawlogs.testing.record import Channel, Connection
+from rawlogs.testing.model.api import Api
+from rawlogs.testing.model.behaviour import Behaviour
+from rawlogs.testing.model.connection_log import Connection, SocketName
+from rawlogs.testing.model.logs import Entry
+from rawlogs.testing.model.state import LogLike, ServerState
+from rawlogs.testing.net.access import Refusal, check_request
+from rawlogs.testing.net.listener import Listener
+from rawlogs.testing.net.rest_exchange import Answer, RestRequest
+from rawlogs.testing.net.websocket_session import outgoing
+from rawlogs.testing.plan import FaultPlan, Rule
+from rawlogs.testing.playback import Replay
 from rawlogs.testing.recording import Recording, read
-from rawlogs.testing.replay import Replay
-from rawlogs.testing.rest import Api
-from rawlogs.testing.store import Entry
-from rawlogs.testing.world import LogLike, World
 
 
 class FakeServer:
@@ -66,17 +64,17 @@ class FakeServer:
             self._replay = Replay(recording if isinstance(recording, Recording) else read(recording), speed)
             behaviour, clock = behaviour or self._replay.behaviour(), clock or self._replay.clock
         self.behaviour = behaviour or Behaviour()
-        self.world = World(self.behaviour, clock or SystemClock(), random.Random(seed))
+        self.state = ServerState(self.behaviour, clock or SystemClock(), random.Random(seed))
         self.connections: list[Connection] = []
         self.event_connections: list[Connection] = []
         self.requests: list[RestRequest] = []
         self._host = host
         self._seed = seed
         self._scheme = "https" if tls else "http"
-        self._api = Api(self.world)
-        self._plan = Plan(self._replay.steps if self._replay is not None else None)
+        self._api = Api(self.state)
+        self._plan = FaultPlan(self._replay.steps if self._replay is not None else None)
         self._listener = Listener(self._serve, host, port, tls)
-        self._peers: set[Peer] = set()
+        self._peers: set[ClientConnection] = set()
 
     # Where it is, and what happened.
 
@@ -96,7 +94,7 @@ class FakeServer:
     @property
     def logs(self) -> list[dict[str, Any]]:
         """What is stored, as the REST list shows it, by timestamp."""
-        return [dict(entry.row) for entry in self.world.logs]
+        return [dict(entry.row) for entry in self.state.logs]
 
     @property
     def sent(self) -> list[list[str]]:
@@ -111,17 +109,22 @@ class FakeServer:
     @property
     def subscribed(self) -> int:
         """How many clients are subscribed to logs right now."""
-        return len(self.world.log_hub.subscriptions)
+        return len(self.state.log_hub.subscriptions)
 
     async def until(self, condition: Callable[[], object], timeout: float = 10.0) -> None:
         """Wait until the condition holds; it is looked at whenever something happened. TimeoutError after
         ``timeout``.
         """
-        await asyncio.wait_for(self.world.until(condition), timeout)
+        await asyncio.wait_for(self.state.until(condition), timeout)
 
     async def until_subscribed(self, clients: int = 1, timeout: float = 10.0) -> None:
         """Wait until so many clients are subscribed to logs (nothing tells the client itself)."""
         await self.until(lambda: self.subscribed >= clients, timeout)
+
+    @property
+    def world(self) -> ServerState:
+        """The old name of ``state``."""
+        return self.state
 
     # What it holds.
 
@@ -133,7 +136,7 @@ class FakeServer:
         server takes).
         """
         entries = self._entries(logs, fields)
-        self.world.ingest(entries)
+        self.state.ingest(entries)
         return [dict(entry.row) for entry in entries]
 
     def store(self, logs: LogLike | Iterable[LogLike], **fields: Any) -> list[dict[str, Any]]:
@@ -141,21 +144,21 @@ class FakeServer:
         process.
         """
         entries = self._entries(logs, fields)
-        self.world.store(entries)
+        self.state.store(entries)
         return [dict(entry.row) for entry in entries]
 
     def publish(self, logs: LogLike | Iterable[LogLike], **fields: Any) -> list[dict[str, Any]]:
         """Logs that are streamed and never stored: the transaction was rolled back."""
         entries = self._entries(logs, fields)
-        self.world.publish(entries)
+        self.state.publish(entries)
         return [dict(entry.row) for entry in entries]
 
     def delete(self, ids: Iterable[str]) -> None:
         """Remove stored logs."""
-        self.world.logs.remove(ids)
+        self.state.logs.remove(ids)
 
     def _entries(self, logs: LogLike | Iterable[LogLike], fields: Mapping[str, Any]) -> list[Entry]:
-        return self.world.entries([logs] if isinstance(logs, (str, Mapping)) else logs, fields)
+        return self.state.entries([logs] if isinstance(logs, (str, Mapping)) else logs, fields)
 
     def add_run(
         self,
@@ -171,7 +174,7 @@ class FakeServer:
         """A flow run, in that state (which is also emitted as an event); ``parent`` makes it a subflow of
         that run.
         """
-        run = self.world.runs.add_flow_run(
+        run = self.state.runs.add_flow_run(
             name,
             flow=flow,
             parent=str(parent) if parent else None,
@@ -184,13 +187,13 @@ class FakeServer:
 
     def add_deployment(self, flow: str, name: str) -> UUID:
         """A deployment, and its flow."""
-        return UUID(self.world.runs.add_deployment(flow, name)["id"])
+        return UUID(self.state.runs.add_deployment(flow, name)["id"])
 
     def set_state(
         self, run_id: UUID | str, state: str, *, name: str | None = None, message: str | None = None
     ) -> None:
         """Move a flow run to a state type (``name`` is the state's own name), and emit the event."""
-        self.world.set_state(str(run_id), state, name, message)
+        self.state.set_state(str(run_id), state, name, message)
 
     # What goes wrong.
 
@@ -241,7 +244,7 @@ class FakeServer:
         await asyncio.gather(*(talk.leave(code, reason) for talk in talks))
         await self.until(lambda: all(peer.conversation is None for peer in peers))
 
-    def _talking(self) -> list[Peer]:
+    def _talking(self) -> list[ClientConnection]:
         """The peers that are in a conversation now; others may come while these are waited for."""
         return [peer for peer in self._peers if peer.conversation is not None]
 
@@ -261,7 +264,7 @@ class FakeServer:
 
         An object goes out as compact JSON, a text as it is, bytes as a binary frame.
         """
-        for hub in (self.world.log_hub, self.world.events.hub):
+        for hub in (self.state.log_hub, self.state.events.hub):
             for subscription in hub.subscriptions:
                 subscription.push(outgoing(frame))
 
@@ -275,24 +278,24 @@ class FakeServer:
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._listener.close()
         await self._listener.end_lines()
-        await self.world.stop()
+        await self.state.stop()
         if kind is None and self._listener.failures:
             raise self._listener.failures[0]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        peer = Peer(self, reader, writer)
+        peer = ClientConnection(self, reader, writer)
         self._peers.add(peer)
         try:
             await peer.run()
         finally:
             self._peers.discard(peer)
-            self.world.changed()
+            self.state.changed()
 
     # What a peer asks.
 
-    def channel(self, path: str) -> Channel | None:
+    def channel(self, path: str) -> SocketName | None:
         """``logs`` or ``events`` for the path of a socket, None for any other."""
-        channels: dict[str, Channel] = {"/logs/out": "logs", "/events/out": "events"}
+        channels: dict[str, SocketName] = {"/logs/out": "logs", "/events/out": "events"}
         return channels.get(self._below_base(path) or "")
 
     def admit(self, record: Connection) -> Sequence[Step]:
@@ -301,7 +304,7 @@ class FakeServer:
         connections = self.event_connections if record.channel == "events" else self.connections
         record.number = len(connections)
         connections.append(record)
-        self.world.changed()
+        self.state.changed()
         return self._plan.steps(
             "events" if record.channel == "events" else "logs", record.number, record.path
         )
@@ -309,7 +312,7 @@ class FakeServer:
     def refusal(self, request: RestRequest) -> Refusal | None:
         """Why a request, or an upgrade, is not looked at any further; None where it is."""
         headers = request.headers
-        return judge_request(
+        return check_request(
             headers.get("host"),
             request.target,
             loopback=is_loopback(self._host),
@@ -326,18 +329,18 @@ class FakeServer:
         else:
             request = replace(request, below_base=False)
         self.requests.append(request)
-        self.world.changed()
+        self.state.changed()
         return request, self._plan.steps("rest", len(self.requests) - 1, request.path)
 
     def _begin(self) -> None:
         if self._replay is not None:
-            self._replay.begin(self.world)
+            self._replay.begin(self.state)
 
     async def answer(self, request: RestRequest) -> Answer:
         """The recorded answer, or the model's."""
         answer = self._replay.answer(request) if self._replay is not None else None
         answer = answer or self._api.answer(request)
-        await self.world.ingested()
+        await self.state.ingested()
         return answer
 
     def _below_base(self, path: str) -> str | None:
@@ -349,4 +352,4 @@ class FakeServer:
         return random.Random(f"{self._seed}/{number}")
 
     def __repr__(self) -> str:
-        return f"<FakeServer {self.api_url} logs={len(self.world.logs)} subscribed={self.subscribed}>"
+        return f"<FakeServer {self.api_url} logs={len(self.state.logs)} subscribed={self.subscribed}>"

@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 
 from rawlogs.errors import RawlogsError
 from rawlogs.rest.passage import Passage, passed_on
-from rawlogs.testing.conversation import Conversation, outgoing
-from rawlogs.testing.exchange import Answer, RestRequest
-from rawlogs.testing.hub import Outgoing
-from rawlogs.testing.recorded import decoded
+from rawlogs.testing.model.subscriptions import Outgoing
+from rawlogs.testing.net.rest_exchange import Answer, RestRequest
+from rawlogs.testing.net.websocket_session import WebSocketSession, outgoing
+from rawlogs.testing.recording_view import decoded
 from rawlogs.wire.connection import Connection, Target, open_connection
 from rawlogs.wire.events import WireEvent
 
@@ -59,7 +59,7 @@ class Upstream:
             self._tell(event)
         return Answer(decoded(passed.content), passed.status, passed.headers, raw=passed.content)
 
-    async def converse(self, line: Conversation) -> None:
+    async def converse(self, line: WebSocketSession) -> None:
         """A conversation whose client has said its filter, from there to its end on either side."""
         frame = await line.read_filter()
         said: list[WireEvent] = []
@@ -81,7 +81,7 @@ class Upstream:
             finally:  # also where the cassette ends while the close is awaited
                 connection.abort()
 
-    async def _open(self, line: Conversation, frame: str | bytes, said: list[WireEvent]) -> Connection:
+    async def _open(self, line: WebSocketSession, frame: str | bytes, said: list[WireEvent]) -> Connection:
         """``said`` is where the server's close frame is put."""
 
         def tap(event: WireEvent) -> None:

@@ -46,8 +46,8 @@ from rawlogs.serve.logins import Logins
 from rawlogs.settings import resolve
 from rawlogs.testing import recording, scenario
 from rawlogs.testing.compare import compare, ids
-from rawlogs.testing.entrance import judge_request
-from rawlogs.testing.replay import Replay
+from rawlogs.testing.net.access import check_request
+from rawlogs.testing.playback import Replay
 from rawlogs.trace.script import parse_script, tokens_in
 from rawlogs.wire.connection import ending
 from rawlogs.wire.frames import BadFrame, LogFrame, decode, decode_logs
@@ -235,7 +235,7 @@ def guard(data: bytes) -> None:
 def entrance(data: bytes) -> None:
     """A request to a cassette: what is not refused has a Host of loopback and a path without dots, also decoded."""
     host, _, target = data.decode("latin-1").partition("\0")
-    if judge_request(host, target, loopback=True) is None:
+    if check_request(host, target, loopback=True) is None:
         named = parse_host(host)
         assert named is not None and named.is_loopback
         for path in (target.partition("?")[0], unquote(target.partition("?")[0])):

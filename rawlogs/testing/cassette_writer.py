@@ -14,7 +14,7 @@ from rawlogs.testing.recording import Recorder, Recording
 from rawlogs.wire.events import WireEvent
 
 
-class Tape:
+class CassetteWriter:
     """Takes wire events; ``keep`` makes them the cassette, ``discard`` forgets them.
 
     Nothing is created before the first event. ``before`` is what the cassette holds already: what comes is appended to

@@ -7,25 +7,25 @@ from typing import Any
 
 import orjson
 
-from rawlogs.testing import events, store
 from rawlogs.testing.faults import ByTheRules
-from rawlogs.testing.handshake import (
+from rawlogs.testing.model import events, logs
+from rawlogs.testing.model.handshake import (
     Closed,
     Refused,
-    judge_auth,
-    judge_filter,
-    judge_upgrade,
+    check_auth,
+    check_filter,
+    check_upgrade,
 )
-from rawlogs.testing.hub import Hub, Outgoing, Subscription
-from rawlogs.testing.pipe import Ended
-from rawlogs.testing.schemas import EventFilter, log_filter
-from rawlogs.testing.socket_line import SocketLine, offered
+from rawlogs.testing.model.schemas import EventFilter, log_filter
+from rawlogs.testing.model.subscriptions import Outgoing, Subscription, Subscriptions
+from rawlogs.testing.net.faulty_writer import Ended
+from rawlogs.testing.net.websocket import WebSocketChannel, offered
 
 _CHUNK = 64
 Shape = Callable[[list[Outgoing]], list[Outgoing]]
 
 
-class Conversation(SocketLine):
+class WebSocketSession(WebSocketChannel):
     """The server's side of one conversation: each method goes as far as its name says, and does nothing
     twice.
     """
@@ -43,7 +43,7 @@ class Conversation(SocketLine):
         if self.record.state != "opening":
             return
         if subprotocol is ByTheRules:
-            verdict = judge_upgrade(self.record.channel, offered(self.request), self.world.behaviour)
+            verdict = check_upgrade(self.record.channel, offered(self.request), self.state.behaviour)
             if isinstance(verdict, Refused):
                 await self.refuse(verdict.status)
                 return
@@ -58,10 +58,10 @@ class Conversation(SocketLine):
             return
         frame = await self.receive()
         self.record.auth = _object(frame)
-        self.world.changed()
+        self.state.changed()
         if not answer:
             return
-        verdict = judge_auth(frame, self.world.behaviour)
+        verdict = check_auth(frame, self.state.behaviour)
         if isinstance(verdict, Closed):
             await self._end(verdict)
         self.become("authenticated")
@@ -74,7 +74,7 @@ class Conversation(SocketLine):
             self._frame = await self.receive()
             self.record.envelope = _object(self._frame)
             self.record.filter = (self.record.envelope or {}).get("filter")
-            self.world.changed()
+            self.state.changed()
         return self._frame
 
     async def expect_filter(self, *, subscribe: bool = True) -> None:
@@ -84,24 +84,24 @@ class Conversation(SocketLine):
             return
         self._judged = True
         on_events = self.record.channel == "events"
-        model: Any = EventFilter if on_events else log_filter(self.world.behaviour)
-        verdict = judge_filter(frame, model)
+        model: Any = EventFilter if on_events else log_filter(self.state.behaviour)
+        verdict = check_filter(frame, model)
         if isinstance(verdict, Closed):
             await self._end(verdict)
         elif subscribe:
             self._subscribe(*verdict)
 
     def _subscribe(self, chosen: Any, envelope: Mapping[str, Any]) -> None:
-        behaviour = self.world.behaviour
+        behaviour = self.state.behaviour
         accepts: Any
         if self.record.channel == "events":
-            accepts = events.accepts(chosen, self.world.now())
+            accepts = events.accepts(chosen, self.state.now())
             self._chooses = events.fits(chosen)
             if envelope.get("backfill", True) and behaviour.events:
-                self._backfill = tuple(map(_event, self.world.events.backfill(accepts)))
+                self._backfill = tuple(map(_event, self.state.events.backfill(accepts)))
         else:
-            accepts = store.live(chosen)
-            self._chooses = store.live(chosen.model_copy(update={"timestamp": None}))
+            accepts = logs.live(chosen)
+            self._chooses = logs.live(chosen.model_copy(update={"timestamp": None}))
         self._subscription = Subscription(accepts, behaviour.queue)
         self._hub.subscriptions.append(self._subscription)
         self.become("subscribed")
@@ -124,7 +124,7 @@ class Conversation(SocketLine):
             if batch:
                 await self.send_frames(batch)
                 self.record.sent.extend(frame.id for frame in batch if frame.id is not None)
-                self.world.changed()
+                self.state.changed()
             left = None if left is None else left - len(batch)
 
     def chooses(self, item: Any) -> bool:
@@ -144,8 +144,8 @@ class Conversation(SocketLine):
             self._hub.subscriptions.remove(self._subscription)
 
     @property
-    def _hub(self) -> Hub[Any]:
-        return self.world.events.hub if self.record.channel == "events" else self.world.log_hub
+    def _hub(self) -> Subscriptions[Any]:
+        return self.state.events.hub if self.record.channel == "events" else self.state.log_hub
 
     async def _end(self, verdict: Closed) -> None:
         if verdict.says is not None:

@@ -21,7 +21,7 @@ class Refusal:
     text: str
 
 
-def judge_request(
+def check_request(
     host: str | None, target: str, *, loopback: bool, origin: str | None = None
 ) -> Refusal | None:
     """Return why a request is refused, None where it is not. ``loopback``: the server listens there only.

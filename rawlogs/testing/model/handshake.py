@@ -37,7 +37,7 @@ from typing import Any, TypeVar
 import orjson
 from pydantic import BaseModel, ValidationError
 
-from rawlogs.testing.behaviour import Behaviour
+from rawlogs.testing.model.behaviour import Behaviour
 
 SUBPROTOCOL = "prefect"
 Model = TypeVar("Model", bound=BaseModel)
@@ -70,7 +70,7 @@ class Success:
     """The token was accepted."""
 
 
-def judge_upgrade(channel: str | None, offered: Iterable[str], behaviour: Behaviour) -> Accepted | Refused:
+def check_upgrade(channel: str | None, offered: Iterable[str], behaviour: Behaviour) -> Accepted | Refused:
     """``channel`` is ``logs``, ``events`` or None for an unknown path; ``offered`` the raw subprotocol
     headers.
     """
@@ -84,7 +84,7 @@ def judge_upgrade(channel: str | None, offered: Iterable[str], behaviour: Behavi
     return Accepted(None) if behaviour.accepts_legacy else Refused()
 
 
-def judge_auth(frame: str | bytes, behaviour: Behaviour) -> Success | Closed:
+def check_auth(frame: str | bytes, behaviour: Behaviour) -> Success | Closed:
     """The first frame of a client with the subprotocol."""
     message = _object(frame)
     if message is None:
@@ -113,7 +113,7 @@ def judge_auth(frame: str | bytes, behaviour: Behaviour) -> Success | Closed:
     return Success() if right else Closed(1008, "Invalid token")
 
 
-def judge_filter(frame: str | bytes, model: type[Model]) -> tuple[Model, dict[str, Any]] | Closed:
+def check_filter(frame: str | bytes, model: type[Model]) -> tuple[Model, dict[str, Any]] | Closed:
     """The filter frame: the filter and its envelope, or how the conversation ends."""
     message = _object(frame)
     if message is None or "type" not in message:

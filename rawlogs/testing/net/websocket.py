@@ -17,12 +17,12 @@ from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
 from rawlogs.testing.faults import Step
-from rawlogs.testing.frames import Assembler, frame_bytes
-from rawlogs.testing.hub import Outgoing
-from rawlogs.testing.line import BAD_REQUEST, Line
-from rawlogs.testing.pipe import Ended, Pipe
-from rawlogs.testing.record import Connection, State
-from rawlogs.testing.world import World
+from rawlogs.testing.model.connection_log import Connection, State
+from rawlogs.testing.model.state import ServerState
+from rawlogs.testing.model.subscriptions import Outgoing
+from rawlogs.testing.net.channel import BAD_REQUEST, Channel
+from rawlogs.testing.net.faulty_writer import Ended, FaultyWriter
+from rawlogs.testing.net.frames import Assembler, frame_bytes
 from rawlogs.wire.logger import SERVER_WITHOUT_FRAMES
 
 MAX_FRAME = 16 << 20
@@ -32,26 +32,26 @@ CLOSE_TIMEOUT = 5.0
 _OFFER = "sec-websocket-protocol"
 
 
-class SocketLine(Line):
-    """A Line that speaks WebSocket. It knows no messages but text and binary."""
+class WebSocketChannel(Channel):
+    """A Channel that speaks WebSocket. It knows no messages but text and binary."""
 
     def __init__(
         self,
-        world: World,
-        pipe: Pipe,
+        state: ServerState,
+        pipe: FaultyWriter,
         rng: random.Random,
         reader: asyncio.StreamReader,
         request: bytes,
         record: Connection,
     ) -> None:
-        super().__init__(world, pipe, rng)
+        super().__init__(state, pipe, rng)
         self.record = record
         self.answers_close = True
         deflate = ServerPerMessageDeflateFactory(
             server_max_window_bits=12, client_max_window_bits=12, compress_settings={"memLevel": 5}
         )
         self._protocol = ServerProtocol(
-            extensions=[deflate] if world.behaviour.compress else None,
+            extensions=[deflate] if state.behaviour.compress else None,
             select_subprotocol=lambda _protocol, _offered: None,
             max_size=MAX_FRAME,
             logger=SERVER_WITHOUT_FRAMES,
@@ -96,7 +96,7 @@ class SocketLine(Line):
 
     def become(self, state: State) -> None:
         self.record.state = state
-        self.world.changed()
+        self.state.changed()
 
     async def refuse(self, status: int) -> None:
         """Answer the upgrade with an HTTP status and an empty body, and end the line."""
@@ -120,7 +120,7 @@ class SocketLine(Line):
         self._protocol.send_response(response)
         self.become("open")
         await self._flush()
-        behaviour = self.world.behaviour
+        behaviour = self.state.behaviour
         if behaviour.ping_interval is not None:
             self._start(self._keep_alive(behaviour.ping_interval, behaviour.ping_timeout))
 
@@ -213,7 +213,7 @@ class SocketLine(Line):
                 self.record.frames.append(message)
                 self._inbox.append(message)
                 self._arrived.set()
-        self.world.changed()
+        self.state.changed()
 
     async def _keep_alive(self, interval: float, timeout: float | None) -> None:
         while True:

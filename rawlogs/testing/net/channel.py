@@ -9,8 +9,8 @@ from email.utils import format_datetime
 from http import HTTPStatus
 
 from rawlogs.testing.faults import Step
-from rawlogs.testing.pipe import Ended, Pipe
-from rawlogs.testing.world import World
+from rawlogs.testing.model.state import ServerState
+from rawlogs.testing.net.faulty_writer import Ended, FaultyWriter
 
 BAD_REQUEST = (
     b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\nconnection: close\r\n"
@@ -18,11 +18,11 @@ BAD_REQUEST = (
 )
 
 
-class Line:
+class Channel:
     """One client on one TCP connection, and the steps that happen to it."""
 
-    def __init__(self, world: World, pipe: Pipe, rng: random.Random) -> None:
-        self.world = world
+    def __init__(self, state: ServerState, pipe: FaultyWriter, rng: random.Random) -> None:
+        self.state = state
         self.pipe = pipe
         self.rng = rng
         self.mute = False
@@ -42,7 +42,7 @@ class Line:
         """The head of an HTTP answer, with the server's date and name."""
         phrase = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "Unknown"
         fields = {
-            "date": format_datetime(self.world.now(), usegmt=True),
+            "date": format_datetime(self.state.now(), usegmt=True),
             "server": "uvicorn",
             "content-length": str(length),
             **{name.lower(): value for name, value in headers.items()},

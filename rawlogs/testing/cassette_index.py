@@ -10,9 +10,9 @@ import orjson
 
 from rawlogs.models import parse_timestamp
 from rawlogs.testing import matching
-from rawlogs.testing.exchange import Answer, RestRequest
-from rawlogs.testing.recorded import Session, below, decoded, exchanges, sessions
+from rawlogs.testing.net.rest_exchange import Answer, RestRequest
 from rawlogs.testing.recording import Recording
+from rawlogs.testing.recording_view import Session, below, decoded, exchanges, sessions
 
 _ABOUT_THE_SERVER = frozenset(
     {"/health", "/ready", "/hello", "/version", "/admin/version", "/admin/settings", "/csrf-token"}
@@ -20,7 +20,7 @@ _ABOUT_THE_SERVER = frozenset(
 _AHEAD = timedelta(seconds=5)
 
 
-class Deck:
+class CassetteIndex:
     """The conversations and answers of a recording, by what was asked."""
 
     def __init__(self, recording: Recording) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 import h11
 import orjson
 
-from rawlogs.testing.line import Line
-from rawlogs.testing.pipe import Pipe
-from rawlogs.testing.world import World
+from rawlogs.testing.model.state import ServerState
+from rawlogs.testing.net.channel import Channel
+from rawlogs.testing.net.faulty_writer import FaultyWriter
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +56,19 @@ class Answer:
         return orjson.dumps(self.body) if self.raw is None else self.raw
 
 
-class Exchange(Line):
+class RestExchange(Channel):
     """The server's side of one request."""
 
     def __init__(
         self,
-        world: World,
-        pipe: Pipe,
+        state: ServerState,
+        pipe: FaultyWriter,
         rng: random.Random,
         http: h11.Connection,
         request: RestRequest,
         answer: Answer,
     ) -> None:
-        super().__init__(world, pipe, rng)
+        super().__init__(state, pipe, rng)
         self.request = request
         self._http = http
         self._answer = answer

@@ -14,7 +14,8 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from rawlogs.models import parse_timestamp
-from rawlogs.testing.schemas import (
+from rawlogs.testing.model.logs import iso
+from rawlogs.testing.model.schemas import (
     AnyId,
     AnyTag,
     AnyText,
@@ -26,7 +27,6 @@ from rawlogs.testing.schemas import (
     RunFilter,
     State,
 )
-from rawlogs.testing.store import iso
 
 Row = dict[str, Any]
 STATES = (

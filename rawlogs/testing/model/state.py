@@ -13,25 +13,25 @@ import orjson
 from pydantic import TypeAdapter
 
 from rawlogs.clock import Clock
-from rawlogs.testing.behaviour import Behaviour
-from rawlogs.testing.events import EventLog, run_event
-from rawlogs.testing.hub import Hub
-from rawlogs.testing.runs import RunStore
-from rawlogs.testing.schemas import LogCreate
-from rawlogs.testing.store import Entry, LogStore, in_utc, iso, micros, uuid7
+from rawlogs.testing.model.behaviour import Behaviour
+from rawlogs.testing.model.events import EventLog, run_event
+from rawlogs.testing.model.logs import Entry, LogStore, in_utc, iso, micros, uuid7
+from rawlogs.testing.model.runs import RunStore
+from rawlogs.testing.model.schemas import LogCreate
+from rawlogs.testing.model.subscriptions import Subscriptions
 
 LogLike = Mapping[str, Any] | str
 _LOGS = TypeAdapter(list[LogCreate])
 
 
-class World:
+class ServerState:
     """One server's state. A restart keeps what is stored and forgets who listened."""
 
     def __init__(self, behaviour: Behaviour, clock: Clock, rng: random.Random) -> None:
         self.behaviour = behaviour
         self.rng = rng
         self.logs = LogStore()
-        self.log_hub: Hub[Entry] = Hub()
+        self.log_hub: Subscriptions[Entry] = Subscriptions()
         self.runs = RunStore(self.now, self.new_id)
         self.events = EventLog()
         self._clock = clock

@@ -1,4 +1,4 @@
-"""The REST side of the model: a table of routes over the world. Pure but for the world it changes."""
+"""The REST side of the model: a table of routes over the state. Pure but for the state it changes."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from uuid import UUID
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
-from rawlogs.testing.exchange import Answer, RestRequest
-from rawlogs.testing.schemas import LogCreate, LogSort, Page, ReadNamed, ReadRuns, read_logs
-from rawlogs.testing.store import iso
-from rawlogs.testing.world import World
+from rawlogs.testing.model.logs import iso
+from rawlogs.testing.model.schemas import LogCreate, LogSort, Page, ReadNamed, ReadRuns, read_logs
+from rawlogs.testing.model.state import ServerState
+from rawlogs.testing.net.rest_exchange import Answer, RestRequest
 
 UNAUTHORIZED = Answer({"exception_message": "Unauthorized"}, 401)
 NOT_FOUND = Answer({"detail": "Not Found"}, 404)
@@ -40,10 +40,10 @@ class Invalid(Exception):
 class Api:
     """Answers requests as Prefect's REST API does."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, state: ServerState) -> None:
+        self._state = state
         self._csrf: dict[str, str] = {}
-        self._read_logs = read_logs(world.behaviour)
+        self._read_logs = read_logs(state.behaviour)
 
     def answer(self, request: RestRequest) -> Answer:
         """The answer; the request's path is the one below the API's base path."""
@@ -74,7 +74,7 @@ class Api:
 
     def _authorized(self, request: RestRequest) -> bool:
         given = request.headers.get("authorization")
-        behaviour = self._world.behaviour
+        behaviour = self._state.behaviour
         if behaviour.api_key is not None:
             return given == f"Bearer {behaviour.api_key}"
         if behaviour.auth_string is None:
@@ -82,7 +82,7 @@ class Api:
         return given == "Basic " + base64.b64encode(behaviour.auth_string.encode()).decode()
 
     def _csrf_refusal(self, request: RestRequest) -> Answer | None:
-        if not self._world.behaviour.csrf or request.method not in ("POST", "PUT", "PATCH", "DELETE"):
+        if not self._state.behaviour.csrf or request.method not in ("POST", "PUT", "PATCH", "DELETE"):
             return None
         token, client = request.headers.get("prefect-csrf-token"), request.headers.get("prefect-csrf-client")
         if token is None:
@@ -105,10 +105,10 @@ class Api:
         return Answer(API_VERSION)
 
     def _admin_version(self, _request: RestRequest, _match: re.Match[str]) -> Answer:
-        return Answer(self._world.behaviour.version)
+        return Answer(self._state.behaviour.version)
 
     def _settings(self, _request: RestRequest, _match: re.Match[str]) -> Answer:
-        behaviour = self._world.behaviour
+        behaviour = self._state.behaviour
         server: dict[str, Any] = {
             "api": {"default_limit": behaviour.page_limit, "csrf_protection_enabled": behaviour.csrf},
             "events": {"stream_out_enabled": behaviour.events},
@@ -126,13 +126,13 @@ class Api:
             raise Invalid(
                 _invalid([{"type": "missing", "loc": ["query", "client"], "msg": "Field required"}], None)
             )
-        if not self._world.behaviour.csrf:
+        if not self._state.behaviour.csrf:
             return Answer({"detail": "CSRF protection is disabled."}, 422)
-        now = self._world.now()
+        now = self._state.now()
         token = self._csrf[client] = secrets.token_hex(32)
         return Answer(
             {
-                "id": str(self._world.new_id()),
+                "id": str(self._state.new_id()),
                 "created": iso(now),
                 "updated": iso(now),
                 "token": token,
@@ -149,46 +149,46 @@ class Api:
             _LOGS.validate_python(given)
         except ValidationError as error:
             raise _invalid_body(error, given) from None
-        self._world.ingest(self._world.entries(given))
+        self._state.ingest(self._state.entries(given))
         return Answer(None, 201)
 
     def _list_logs(self, request: RestRequest, _match: re.Match[str]) -> Answer:
         body: Any = self._body(request, self._read_logs)
         limit = self._limit(body)
-        behaviour = self._world.behaviour
+        behaviour = self._state.behaviour
         if behaviour.search_broken and getattr(body.logs, "text", None) is not None:
             return INTERNAL_ERROR
-        shuffle: random.Random | None = self._world.rng if behaviour.unstable_ties else None
+        shuffle: random.Random | None = self._state.rng if behaviour.unstable_ties else None
         newest_first = body.sort is LogSort.TIMESTAMP_DESC
-        page = self._world.logs.list(
+        page = self._state.logs.list(
             body.logs, limit=limit, offset=body.offset, newest_first=newest_first, shuffle=shuffle
         )
         return Answer([entry.row for entry in page])
 
     def _flow_run(self, _request: RestRequest, match: re.Match[str]) -> Answer:
-        return self._by_id(self._world.runs.flow_runs, match, "Flow run not found")
+        return self._by_id(self._state.runs.flow_runs, match, "Flow run not found")
 
     def _task_run(self, _request: RestRequest, match: re.Match[str]) -> Answer:
-        return self._by_id(self._world.runs.task_runs, match, "Task not found")
+        return self._by_id(self._state.runs.task_runs, match, "Task not found")
 
     def _deployment(self, _request: RestRequest, match: re.Match[str]) -> Answer:
-        runs = self._world.runs
+        runs = self._state.runs
         for row in runs.deployments.values():
             if (runs.flows[row["flow_id"]]["name"], row["name"]) == (match[1], match[2]):
                 return Answer(row)
         return Answer({"detail": "Deployment not found"}, 404)
 
     def _list_flow_runs(self, request: RestRequest, _match: re.Match[str]) -> Answer:
-        return self._page(request, ReadRuns, self._world.runs.list_flow_runs)
+        return self._page(request, ReadRuns, self._state.runs.list_flow_runs)
 
     def _list_task_runs(self, request: RestRequest, _match: re.Match[str]) -> Answer:
-        return self._page(request, ReadRuns, self._world.runs.list_task_runs)
+        return self._page(request, ReadRuns, self._state.runs.list_task_runs)
 
     def _list_flows(self, request: RestRequest, _match: re.Match[str]) -> Answer:
-        return self._page(request, ReadNamed, self._world.runs.list_flows)
+        return self._page(request, ReadNamed, self._state.runs.list_flows)
 
     def _list_deployments(self, request: RestRequest, _match: re.Match[str]) -> Answer:
-        return self._page(request, ReadNamed, self._world.runs.list_deployments)
+        return self._page(request, ReadNamed, self._state.runs.list_deployments)
 
     # What handlers share.
 
@@ -212,7 +212,7 @@ class Api:
             raise _invalid_body(error, given) from None
 
     def _limit(self, body: Page) -> int:
-        most = self._world.behaviour.page_limit
+        most = self._state.behaviour.page_limit
         limit = most if body.limit is None else body.limit
         if limit < 0:
             raise Invalid({"detail": "Invalid limit: must be greater than or equal to 0."})

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 
-from rawlogs.testing.behaviour import Behaviour
+from rawlogs.testing.model.behaviour import Behaviour
 
 
 def _aware(moment: datetime) -> datetime:

@@ -13,7 +13,7 @@ class Ended(Exception):
     """The line was ended from this side; nothing more is to be done on it."""
 
 
-class Pipe:
+class FaultyWriter:
     """Writes bytes, in slices, slowly, or only so many, as its settings say.
 
     ``slice`` bytes go out at a time, with ``pause`` seconds between; ``rate`` is bytes a second; after

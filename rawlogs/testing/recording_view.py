@@ -11,8 +11,8 @@ import orjson
 
 from rawlogs.masking import MASK
 from rawlogs.models import parse_timestamp
-from rawlogs.testing.exchange import Answer
-from rawlogs.testing.store import Entry, iso, micros
+from rawlogs.testing.model.logs import Entry, iso, micros
+from rawlogs.testing.net.rest_exchange import Answer
 from rawlogs.wire.events import WireEvent
 
 _OF_THE_LINE = frozenset(

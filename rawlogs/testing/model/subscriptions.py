@@ -52,7 +52,7 @@ class Subscription(Generic[Item]):
         return len(self._queue)
 
 
-class Hub(Generic[Item]):
+class Subscriptions(Generic[Item]):
     """All subscriptions of one channel."""
 
     def __init__(self) -> None:

@@ -15,15 +15,15 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import unquote
 
-from rawlogs.testing import recorded
-from rawlogs.testing.behaviour import Behaviour
-from rawlogs.testing.conversation import Conversation, outgoing
-from rawlogs.testing.exchange import Answer, RestRequest
+from rawlogs.testing import recording_view
 from rawlogs.testing.faults import Serve, SocketStep, Step, Where
-from rawlogs.testing.hub import Outgoing
-from rawlogs.testing.pipe import Ended
+from rawlogs.testing.model.behaviour import Behaviour
+from rawlogs.testing.model.state import ServerState
+from rawlogs.testing.model.subscriptions import Outgoing
+from rawlogs.testing.net.faulty_writer import Ended
+from rawlogs.testing.net.rest_exchange import Answer, RestRequest
+from rawlogs.testing.net.websocket_session import WebSocketSession, outgoing
 from rawlogs.testing.recording import Recording
-from rawlogs.testing.world import World
 from rawlogs.wire.events import WireEvent
 
 _MODELLED = ("/logs/filter", "/logs/", "/csrf-token")
@@ -63,10 +63,10 @@ class Replay:
         self.speed = speed
         self.clock = ReplayClock(recording, speed)
         self.sessions: dict[str, list[Sequence[WireEvent]]] = {"logs": [], "events": []}
-        for session in recorded.sessions(recording.events):
+        for session in recording_view.sessions(recording.events):
             self.sessions["events" if session.path.endswith("/events/out") else "logs"].append(session.events)
-        self._exchanges = list(recorded.exchanges(recording.events))
-        self._rows, streamed = recorded.logs(recording.events)
+        self._exchanges = list(recording_view.exchanges(recording.events))
+        self._rows, streamed = recording_view.logs(recording.events)
         self._unplayed = {entry.id: entry for _, entry in streamed}
         self._timeline = [(at, entry.id) for at, entry in streamed]
         self._begun = False
@@ -74,7 +74,7 @@ class Replay:
 
     def behaviour(self) -> Behaviour:
         """The recorded server, as far as the recording knows it."""
-        base = recorded.path_of(self.recording.api_url or "").rstrip("/") or "/api"
+        base = recording_view.path_of(self.recording.api_url or "").rstrip("/") or "/api"
         return Behaviour(version=self.recording.prefect_version or Behaviour().version, base_path=base)
 
     @property
@@ -82,24 +82,24 @@ class Replay:
         """Whether every recorded session with logs was played to its end."""
         return self.played >= len(self.sessions["logs"])
 
-    def begin(self, world: World) -> None:
+    def begin(self, state: ServerState) -> None:
         """The first client is here: store what only REST ever showed now, and what was streamed as time goes by."""
         if not self._begun:
             self._begun = True
             self.clock.start()
-            world.store(self._rows)
-            world.spawn(self._unfold(world))
+            state.store(self._rows)
+            state.spawn(self._unfold(state))
 
-    async def _unfold(self, world: World) -> None:
+    async def _unfold(self, state: ServerState) -> None:
         began = self.clock.monotonic()
         for at, id in self._timeline:
             if self.speed is not None and (wait := began + at / self.speed - self.clock.monotonic()) > 0:
                 await self.clock.sleep(wait)
-            self.commit(world, [id])
+            self.commit(state, [id])
 
-    def commit(self, world: World, ids: Sequence[str]) -> None:
+    def commit(self, state: ServerState, ids: Sequence[str]) -> None:
         """Make streamed logs readable over REST."""
-        world.store(entry for id in ids if (entry := self._unplayed.pop(id, None)) is not None)
+        state.store(entry for id in ids if (entry := self._unplayed.pop(id, None)) is not None)
 
     def steps(self, where: Where, number: int) -> Sequence[Step]:
         """What happens to the next connection."""
@@ -112,7 +112,7 @@ class Replay:
             return None
         for asked in reversed(self._exchanges):
             same = asked.method == request.method and unquote(asked.path).endswith(request.path)
-            if same and recorded.decoded(asked.content) == request.body:
+            if same and recording_view.decoded(asked.content) == request.body:
                 return asked.answer
         return None
 
@@ -125,27 +125,27 @@ class Play(SocketStep):
     events: Sequence[WireEvent]
     channel: str
 
-    async def act(self, line: Conversation) -> None:
+    async def act(self, line: WebSocketSession) -> None:
         try:
             await self._open(line)
             await self._stream(line)
         finally:
             if self.channel == "logs":
                 self.replay.played += 1
-            line.world.changed()
+            line.state.changed()
         await self._finish(line)
 
-    async def _open(self, line: Conversation) -> None:
+    async def _open(self, line: WebSocketSession) -> None:
         for event in self.events:
             if event.kind == "refused":
                 body = event.data.encode() if isinstance(event.data, str) else event.data or b""
-                await line.http(recorded.integer(event.facts.get("status"), 403), {}, body)
+                await line.http(recording_view.integer(event.facts.get("status"), 403), {}, body)
             if event.kind == "upgrade_ok":
                 await line.accept(None if event.facts.get("subprotocol") is None else "prefect")
                 return
         await line.drop()
 
-    async def _stream(self, line: Conversation) -> None:
+    async def _stream(self, line: WebSocketSession) -> None:
         clock = self.replay.clock
         started, began = clock.monotonic(), self.events[0].at
         waiting: list[Outgoing] = []
@@ -154,7 +154,7 @@ class Play(SocketStep):
         for event in self.events:
             if event.direction != "server" or event.kind not in ("text", "binary") or event.data is None:
                 continue
-            if recorded.kind_of(event.data).startswith("auth_"):
+            if recording_view.kind_of(event.data).startswith("auth_"):
                 if greeted:
                     continue
                 await line.expect_auth(answer=False)
@@ -169,9 +169,9 @@ class Play(SocketStep):
                 due = started + (event.at - began) / self.replay.speed
                 if (wait := due - clock.monotonic()) > 0:
                     await clock.sleep(wait)
-            told, frame = recorded.told(event.data), outgoing(event.data)
+            told, frame = recording_view.told(event.data), outgoing(event.data)
             if _passes(line, told):
-                waiting.append(frame._replace(id=recorded.id_of(told)))
+                waiting.append(frame._replace(id=recording_view.id_of(told)))
             if self.replay.speed is not None or len(waiting) == _CHUNK:
                 await self._send(line, waiting)
                 waiting = []
@@ -181,17 +181,17 @@ class Play(SocketStep):
         said = [event.at for event in self.events if event.direction == "client" and event.kind == "text"]
         return said[1] if len(said) > 1 else self.events[0].at
 
-    async def _send(self, line: Conversation, frames: list[Outgoing]) -> None:
+    async def _send(self, line: WebSocketSession, frames: list[Outgoing]) -> None:
         if frames:
-            self.replay.commit(line.world, [frame.id for frame in frames if frame.id is not None])
+            self.replay.commit(line.state, [frame.id for frame in frames if frame.id is not None])
             await line.send_frames(frames)
             line.record.sent.extend(frame.id for frame in frames if frame.id is not None)
-            line.world.changed()
+            line.state.changed()
 
-    async def _finish(self, line: Conversation) -> None:
+    async def _finish(self, line: WebSocketSession) -> None:
         for event in self.events:
             if event.direction == "server" and event.kind == "close":
-                await line.close(recorded.integer(event.facts.get("code"), 1000), str(event.data or ""))
+                await line.close(recording_view.integer(event.facts.get("code"), 1000), str(event.data or ""))
                 raise Ended
             if event.direction == "server" and event.kind == "drop":
                 await line.drop()
@@ -200,9 +200,9 @@ class Play(SocketStep):
         await line.serve()
 
 
-def _passes(line: Conversation, told: Any) -> bool:
+def _passes(line: WebSocketSession, told: Any) -> bool:
     """Whether a client's filter lets it through; what is neither log nor event passes."""
-    item = recorded.entry_of(told) if line.record.channel != "events" else told
+    item = recording_view.entry_of(told) if line.record.channel != "events" else told
     try:
         return item is None or line.chooses(item)
     except (KeyError, TypeError, ValueError, AttributeError):  # an event such as Prefect never sent

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Channel = Literal["logs", "events"]
+SocketName = Literal["logs", "events"]
 State = Literal["opening", "refused", "open", "authenticated", "subscribed", "ended"]
 
 
@@ -23,7 +23,7 @@ class Connection:
     path: str
     headers: dict[str, str] = field(repr=False)
     subprotocols: list[str]
-    channel: Channel | None = None
+    channel: SocketName | None = None
     state: State = "opening"
     auth: dict[str, Any] | None = field(default=None, repr=False)
     filter: Any = None

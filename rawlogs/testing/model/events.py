@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from rawlogs.models import parse_timestamp
-from rawlogs.testing.hub import Hub
-from rawlogs.testing.schemas import EventFilter, EventResource
+from rawlogs.testing.model.schemas import EventFilter, EventResource
+from rawlogs.testing.model.subscriptions import Subscriptions
 
 BACKFILL = timedelta(minutes=15)
 """How far back a new subscriber is served (PREFECT_SERVER_EVENTS_MAXIMUM_WEBSOCKET_BACKFILL)."""
@@ -20,7 +20,7 @@ class EventLog:
 
     def __init__(self) -> None:
         self._events: list[Event] = []
-        self.hub: Hub[Event] = Hub()
+        self.hub: Subscriptions[Event] = Subscriptions()
 
     def add(self, event: Event) -> None:
         self._events.append(event)

@@ -18,7 +18,7 @@ from uuid import UUID
 import orjson
 
 from rawlogs.search import TextQuery
-from rawlogs.testing.schemas import LogFilter, LogFilterWithoutText
+from rawlogs.testing.model.schemas import LogFilter, LogFilterWithoutText
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)

@@ -8,18 +8,18 @@ from urllib.parse import parse_qsl
 
 import h11
 
-from rawlogs.testing.conversation import Conversation
-from rawlogs.testing.entrance import Refusal
-from rawlogs.testing.exchange import Exchange, RestRequest
-from rawlogs.testing.line import BAD_REQUEST, Line
-from rawlogs.testing.pipe import Ended, Pipe
-from rawlogs.testing.record import Connection
+from rawlogs.testing.model.connection_log import Connection
+from rawlogs.testing.net.access import Refusal
+from rawlogs.testing.net.channel import BAD_REQUEST, Channel
+from rawlogs.testing.net.faulty_writer import Ended, FaultyWriter
+from rawlogs.testing.net.rest_exchange import RestExchange, RestRequest
+from rawlogs.testing.net.websocket_session import WebSocketSession
 
 if TYPE_CHECKING:
     from rawlogs.testing.server import FakeServer
 
 
-class Peer:
+class ClientConnection:
     """The server's side of one client's TCP connection."""
 
     def __init__(
@@ -27,8 +27,8 @@ class Peer:
     ) -> None:
         self._server = server
         self._reader = reader
-        self.pipe = Pipe(writer)
-        self.conversation: Conversation | None = None
+        self.pipe = FaultyWriter(writer)
+        self.conversation: WebSocketSession | None = None
         self._received = b""
 
     async def run(self) -> None:
@@ -88,7 +88,7 @@ class Peer:
         return RestRequest(head.method.decode("latin-1"), path, query, headers, body, asked)
 
     async def _refuse(self, refusal: Refusal) -> None:
-        line = Line(self._server.world, self.pipe, self._server.rng(0))
+        line = Channel(self._server.state, self.pipe, self._server.rng(0))
         await line.http(refusal.status, {}, f"{refusal.text}\n".encode())
 
     async def _converse(self, request: RestRequest) -> None:
@@ -102,8 +102,8 @@ class Peer:
         )
         server = self._server
         steps = server.admit(record)
-        self.conversation = Conversation(
-            server.world, self.pipe, server.rng(record.number), self._reader, self._received, record
+        self.conversation = WebSocketSession(
+            server.state, self.pipe, server.rng(record.number), self._reader, self._received, record
         )
         try:
             await self.conversation.run(steps)
@@ -114,5 +114,5 @@ class Peer:
         server = self._server
         request, steps = server.receive(request)
         answer = await server.answer(request)
-        exchange = Exchange(server.world, self.pipe, server.rng(0), http, request, answer)
+        exchange = RestExchange(server.state, self.pipe, server.rng(0), http, request, answer)
         await exchange.play(steps)

@@ -1,0 +1,1 @@
+"""The fake server's connections: bytes, HTTP and WebSocket, and the ways in which they can fail."""
