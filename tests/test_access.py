@@ -27,8 +27,7 @@ from rawlogs.contrib.django import PrefectLogsConsumer, prefect_logs_view
 from rawlogs.models import BEGINNING
 from rawlogs.relay import Hub, Query, access
 from rawlogs.relay.cursor import Cursor
-from rawlogs.relay.query import LEAD, parse_request
-from rawlogs.relay.reader import beginning
+from rawlogs.relay.query import LEAD, earliest, parse_request
 
 OFTEN = 0.02
 """Seconds between two questions; how long it really takes is not asserted."""
@@ -93,7 +92,7 @@ def test_no_reader_reads_further_back_than_its_query_says(
     pairs += [("tail", str(tail))] if tail is not None else []
     pairs += [("last_event_id", Cursor(NOW - back).text)] if back is not None else []
     query, cursor = parse_request(pairs)
-    assert query.earliest(NOW) == beginning(query, cursor, NOW)
+    assert query.earliest(NOW) == earliest(query, cursor, NOW)
     assert query.resumes == (cursor and cursor.low)
 
 

@@ -17,8 +17,7 @@ from rawlogs.errors import AuthError, ConnectError, HistoryError
 from rawlogs.models import Log
 from rawlogs.relay import BadQuery, Cursor, GapEvent, Hub, Query, Reader
 from rawlogs.relay.hub import PULSE
-from rawlogs.relay.query import parse_query, parse_request
-from rawlogs.relay.reader import LEAD
+from rawlogs.relay.query import LEAD, parse_query, parse_request
 from rawlogs.testing import Behaviour, FakeServer
 
 RUN = UUID("00000000-0000-4000-8000-000000000001")

@@ -21,9 +21,10 @@ from streaming import no_settings  # noqa: F401
 from rawlogs.errors import AuthError, ConfigError, ConnectError
 from rawlogs.filters import LogFilter, Selection
 from rawlogs.models import END, Log
-from rawlogs.relay import Cursor, Hub, NotKept, PrefectSource, Query, redis_source
-from rawlogs.relay.redis_source import RedisSource, source_from_environment
-from rawlogs.relay.redis_store import Keep, Store, chunks, row
+from rawlogs.relay import Cursor, Hub, NotKept, PrefectSource, Query
+from rawlogs.relay.redis import source as redis_source
+from rawlogs.relay.redis.source import RedisSource, source_from_environment
+from rawlogs.relay.redis.store import Retention, Store, chunks, row
 from rawlogs.testing import FakeServer
 
 NAME = "tests"
@@ -295,8 +296,8 @@ def make(message: str, at: float = 0.0, **more: Any) -> Log:
 class Pen:
     """Writes to the store as a relay does, by hand."""
 
-    def __init__(self, store: Store, token: str = "one", keep: Keep | None = None) -> None:
-        self.store, self.token, self.mark, self.keep = store, token, "", keep or Keep()
+    def __init__(self, store: Store, token: str = "one", keep: Retention | None = None) -> None:
+        self.store, self.token, self.mark, self.keep = store, token, "", keep or Retention()
         self._marks = count()
 
     async def take(self) -> bool:
@@ -364,7 +365,7 @@ class TestWriting:
         assert len(await entries(store)) == 1
 
     async def test_a_stream_that_is_too_long_loses_its_oldest_logs(self, store: Store, pen: Pen) -> None:
-        pen.keep = Keep(max_length=200)
+        pen.keep = Retention(max_length=200)
         logs = [make(f"{n}", n / 1000) for n in range(450)]
         for part in range(0, 450, 150):
             await pen.write(*logs[part : part + 150])
@@ -375,7 +376,7 @@ class TestWriting:
         assert logs[249].timestamp < state.covered <= logs[250].timestamp
 
     async def test_a_log_that_was_trimmed_is_not_written_again(self, store: Store, pen: Pen) -> None:
-        pen.keep = Keep(max_length=200)
+        pen.keep = Retention(max_length=200)
         logs = [make(f"{n}") for n in range(300)]
         await pen.write(*logs)
         await pen.write(*logs)
@@ -388,7 +389,7 @@ class TestWriting:
         old = f"{int((NOW - timedelta(hours=2)).timestamp() * 1000)}-0"
         await store.client.call("XADD", store.stream_key, old, "d", text)
         await store.client.call("ZADD", store.stream_key.replace(":logs", ":seen"), row(one)[1], row(one)[0])
-        pen.keep = Keep(max_age=timedelta(hours=1))
+        pen.keep = Retention(max_age=timedelta(hours=1))
         two = make("two")
         await pen.write(two)
         assert await ids(store) == [two.id_text]
@@ -651,7 +652,7 @@ class TestSource:
 WORKER = """
 import asyncio, sys
 from rawlogs.relay import Hub
-from rawlogs.relay.redis_source import RedisSource
+from rawlogs.relay.redis.source import RedisSource
 
 async def main():
     async with Hub(RedisSource(sys.argv[1], name=sys.argv[2], api_url=sys.argv[3])) as hub:

@@ -17,9 +17,9 @@ from relay_source import HandSource, log
 from starlette.applications import Starlette
 
 from rawlogs.relay import Hub
-from rawlogs.relay.chunks import chunks
 from rawlogs.relay.rounds import CHUNK, joined
 from rawlogs.relay.sse import lifespan, routes
+from rawlogs.relay.sse_encoding import chunks
 from rawlogs.testing import FakeServer
 
 KEY = "pnu_marked_0123456789"

@@ -76,14 +76,14 @@ def command(to: str | None, quiet: int, verbose: int, **given: Any) -> int:
 
 
 async def _relay(url: str, options: dict[str, Any], access: dict[str, Any], notices: Any) -> int:
-    from rawlogs.relay.redis_relay import RedisRelay
-    from rawlogs.relay.redis_store import Keep
+    from rawlogs.relay.redis.relay import RedisRelay
+    from rawlogs.relay.redis.store import Retention
 
     relay = RedisRelay(
         url,
         name=options["name"] or os.environ.get(NAME) or None,
         lease=options["lease"],
-        keep=Keep(options["max_age"] or None, options["max_length"] or None),
+        keep=Retention(options["max_age"] or None, options["max_length"] or None),
         since=options["since"],
         on_notice=notices,
         **access,

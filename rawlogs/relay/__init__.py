@@ -28,11 +28,12 @@ if TYPE_CHECKING:
     from rawlogs.relay.query import BadQuery as BadQuery
     from rawlogs.relay.query import Query as Query
     from rawlogs.relay.reader import Reader as Reader
-    from rawlogs.relay.redis_source import RedisSource as RedisSource
-    from rawlogs.relay.redis_source import source_from_environment as source_from_environment
+    from rawlogs.relay.redis.source import RedisSource as RedisSource
+    from rawlogs.relay.redis.source import source_from_environment as source_from_environment
     from rawlogs.relay.source import Batch as Batch
     from rawlogs.relay.source import NotKept as NotKept
     from rawlogs.relay.source import Source as Source
+    from rawlogs.relay.source import SourceBatch as SourceBatch
     from rawlogs.relay.source import Tell as Tell
     from rawlogs.relay.source import Trouble as Trouble
 
@@ -49,12 +50,13 @@ _HOMES = {
     "PrefectSource": "prefect",
     "Query": "query",
     "Reader": "reader",
-    "RedisSource": "redis_source",
+    "RedisSource": "redis.source",
     "Source": "source",
+    "SourceBatch": "source",
     "StateEvent": "events",
     "Tell": "source",
     "Trouble": "source",
-    "source_from_environment": "redis_source",
+    "source_from_environment": "redis.source",
 }
 
 __all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]

@@ -69,7 +69,7 @@ def encoded(logs: Batch) -> Sequence[bytes | None]:
     return _FORMAT.encode_rows(logs.rows, logs.frames).split(b"\n")[:-1]
 
 
-class _Told:
+class _ControlEvent:
     """What is not a log: the fields of ``facts`` in both encodings. No cursor: a returning reader begins anew."""
 
     __slots__ = ()
@@ -96,7 +96,7 @@ GapReason = Literal["behind", "upstream", "history"]
 
 
 @dataclass(frozen=True)
-class GapEvent(_Told):
+class GapEvent(_ControlEvent):
     """Logs are missing from here on (``open``), or have all been sent by now (not ``open``).
 
     ``since`` is the moment from which something may be missing (None: not known). ``recovered`` counts what was listed
@@ -126,7 +126,7 @@ class GapEvent(_Told):
 
 
 @dataclass(frozen=True)
-class StateEvent(_Told):
+class StateEvent(_ControlEvent):
     """A flow run that was asked for is in this state now (each is told once at the start)."""
 
     cursor: Cursor | None
@@ -148,7 +148,7 @@ class StateEvent(_Told):
 
 
 @dataclass(frozen=True)
-class EndEvent(_Told):
+class EndEvent(_ControlEvent):
     """All runs that were asked for have ended and the list has nothing more of them; the last event."""
 
     cursor: Cursor

@@ -16,21 +16,20 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from rawlogs.batch import Batch as Logs
+from rawlogs.batch import Batch
 from rawlogs.clock import Clock, SystemClock
 from rawlogs.delivery.retry import delay
 from rawlogs.delivery.seen import SeenIds
 from rawlogs.errors import AuthError, ConfigError, GaveUp, RawlogsError
-from rawlogs.relay.audience import Audience
 from rawlogs.relay.cursor import Cursor
+from rawlogs.relay.dispatch import FilterCache, SubscriberIndex
 from rawlogs.relay.events import LogEvent, encoded
-from rawlogs.relay.match import Sieves
 from rawlogs.relay.prefect import PrefectSource
-from rawlogs.relay.query import BadQuery, Query
-from rawlogs.relay.reader import SLOW, Reader, beginning
-from rawlogs.relay.ring import Ring
+from rawlogs.relay.query import BadQuery, Query, earliest
+from rawlogs.relay.queue import Ring
+from rawlogs.relay.reader import Feed, Reader
 from rawlogs.relay.rounds import Rounds
-from rawlogs.relay.source import Batch, Source, Trouble
+from rawlogs.relay.source import SLOW, Source, SourceBatch, Trouble
 from rawlogs.relay.unexpected import UnexpectedErrors
 from rawlogs.relay.watch import RunWatch
 
@@ -71,18 +70,28 @@ class Hub:
             if value < 1:
                 raise ConfigError(f"{name} must be at least 1", setting=name)
         self.clock: Clock = clock or SystemClock()
-        self.rng = rng or random.Random()
+        self._rng = rng or random.Random()
         self.source: Source = source or _own_source(clock, access)
         self.queue = queue
-        self.ring = Ring(ring)
-        self.rounds = Rounds()
         self._linger = linger
-        self.sieves = Sieves()
-        self._readers = Audience()
-        self._watch = RunWatch(self.source, clock=self.clock, rng=self.rng)
+        self._ring = Ring(ring)
+        self._rounds = Rounds()
+        self._readers: SubscriberIndex[Reader] = SubscriberIndex()
+        self._feed = Feed(
+            source=self.source,
+            ring=self._ring,
+            rounds=self._rounds,
+            filters=FilterCache(),
+            queue=queue,
+            clock=self.clock,
+            rng=self._rng,
+            low=lambda: self.low,
+            leave=self._leave,
+        )
+        self._watch = RunWatch(self.source, clock=self.clock, rng=self._rng)
         self._low: datetime | None = None
         self._seq = 0
-        self._pending: list[Batch] = []
+        self._pending: list[SourceBatch] = []
         self._pulse: asyncio.Task[None] | None = None
         self._seen = SeenIds()
         self._trouble: tuple[Trouble, float | None] | None = None
@@ -132,19 +141,18 @@ class Hub:
         selection = query.selection()
         deployments = await self._deployments(query)
         looked = self.source.now()
-        runs = await self._belonging(deployments, beginning(query, cursor, looked))
+        runs = await self._belonging(deployments, earliest(query, cursor, looked))
         if self._closed:
             raise RawlogsError("the hub is closed")
         # From here on without a pause: what the hub hands on meanwhile must not pass the reader by.
         self._open()
-        reader = Reader(self, query, selection, cursor)
+        reader = Reader(self._feed, query, selection, cursor)
         if deployments:
             reader.follow(deployments, runs, looked)
         self._enter(reader)
         return reader
 
-    def leave(self, reader: Reader) -> None:
-        """The reader is gone; ``Reader.close`` does this."""
+    def _leave(self, reader: Reader) -> None:
         if reader not in self._readers:
             return
         self._readers.remove(reader)
@@ -197,7 +205,7 @@ class Hub:
         return [run.id for item in deployments for run in await runs.by_deployment(item, since=since)]
 
     def _enter(self, reader: Reader) -> None:
-        self._readers.add(reader)
+        self._readers.add(reader, reader.indexed())
         if self._trouble is not None:
             reader.tell_trouble(*self._trouble)
         if reader.watched_runs or reader.watched_deployments:
@@ -212,7 +220,7 @@ class Hub:
         if self._upstream is None:
             if self._low is None or self._low < self.source.now() - KEEP:
                 self._low = self.source.now() - OVERLAP
-                self.ring = Ring(self.ring.size)
+                self._ring.clear()
             self._upstream = asyncio.get_running_loop().create_task(self._read())
 
     def _maybe_end(self) -> None:
@@ -246,7 +254,7 @@ class Hub:
             except Exception as error:  # of a source, or of a user's callback: readers must not wait for ever
                 self._unexpected.tell(error)
             failures = 1 if self._seq > count else failures + 1
-            seconds = delay(failures, SLOW if trouble == "denied" else 0.5, self.rng)
+            seconds = delay(failures, SLOW if trouble == "denied" else 0.5, self._rng)
             self._failed = True
             self._tell(trouble, seconds)
             await self.clock.sleep(seconds)
@@ -257,7 +265,7 @@ class Hub:
             for reader in self._readers:
                 reader.tell_trouble(trouble, retry)
 
-    def _take(self, batch: Batch) -> None:
+    def _take(self, batch: SourceBatch) -> None:
         """Hand a batch on, at once or with the next pulse."""
         if self._failed:
             self._failed = False
@@ -283,14 +291,14 @@ class Hub:
         low, pending = self._low, self._pending
         if low is None or not pending:
             return
-        logs = Logs.joined(
-            batch.logs if isinstance(batch.logs, Logs) else Logs(batch.logs) for batch in pending
+        logs = Batch.joined(
+            batch.logs if isinstance(batch.logs, Batch) else Batch(batch.logs) for batch in pending
         )
         places = [place for batch in pending for place in batch.places]
         self._hand_on(logs, places, low)
         self._pending = []
 
-    def _hand_on(self, logs: Logs, places: list[str], low: datetime) -> None:
+    def _hand_on(self, logs: Batch, places: list[str], low: datetime) -> None:
         arrived = self.clock.monotonic()
         # A sequence that is read again begins where it was vouched for, so some of it has been handed on.
         now = self.source.now()
@@ -302,9 +310,9 @@ class Hub:
         for log, position, json in zip(new, positions, encoded(new), strict=True):
             self._seq += 1
             event = LogEvent(log, Cursor(low, log.id_text, places[position]), self._seq, json)
-            self.ring.add(event, arrived)
+            self._ring.add(event, arrived)
             events.append(event)
-        self.rounds.clear()
+        self._rounds.clear()
         self._readers.offer(events)
         self._seen.forget(low, now - KEEP, now.timestamp())
 
@@ -322,6 +330,6 @@ def _trouble(error: RawlogsError) -> Trouble:
 def _own_source(clock: Clock | None, access: dict[str, Any]) -> Source:
     if not os.environ.get("RAWLOGS_REDIS_URL"):
         return PrefectSource(clock=clock, **access)
-    from rawlogs.relay.redis_source import source_from_environment
+    from rawlogs.relay.redis.source import source_from_environment
 
     return source_from_environment(clock=clock, **access)

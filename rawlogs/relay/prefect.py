@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from rawlogs.api import stream
 from rawlogs.clock import Clock, SystemClock
-from rawlogs.relay.source import Batch, Tell
+from rawlogs.relay.source import SourceBatch, Tell
 from rawlogs.rest.client import RestClient
 from rawlogs.rest.history import History
 from rawlogs.rest.runs import Runs
@@ -58,7 +58,7 @@ class PrefectSource:
         self._token = secrets.token_hex(4)
         self._count = 0
 
-    async def read(self, since: datetime, tell: Tell) -> AsyncGenerator[Batch, None]:
+    async def read(self, since: datetime, tell: Tell) -> AsyncGenerator[SourceBatch, None]:
         """One stream, from ``since`` on; see ``Source``."""
 
         def notice(notice: Notice) -> None:
@@ -79,7 +79,7 @@ class PrefectSource:
                 async with aclosing(live.batches()) as batches:  # type: ignore[type-var]
                     async for logs in batches:
                         first, self._count = self._count, self._count + len(logs)
-                        yield Batch(logs, [f"{self._token}{first + n:x}" for n in range(len(logs))])
+                        yield SourceBatch(logs, [f"{self._token}{first + n:x}" for n in range(len(logs))])
                         live.commit()
             finally:
                 if self._live is live:

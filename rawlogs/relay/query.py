@@ -107,6 +107,11 @@ class Query:
         )
 
 
+def earliest(query: Query, cursor: Cursor | None, now: datetime) -> datetime:
+    """Return the oldest timestamp that is the reader's: by its cursor, its backlog, or about ``now``."""
+    return (query if cursor is None else replace(query, resumes=cursor.low)).earliest(now)
+
+
 def parse_query(pairs: Iterable[tuple[str, str]], *, ignore: Iterable[str] = ()) -> Query:
     """The query of a URL's parameters, in order and as often as they are given; empty values do not count.
 

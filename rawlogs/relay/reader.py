@@ -9,9 +9,10 @@ lists are read no faster than they are sent, and a reader that sleeps costs noth
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Sequence
+import random
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -21,25 +22,24 @@ from rawlogs.errors import AuthError, RawlogsError
 from rawlogs.models import Log
 from rawlogs.relay.cursor import END_PLACE, Cursor
 from rawlogs.relay.events import EndEvent, Event, GapEvent, LogEvent, StateEvent
-from rawlogs.relay.inbox import Inbox
 from rawlogs.relay.listing import MOST_LISTED_RUNS, Listing, read
-from rawlogs.relay.query import LEAD
-from rawlogs.relay.rounds import Round, bounded
-from rawlogs.relay.source import NotKept
+from rawlogs.relay.query import LEAD, earliest
+from rawlogs.relay.queue import ReaderQueue, Ring
+from rawlogs.relay.rounds import Round, Rounds, bounded
+from rawlogs.relay.source import SLOW, NotKept
 from rawlogs.runs.follower import STRAGGLERS
 from rawlogs.waiting import wait_until_set
 
 if TYPE_CHECKING:
-    from rawlogs.relay.hub import Hub
+    from rawlogs.clock import Clock
+    from rawlogs.relay.dispatch import FilterCache
     from rawlogs.relay.query import Query
-    from rawlogs.relay.source import Trouble
+    from rawlogs.relay.source import Source, Trouble
     from rawlogs.rest.runs import FlowRun
     from rawlogs.selection import Selection
 
 COMMIT = 10.0
 """A log may be streamed before it can be listed (Prefect publishes first, then stores): for so many seconds."""
-SLOW = 60.0
-"""Seconds between two tries where somebody has to change something first."""
 AGAIN = 1.0
 """Seconds between two sweeps of runs that have ended."""
 
@@ -50,9 +50,23 @@ TROUBLES: dict[Trouble, str] = {
 }
 
 
-def beginning(query: Query, cursor: Cursor | None, now: datetime) -> datetime:
-    """From when on logs are the reader's: its cursor, its backlog, or about now."""
-    return (query if cursor is None else replace(query, resumes=cursor.low)).earliest(now)
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """What a hub gives to each of its readers.
+
+    queue: events that may wait for one reader. low: returns the moment before which every log was handed to the
+    readers. leave: called once by a reader that is closed.
+    """
+
+    source: Source
+    ring: Ring
+    rounds: Rounds
+    filters: FilterCache
+    queue: int
+    clock: Clock
+    rng: random.Random
+    low: Callable[[], datetime]
+    leave: Callable[[Reader], None]
 
 
 class Reader:
@@ -62,16 +76,16 @@ class Reader:
     asked for. ``ended``: whether an ``EndEvent`` was sent.
     """
 
-    def __init__(self, hub: Hub, query: Query, selection: Selection, cursor: Cursor | None) -> None:
-        self._hub = hub
-        self._clock = hub.clock
+    def __init__(self, feed: Feed, query: Query, selection: Selection, cursor: Cursor | None) -> None:
+        self._feed = feed
+        self._clock = feed.clock
         self.query = query
         self._selection = selection
         if cursor is None and query.resumes is not None:
             cursor = Cursor(query.resumes)
-        now = hub.source.now()
-        self._inbox = Inbox(
-            hub.sieves.get(query, selection), hub.queue, beginning(query, cursor, now), now - LEAD
+        now = feed.source.now()
+        self._queue = ReaderQueue(
+            feed.filters.get(query, selection), feed.queue, earliest(query, cursor, now), now - LEAD
         )
         self._todo: list[Listing] = []
         self._notes: list[Event] = []
@@ -90,30 +104,30 @@ class Reader:
         self.watched_runs = frozenset(query.flow_run_id)
         self.watched_deployments: tuple[UUID, ...] = ()
         self._cursor = self._start(cursor)
-        self.watched_since = self._inbox.since
+        self.watched_since = self._queue.since
 
     # Joining and leaving
 
     def _start(self, cursor: Cursor | None) -> Cursor:
         """Where to begin: at a cursor's place, at its moment, with a backlog, or now."""
-        query, ring = self.query, self._hub.ring
-        since = self._inbox.since
+        query, ring = self.query, self._feed.ring
+        since = self._queue.since
         if cursor is not None:
             seq = ring.seq_at(cursor.place)
             if seq is not None:
-                self._inbox.resume(ring, seq)
+                self._queue.resume(ring, seq)
             else:
                 self._todo.append(Listing("backlog", since))
             return cursor
         if query.tail != 0 and (query.tail or query.since is not None):
             self._todo.append(Listing("backlog", since, tail=query.tail))
-        return Cursor(self._hub.source.now() - LEAD if query.tail else since)
+        return Cursor(self._feed.source.now() - LEAD if query.tail else since)
 
     def follow(self, deployments: tuple[UUID, ...], runs: Iterable[UUID], looked: datetime) -> None:
         """Before reading: only the runs of these deployments, which are ``runs`` at that moment."""
         self.watched_deployments = deployments
         self._looked = looked
-        self._inbox.follow(runs)
+        self._queue.follow(runs)
 
     @property
     def cursor(self) -> Cursor | None:
@@ -123,32 +137,32 @@ class Reader:
         """
         if self._todo and self._todo[0].tail is not None:
             return None
-        hub = self._hub
-        if self._level and not self._inbox and not self._out:
-            low = max(self._bounded(hub.low), self._cursor.low)
-            return Cursor(low, self._cursor.log_id, hub.ring.place or self._cursor.place)
+        feed = self._feed
+        if self._level and not self._queue and not self._out:
+            low = max(self._bounded(feed.low()), self._cursor.low)
+            return Cursor(low, self._cursor.log_id, feed.ring.place or self._cursor.place)
         return self._cursor
 
     @property
     def waiting(self) -> int:
         """Events in the queue."""
-        return len(self._inbox)
+        return len(self._queue)
 
     @property
     def overflows(self) -> int:
         """How often the queue was full, and dropped."""
-        return self._inbox.overflows
+        return self._queue.overflows
 
     @property
     def _level(self) -> bool:
-        return not self._todo and self._inbox.overflowed is None
+        return not self._todo and self._queue.overflowed is None
 
     def close(self) -> None:
         """Leave the hub; the iteration ends."""
         if not self._leaving.is_set():
             self._leaving.set()
-            self._inbox.close()
-            self._hub.leave(self)
+            self._queue.close()
+            self._feed.leave(self)
             self._wake.set()
 
     # What the hub tells
@@ -160,7 +174,7 @@ class Reader:
 
     def offer(self, events: list[LogEvent]) -> None:
         """Live events, in order; never waits."""
-        if self._inbox.offer(events):
+        if self._queue.offer(events):
             self._wake.set()
 
     def tell_trouble(self, trouble: Trouble | None, retry: float | None) -> None:
@@ -200,19 +214,19 @@ class Reader:
         self._wake.set()
 
     def tell_runs(self, runs: Iterable[UUID], looked: datetime) -> None:
-        known = self._inbox.runs
+        known = self._queue.runs
         if known is None:
             return
         self._looked = looked
         new = frozenset(run for run in runs if str(run) not in known)
         if new:
             known |= {str(run) for run in new}
-            self._todo.append(Listing("runs", self._inbox.since, runs=new))
+            self._todo.append(Listing("runs", self._queue.since, runs=new))
             self._wake.set()
 
     def _age_of_end(self) -> float:
         ends = [run.end_time for run in self._states.values() if run.end_time is not None]
-        return max((self._hub.source.now() - max(ends)).total_seconds(), 0.0) if ends else 0.0
+        return max((self._feed.source.now() - max(ends)).total_seconds(), 0.0) if ends else 0.0
 
     # The reader's side
 
@@ -247,10 +261,10 @@ class Reader:
                 async with aclosing(self._list(self._todo[0])) as lists:
                     async for events in lists:
                         yield events
-            elif self._inbox.overflowed is not None:
-                yield self._fall_behind(self._bounded(self._inbox.overflowed))
-            elif self._inbox:
-                yield self._own(self._inbox.take(lambda: self._hub.low))
+            elif self._queue.overflowed is not None:
+                yield self._fall_behind(self._bounded(self._queue.overflowed))
+            elif self._queue:
+                yield self._own(self._queue.take(self._feed.low))
             elif self._gap is not None:
                 yield self._catch_up(self._gap)
             elif self._quiet:
@@ -259,7 +273,7 @@ class Reader:
                 yield [EndEvent(place, {str(run): state.state_type for run, state in self._states.items()})]
                 return
             elif self._sweep_due():
-                self._todo.append(Listing("sweep", self._bounded(self._hub.low)))
+                self._todo.append(Listing("sweep", self._bounded(self._feed.low())))
             else:
                 await self._wait()
 
@@ -269,14 +283,14 @@ class Reader:
 
     def _own(self, events: list[LogEvent]) -> Sequence[Event]:
         """The events, with this reader's bounds in their cursors; in the long run those that all share."""
-        return self._hub.rounds.get(events, self._inbox.since, self._looked) if events else ()
+        return self._feed.rounds.get(events, self._queue.since, self._looked) if events else ()
 
     def _bounded(self, low: datetime) -> datetime:
         """Not before the reader's time, and not behind a run of the deployment that is not known yet."""
-        return bounded(low, self._inbox.since, self._looked)
+        return bounded(low, self._queue.since, self._looked)
 
     def _fall_behind(self, since: datetime) -> list[Event]:
-        self._inbox.overflowed = None
+        self._queue.overflowed = None
         self._todo.append(Listing("gap", since))
         if self._gap is not None:
             return []
@@ -304,18 +318,18 @@ class Reader:
 
     async def _list(self, listing: Listing) -> AsyncGenerator[list[Event], None]:
         """Read one listing to its end; live events are collected meanwhile."""
-        hub, inbox, selection = self._hub, self._inbox, self._selection
-        early = inbox.attach(listing, hub.ring.since(self._clock.monotonic() - COMMIT))
-        floor, stored = hub.low, hub.source.now() - timedelta(seconds=COMMIT)
+        feed, queue, selection = self._feed, self._queue, self._selection
+        early = queue.begin_listing(listing, feed.ring.since(self._clock.monotonic() - COMMIT))
+        floor, stored = feed.low(), feed.source.now() - timedelta(seconds=COMMIT)
         began = listing.after
-        runs = listing.runs if listing.runs is not None else inbox.runs
+        runs = listing.runs if listing.runs is not None else queue.runs
         if runs is not None and len(runs) <= MOST_LISTED_RUNS:
             selection = selection.with_runs(UUID(str(run)) for run in runs)
 
         def chosen(log: Log) -> bool:
-            return inbox.lacks(log, listing, hub.ring)
+            return queue.is_unsent(log, listing, feed.ring)
 
-        async with aclosing(read(hub.source, selection, listing, chosen)) as outcomes:
+        async with aclosing(read(feed.source, selection, listing, chosen)) as outcomes:
             async for outcome in outcomes:
                 if isinstance(outcome, NotKept):
                     yield self._history_short(outcome, listing, began)
@@ -332,7 +346,7 @@ class Reader:
                 for log in outcome:
                     young = log.created is None or log.created >= stored
                     if log.timestamp >= floor or young or log.id_text in early:
-                        inbox.sent(log)
+                        queue.sent(log)
                 listing.brought += len(outcome)
                 position = self._cursor.low if listing.runs is not None else floor
                 yield [
@@ -340,7 +354,7 @@ class Reader:
                     for log in outcome
                 ]
                 if listing.tail is not None and len(outcome) == listing.tail and outcome:
-                    inbox.since = outcome[0].timestamp
+                    queue.since = outcome[0].timestamp
         self._listed_all(listing, floor)
 
     def _listed_all(self, listing: Listing, floor: datetime) -> None:
@@ -363,7 +377,7 @@ class Reader:
         self._failures += 1
         floor = getattr(error, "retry_after", None) or 0.0
         transient = not isinstance(error, AuthError) and getattr(error, "transient", True)
-        return delay(self._failures, floor if transient else max(floor, SLOW), self._hub.rng)
+        return delay(self._failures, floor if transient else max(floor, SLOW), self._feed.rng)
 
     def _history_off(self, error: RawlogsError, retry: float) -> list[Event]:
         if self._failures > 1:

@@ -19,12 +19,15 @@ if TYPE_CHECKING:
 Trouble = Literal["unreachable", "denied", "failed"]
 """Why nothing comes now: no connection; the server refuses our access; anything else. No more is told to readers."""
 
+SLOW = 60.0
+"""Seconds between two tries where somebody has to change something first (``denied``)."""
+
 Tell = Callable[[Trouble | None], None]
 """Called by a source when its sequence stops for a while (nothing is lost by it), and with None when it goes on."""
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class SourceBatch:
     """Logs in the order of the sequence, each with its place.
 
     A place is a short text without ``/`` and line ends that names one position of one sequence, and no position of
@@ -39,6 +42,10 @@ class Batch:
     def __post_init__(self) -> None:
         if len(self.logs) != len(self.places):
             raise ValueError(f"a batch has {len(self.logs)} logs and {len(self.places)} places")
+
+
+Batch = SourceBatch
+"""The name that this had in 0.1.0."""
 
 
 class NotKept(HistoryError):
@@ -56,7 +63,7 @@ class Source(Protocol):
     serve ``state`` and ``end`` events and deployments; a source without them returns None.
     """
 
-    def read(self, since: datetime, tell: Tell) -> AsyncGenerator[Batch, None]:
+    def read(self, since: datetime, tell: Tell) -> AsyncGenerator[SourceBatch, None]:
         """Open the sequence and go on for ever; closing the iterator (``aclose``) closes the upstream.
 
         Every log stamped at or after ``since`` is in it, stored ones included, each once, in order of arrival; and

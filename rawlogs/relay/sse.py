@@ -21,11 +21,11 @@ from starlette.types import Receive, Scope, Send
 
 from rawlogs.errors import RawlogsError
 from rawlogs.relay.access import RECHECK, Authorize, Recheck, allowed, recheck_seconds
-from rawlogs.relay.chunks import HEADERS, RETRY, chunks
 from rawlogs.relay.cursor import END_PLACE
 from rawlogs.relay.hub import Hub
 from rawlogs.relay.query import BadQuery, parse_request
 from rawlogs.relay.reader import Reader
+from rawlogs.relay.sse_encoding import HEADERS, RETRY, chunks
 
 DENIED = "Nobody may read here: give routes(hub, authorize=...) a function that says who may read which logs."
 NOT_ALLOWED = "You may not read these logs."

@@ -19,11 +19,11 @@ from rawlogs.contrib.django.fresh import fresh_request
 from rawlogs.contrib.django.hub import get_hub
 from rawlogs.errors import RawlogsError
 from rawlogs.relay.access import RECHECK, Authorize, Recheck, allowed, recheck_seconds
-from rawlogs.relay.chunks import HEADERS, RETRY, with_heartbeat
 from rawlogs.relay.cursor import END_PLACE
 from rawlogs.relay.hub import Hub
 from rawlogs.relay.query import BadQuery, parse_request
 from rawlogs.relay.reader import Reader
+from rawlogs.relay.sse_encoding import HEADERS, RETRY, with_heartbeat
 
 OVERRIDE = (
     "Nobody may read here yet: give prefect_logs_view(authorize=...) a function of the request and the query that "

@@ -1,24 +1,87 @@
-"""One relay's turn of writing: batches into Redis, each with the position behind it, whatever Redis does meanwhile."""
+"""Who may write to Redis (``Lease``), and one relay's turn of writing (``Writer``).
+
+One relay writes at a time, by a lease in Redis that expires when its holder is gone.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import random
+import secrets
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 
 from rawlogs.clock import Clock
 from rawlogs.delivery.retry import delay
-from rawlogs.errors import ConnectError, RawlogsError
+from rawlogs.errors import ConfigError, ConnectError, RawlogsError
 from rawlogs.models import Log
-from rawlogs.relay.redis_lease import Lease
-from rawlogs.relay.redis_store import SLACK, Keep, Row, Standing, Store, chunks, row
+from rawlogs.relay.redis.store import SLACK, Retention, Row, Store, WriterPosition, chunks, row
 
+SHORTEST_LEASE = 0.2
+"""Seconds."""
 REFRESH = 1.0
 """How old the low-water mark may be, in seconds: finding it costs more than a batch."""
 
 
-class Superseded(Exception):
+class Lease:
+    """The lease of one relay. Every write carries ``token`` and extends the lease; Redis refuses any other token.
+
+    So nothing depends on this process noticing in time that it is not the holder any more.
+    """
+
+    def __init__(self, store: Store, seconds: float, *, clock: Clock, rng: random.Random) -> None:
+        if seconds < SHORTEST_LEASE:
+            raise ConfigError(f"a lease of less than {SHORTEST_LEASE} s cannot be held", setting="--lease")
+        self._store = store
+        self._clock = clock
+        self._rng = rng
+        self.seconds = seconds
+        self.token = ""
+
+    @property
+    def third(self) -> float:
+        """Seconds after which it has to be extended: two attempts may fail."""
+        return self.seconds / 3
+
+    async def wait(
+        self, on_busy: Callable[[], None], on_error: Callable[[RawlogsError | None, float], None]
+    ) -> WriterPosition:
+        """Wait until the lease is free, and take it. Raises AuthError and ConfigError of Redis.
+
+        ``on_busy`` is called whenever another relay has it; ``on_error`` when Redis does not answer (None: again).
+        """
+        self.token = secrets.token_hex(8)
+        failures = 0
+        while True:
+            try:
+                standing = await self._store.take(self.token, self.seconds)
+            except ConnectError as error:
+                seconds = delay(failures, 0.0, self._rng)
+                failures += 1
+                on_error(error, seconds)
+                await self._clock.sleep(seconds)
+                continue
+            if failures:
+                failures = 0
+                on_error(None, 0.0)
+            if standing is not None:
+                return standing
+            on_busy()
+            await self._clock.sleep(self.third * self._rng.uniform(0.5, 1.0))
+
+    async def regain(self) -> WriterPosition | None:
+        """Take it again after it has expired; None where another relay has it. Raises ConnectError."""
+        self.token = secrets.token_hex(8)
+        return await self._store.take(self.token, self.seconds)
+
+    async def give_up(self) -> None:
+        """Let the next one have it at once; where Redis does not answer, it expires."""
+        with suppress(RawlogsError):
+            await self._store.give_up(self.token)
+
+
+class LeaseLost(Exception):
     """This turn has ended: another relay writes, or Redis is not where this one had left it. Nothing is lost by it."""
 
 
@@ -34,10 +97,10 @@ class Writer:
         self,
         store: Store,
         lease: Lease,
-        standing: Standing,
+        standing: WriterPosition,
         *,
         begin: datetime,
-        keep: Keep,
+        keep: Retention,
         position: Callable[[], datetime | None],
         trouble: Callable[[], str],
         on_error: Callable[[RawlogsError | None, float], None],
@@ -63,12 +126,12 @@ class Writer:
         self._highest: datetime | None = standing.low
 
     async def write(self, logs: Sequence[Log]) -> None:
-        """Come back when these logs are in Redis; tries again until they are. Raises Superseded."""
+        """Come back when these logs are in Redis; tries again until they are. Raises LeaseLost."""
         async with self._one_by_one:
             for rows in chunks([row(log) for log in logs]):
                 await self._put(rows)
 
-    async def beat(self) -> None:
+    async def heartbeat(self) -> None:
         """For ever: extend the lease, move the low-water mark on, trim, also while no logs come."""
         while True:
             await self._clock.sleep(self._lease.third)
@@ -95,14 +158,12 @@ class Writer:
                 if outcome == "written":
                     break
                 if outcome == "changed":
-                    raise Superseded("Redis is not where this relay had left it")
+                    raise LeaseLost("Redis is not where this relay had left it")
                 standing = await self._lease.regain()
                 if standing is None:
-                    raise Superseded("another relay writes now")
+                    raise LeaseLost("another relay writes now")
                 if standing.mark not in (self._mark, mark):
-                    raise Superseded(
-                        "another relay has written meanwhile, or Redis has lost what was written"
-                    )
+                    raise LeaseLost("another relay has written meanwhile, or Redis has lost what was written")
             except ConnectError as error:
                 seconds = delay(failures, 0.0, self._rng)
                 failures += 1

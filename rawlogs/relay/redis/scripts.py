@@ -44,18 +44,18 @@ if last ~= before and last ~= mark then
     return 'changed'
 end
 
-local function moment(place)
-    return tonumber(string.match(place, '^%d+')) * 1000
+local function moment(id)
+    return tonumber(string.match(id, '^%d+')) * 1000
 end
 
 local added, newest = 0, nil
 for n = 12, #ARGV, 3 do
     if not redis.call('ZSCORE', seen, ARGV[n]) then
-        local place = redis.call('XADD', logs, '*', 'd', ARGV[n + 2])
-        local until_when = math.max(tonumber(ARGV[n + 1]), moment(place))
+        local id = redis.call('XADD', logs, '*', 'd', ARGV[n + 2])
+        local until_when = math.max(tonumber(ARGV[n + 1]), moment(id))
         redis.call('ZADD', seen, string.format('%.0f', until_when), ARGV[n])
-        redis.call('ZADD', index, ARGV[n + 1], place)
-        added, newest = added + 1, place
+        redis.call('ZADD', index, ARGV[n + 1], id)
+        added, newest = added + 1, id
     end
 end
 redis.call('HSET', cursor, 'mark', mark, 'trouble', trouble)
@@ -120,8 +120,8 @@ low-water mark), and for ``hold``. ``covered`` says from when on, by timestamp, 
 
 ENTRIES = """
 local found = {}
-for _, place in ipairs(ARGV) do
-    for _, entry in ipairs(redis.call('XRANGE', KEYS[1], place, place)) do
+for _, id in ipairs(ARGV) do
+    for _, entry in ipairs(redis.call('XRANGE', KEYS[1], id, id)) do
         table.insert(found, entry)
     end
 end

@@ -14,8 +14,8 @@ from relay_source import NOW, HandSource, Taken, log
 from rawlogs.output.json import JsonFormat
 from rawlogs.relay import Batch, Hub, Query
 from rawlogs.relay.cursor import Cursor
+from rawlogs.relay.dispatch import FilterCache, SharedFilter
 from rawlogs.relay.events import LogEvent
-from rawlogs.relay.match import Sieve, Sieves
 from rawlogs.relay.rounds import MOST_EVENTS, MOST_KEPT, Round, Rounds
 from rawlogs.wire.frames import decode_batch
 
@@ -42,33 +42,33 @@ async def hub(source: HandSource) -> AsyncIterator[Hub]:
         yield hub
 
 
-class TestSieves:
-    def sieve(self, sieves: Sieves, query: Query) -> Sieve:
-        return sieves.get(query, query.selection())
+class TestSharedFilters:
+    def shared(self, filters: FilterCache, query: Query) -> SharedFilter:
+        return filters.get(query, query.selection())
 
-    def test_equal_filters_have_one_sieve_whatever_their_backlog(self) -> None:
-        sieves = Sieves()
-        one = self.sieve(sieves, Query(min_level=30, since=NOW))
-        assert self.sieve(sieves, Query(min_level=30, tail=5)) is one
-        assert self.sieve(sieves, Query(min_level=40)) is not one
+    def test_equal_filters_are_one_whatever_their_backlog(self) -> None:
+        filters = FilterCache()
+        one = self.shared(filters, Query(min_level=30, since=NOW))
+        assert self.shared(filters, Query(min_level=30, tail=5)) is one
+        assert self.shared(filters, Query(min_level=40)) is not one
 
     def test_a_filter_is_asked_once_for_a_list(self) -> None:
         asked = []
-        sieve = Sieve(lambda entry: not asked.append(entry.message) and entry.message == "yes")
+        shared = SharedFilter(lambda entry: not asked.append(entry.message) and entry.message == "yes")
         some = events("yes", "no")
-        first, oldest = sieve.sift(some)
-        assert sieve.sift(some)[0] is first
+        first, oldest = shared.select(some)
+        assert shared.select(some)[0] is first
         assert [event.log.message for event in first] == ["yes"]
         assert oldest == first[0].log.timestamp
         assert asked == ["yes", "no"]
 
     def test_another_list_is_asked_about_anew(self) -> None:
-        sieve = Sieve(lambda entry: True)
-        sieve.sift(events("before"))
-        assert [event.log.message for event in sieve.sift(events("after"))[0]] == ["after"]
+        shared = SharedFilter(lambda entry: True)
+        shared.select(events("before"))
+        assert [event.log.message for event in shared.select(events("after"))[0]] == ["after"]
 
     def test_of_nothing_there_is_no_oldest(self) -> None:
-        assert Sieve(lambda entry: False).sift(events("no")) == ([], None)
+        assert SharedFilter(lambda entry: False).select(events("no")) == ([], None)
 
 
 class TestRounds:

@@ -20,9 +20,8 @@ from rawlogs.clock import Clock, SystemClock
 from rawlogs.delivery.cursor import Resume
 from rawlogs.errors import RawlogsError
 from rawlogs.notices import Kind, Notice, OnNotice
-from rawlogs.relay.redis_lease import Lease
-from rawlogs.relay.redis_store import Keep, Standing, Store, workspace_name
-from rawlogs.relay.redis_writer import Superseded, Writer
+from rawlogs.relay.redis.store import Retention, Store, WriterPosition, workspace_name
+from rawlogs.relay.redis.writer import Lease, LeaseLost, Writer
 
 if TYPE_CHECKING:
     from rawlogs.delivery.stream import LogStream
@@ -43,7 +42,7 @@ class RedisRelay:
         *,
         name: str | None = None,
         lease: float = 3.0,
-        keep: Keep | None = None,
+        keep: Retention | None = None,
         since: timedelta = timedelta(seconds=60),
         options: Mapping[str, Any] | None = None,
         on_notice: OnNotice | None = None,
@@ -55,7 +54,7 @@ class RedisRelay:
         self._rng = rng or random.Random()
         self._on_notice = on_notice
         self._since = since
-        self._keep = keep or Keep()
+        self._keep = keep or Retention()
         self._open = partial(
             stream,
             options={"retries": None, "wait": True, **(options or {}), "track": True},
@@ -77,21 +76,21 @@ class RedisRelay:
                 standing = await self._lease.wait(self._tell_standing_by, self._tell_redis)
                 try:
                     await self._serve(standing)
-                except Superseded as why:
+                except LeaseLost as why:
                     self._notify("state", f"stopped writing: {why}")
                 finally:
                     await asyncio.shield(self._lease.give_up())
         finally:
             await self.store.close()
 
-    async def _serve(self, standing: Standing) -> None:
+    async def _serve(self, standing: WriterPosition) -> None:
         """One turn: from taking the lease to losing it."""
         # A Redis that came back empty knows no position; then this relay's own is the best there is.
         low = standing.low or self._low
         begin = low or self._clock.now() - self._since
         self._standing_by, self._trouble = False, ""
         self._notify(
-            "state", f"writing to Redis at {self.store.client.place}, as {self.store.name}", since=begin
+            "state", f"writing to Redis at {self.store.client.address}, as {self.store.name}", since=begin
         )
         logs = self._open(since=begin)
         if low is not None:
@@ -118,7 +117,7 @@ class RedisRelay:
                     await writer.write(batch)
                     logs.commit()
 
-        tasks = [asyncio.ensure_future(work) for work in (pump(), writer.beat())]
+        tasks = [asyncio.ensure_future(work) for work in (pump(), writer.heartbeat())]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -145,7 +144,7 @@ class RedisRelay:
     def _tell_standing_by(self) -> None:
         if not self._standing_by:
             self._standing_by = True
-            self._notify("state", f"standing by: another relay writes to {self.store.client.place}")
+            self._notify("state", f"standing by: another relay writes to {self.store.client.address}")
 
     def _tell_redis(self, error: RawlogsError | None, seconds: float) -> None:
         if error is not None:
@@ -153,7 +152,7 @@ class RedisRelay:
             self._notify("retrying", f"{error.text}; trying again", seconds=seconds)
         elif self._redis_lost:
             self._redis_lost = False
-            self._notify("state", f"Redis at {self.store.client.place} answers again")
+            self._notify("state", f"Redis at {self.store.client.address} answers again")
 
     def _notify(self, kind: Kind, text: str, **facts: Any) -> None:
         if self._on_notice is not None:

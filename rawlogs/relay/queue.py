@@ -1,19 +1,80 @@
-"""What waits for one reader, and what of it was sent before. Pure: the moments are the hub's."""
+"""What waits for one reader and what of it was sent (``ReaderQueue``); the youngest of the hub (``Ring``). Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
+from itertools import islice
 from uuid import UUID
 
 from rawlogs.models import Log
+from rawlogs.relay.dispatch import SharedFilter
 from rawlogs.relay.events import LogEvent
 from rawlogs.relay.listing import Listed, Listing
-from rawlogs.relay.match import Sieve
-from rawlogs.relay.ring import Ring
 
 
-class Inbox:
+class Ring:
+    """Keep the ``size`` youngest events of the hub, numbered without a hole in the order in which they came.
+
+    They serve readers that join or come back, and events that a list may not show yet.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._events: deque[tuple[LogEvent, float]] = deque()
+        self._by_id: dict[str, int] = {}
+        self._by_place: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def clear(self) -> None:
+        """Forget all events."""
+        self._events.clear()
+        self._by_id.clear()
+        self._by_place.clear()
+
+    @property
+    def place(self) -> str:
+        """The place of the youngest event; empty where there is none."""
+        return self._events[-1][0].cursor.place if self._events else ""
+
+    def add(self, event: LogEvent, arrived: float) -> None:
+        self._events.append((event, arrived))
+        self._by_id[event.log.id_text] = event.seq
+        self._by_place[event.cursor.place] = event.seq
+        while len(self._events) > self.size:
+            old, _ = self._events.popleft()
+            for index, key in ((self._by_id, old.log.id_text), (self._by_place, old.cursor.place)):
+                if index.get(key) == old.seq:
+                    del index[key]
+
+    def seq_of(self, log_id: str) -> int | None:
+        """The number of the log with that id, None where it is not here."""
+        return self._by_id.get(log_id)
+
+    def seq_at(self, place: str) -> int | None:
+        """The number of the event at that place, None where it is not here (any more)."""
+        return self._by_place.get(place) if place else None
+
+    def behind(self, seq: int) -> Iterator[LogEvent]:
+        """The events after number ``seq``, which is here."""
+        if self._events:
+            for event, _ in islice(self._events, max(seq + 1 - self._events[0][0].seq, 0), None):
+                yield event
+
+    def since(self, arrived: float) -> list[LogEvent]:
+        """The events that came at or after that moment of the monotonic clock."""
+        young = []
+        for event, moment in reversed(self._events):
+            if moment < arrived:
+                break
+            young.append(event)
+        return young[::-1]
+
+
+class ReaderQueue:
     """A bounded queue of live events behind a filter.
 
     since: logs stamped before are not the reader's, unless they were stored after ``joined``.
@@ -22,8 +83,8 @@ class Inbox:
     overflowed: from when on the list has to be read, because the queue was dropped; None while it was not.
     """
 
-    def __init__(self, sieve: Sieve, size: int, since: datetime, joined: datetime) -> None:
-        self._sieve = sieve
+    def __init__(self, shared: SharedFilter, size: int, since: datetime, joined: datetime) -> None:
+        self._filter = shared
         self._size = size
         self._joined = joined
         self._queue: list[LogEvent] = []
@@ -41,7 +102,7 @@ class Inbox:
 
     def wants(self, log: Log) -> bool:
         """Whether it is chosen, and not one of those stored before the reader's time."""
-        return self._sieve.matches(log) and self._is_ours(log)
+        return self._filter.matches(log) and self._is_ours(log)
 
     def _is_ours(self, log: Log) -> bool:
         if self.runs is not None and log.data.get("flow_run_id") not in self.runs:
@@ -58,7 +119,7 @@ class Inbox:
         """
         if not self._collecting:
             return False
-        wanted, oldest = self._sieve.sift(events)
+        wanted, oldest = self._filter.select(events)
         if oldest is not None and (oldest < self.since or self.runs is not None):
             wanted = [event for event in wanted if self._is_ours(event.log)]
         if not wanted:
@@ -82,7 +143,7 @@ class Inbox:
         self.runs = {str(run) for run in runs}
         self._early = [event for event in self._early if self.wants(event.log)]
 
-    def attach(self, listing: Listing, young: Iterable[LogEvent]) -> frozenset[str]:
+    def begin_listing(self, listing: Listing, young: Iterable[LogEvent]) -> frozenset[str]:
         """Before a list is read: collect from here on, and those ``young`` ones that the list may not show yet.
 
         The ids of what waits already: what the list shows of it must not be sent twice.
@@ -98,7 +159,7 @@ class Inbox:
                 self._early.append(event)
         return frozenset(event.log.id_text for event in (*self._early, *self._queue))
 
-    def lacks(self, log: Log, listing: Listing, ring: Ring) -> bool:
+    def is_unsent(self, log: Log, listing: Listing, ring: Ring) -> bool:
         """Whether a listed row is wanted and was not sent yet, as far as is known."""
         if not self.wants(log) or log.id_text in self._listed:
             return False

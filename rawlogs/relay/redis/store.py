@@ -12,8 +12,8 @@ from typing import Any, Literal, TypeVar, get_args
 from rawlogs.errors import ConfigError
 from rawlogs.models import Log
 from rawlogs.output.json import encode_object
-from rawlogs.relay.redis_client import Client
-from rawlogs.relay.redis_scripts import ENTRIES, GIVE_UP, TAKE, WRITE
+from rawlogs.relay.redis.client import Client
+from rawlogs.relay.redis.scripts import ENTRIES, GIVE_UP, TAKE, WRITE
 from rawlogs.relay.source import Trouble
 
 T = TypeVar("T")
@@ -28,17 +28,17 @@ PAGE = 200
 SHORTEST = 200
 """A stream of fewer logs would be trimmed faster than readers can see it."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_PLACE = re.compile(rb"\d{1,20}-\d{1,20}")
+_ENTRY_ID = re.compile(rb"\d{1,20}-\d{1,20}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 Outcome = Literal["written", "lost", "changed"]
-Place = tuple[int, int]
+EntryId = tuple[int, int]
 """An entry's id as Redis orders them."""
-NOWHERE: Place = (0, 0)
+ZERO_ID: EntryId = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Keep:
+class Retention:
     """What stays in the stream: nothing older than ``max_age`` (None: any age), not more than ``max_length`` logs."""
 
     max_age: timedelta | None = timedelta(hours=24)
@@ -52,7 +52,7 @@ class Keep:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class WriterPosition:
     """Where the writing stands, for the next relay: ``mark`` names the last write; ``low`` is None before the first."""
 
     mark: str
@@ -69,8 +69,8 @@ class State:
 
     low: datetime
     covered: datetime
-    last: Place
-    trimmed: Place
+    last: EntryId
+    trimmed: EntryId
     trouble: str
     relayed: bool
 
@@ -79,12 +79,12 @@ class State:
 class Entry:
     """One log of the stream; ``arrived`` by the clock of Redis."""
 
-    place: Place
+    id: EntryId
     log: Log
 
     @property
     def arrived(self) -> datetime:
-        return moment(self.place[0] * 1000)
+        return moment(self.id[0] * 1000)
 
 
 class Store:
@@ -99,7 +99,7 @@ class Store:
             )
         self.name = name
         self.client = Client(url, timeout=timeout)
-        # One hash tag, so that a cluster keeps all of them in one place.
+        # One hash tag, so that a cluster keeps all of them in one slot.
         self._key = {
             part: f"{{rawlogs:{name}}}:{part}" for part in ("logs", "seen", "index", "cursor", "lease")
         }
@@ -113,14 +113,14 @@ class Store:
 
     # For the relay
 
-    async def take(self, token: str, seconds: float) -> Standing | None:
+    async def take(self, token: str, seconds: float) -> WriterPosition | None:
         """Take the lease; None while another relay has it."""
         keys = [self._key["lease"], self._key["cursor"]]
         found = await self.client.script(TAKE, keys, token, round(seconds * 1000))
         if found is None:
             return None
         mark, low = found
-        return Standing(
+        return WriterPosition(
             self._parsed("mark", _text, mark), None if low is None else self._parsed("low", parse_moment, low)
         )
 
@@ -138,7 +138,7 @@ class Store:
         low: datetime | None,
         begin: datetime,
         trouble: str,
-        keep: Keep,
+        keep: Retention,
     ) -> Outcome:
         """Write rows that are not there yet, and where the writing stands then; see ``WRITE``."""
         head: list[str | bytes | int] = [
@@ -174,8 +174,8 @@ class Store:
         return State(
             self._parsed("low", parse_moment, low),
             self._parsed("covered", parse_moment, covered),
-            self._parsed("last", parse_place, last),
-            self._parsed("trimmed", parse_place, trimmed),
+            self._parsed("last", parse_id, last),
+            self._parsed("trimmed", parse_id, trimmed),
             # A relay of a later version may know more of them.
             told if told in ("", *get_args(Trouble)) else "failed",
             bool(relayed),
@@ -188,7 +188,7 @@ class Store:
         except (ValueError, OverflowError):
             pass
         raise ConfigError(
-            f"The position of {self.name} in Redis at {self.client.place} cannot be read: {field}",
+            f"The position of {self.name} in Redis at {self.client.address} cannot be read: {field}",
             setting=NAME_SETTING,
             hint=f"Something else has written to {self._key['cursor']}: delete the keys that begin with "
             f"{{rawlogs:{self.name}}}, or choose another name.",
@@ -199,15 +199,15 @@ class Store:
         seconds, fraction = await self.client.call("TIME")
         return moment(int(seconds) * 1_000_000 + int(fraction))
 
-    async def follow(self, place: Place, seconds: float) -> tuple[Place, list[Entry]]:
-        """What comes behind that place, after so many seconds at the latest; and the place behind that."""
+    async def follow(self, entry_id: EntryId, seconds: float) -> tuple[EntryId, list[Entry]]:
+        """What comes behind that entry, after so many seconds at the latest; and the id of the last."""
         reply = await self.client.call(
             "XREAD",
             *("COUNT", PAGE, "BLOCK", round(seconds * 1000)),
-            *("STREAMS", self._key["logs"], place_text(place)),
+            *("STREAMS", self._key["logs"], id_text(entry_id)),
         )
         rows = reply[0][1] if reply else []
-        return parse_place(rows[-1][0]) if rows else place, _entries(rows)
+        return parse_id(rows[-1][0]) if rows else entry_id, _entries(rows)
 
     async def count(self, after: datetime, before: datetime) -> int:
         """How many logs of the stream are stamped from ``after`` to ``before``."""
@@ -215,7 +215,7 @@ class Store:
         return found
 
     async def page(
-        self, after: datetime, before: datetime, known: Sequence[Place], *, newest_first: bool = False
+        self, after: datetime, before: datetime, known: Sequence[EntryId], *, newest_first: bool = False
     ) -> list[Entry]:
         """The next logs stamped from ``after`` to ``before``, by timestamp, without those in ``known``."""
         low, high = micros(after), micros(before)
@@ -223,8 +223,8 @@ class Store:
         found = await self.client.call(
             bounds[0], self._key["index"], bounds[1], bounds[2], "LIMIT", 0, PAGE + len(known)
         )
-        places = [text for text in found if self._parsed("index", parse_place, text) not in known]
-        rows = await self.client.script(ENTRIES, [self._key["logs"]], *places) if places else []
+        ids = [text for text in found if self._parsed("index", parse_id, text) not in known]
+        rows = await self.client.script(ENTRIES, [self._key["logs"]], *ids) if ids else []
         return _entries(rows)
 
 
@@ -265,16 +265,16 @@ def parse_moment(text: bytes | None) -> datetime:
     return moment(int(text or b""))
 
 
-def place_text(place: Place) -> str:
-    return f"{place[0]}-{place[1]}"
+def id_text(entry_id: EntryId) -> str:
+    return f"{entry_id[0]}-{entry_id[1]}"
 
 
-def parse_place(text: bytes | None) -> Place:
-    """A place as Redis writes it. Raises ValueError for what is none."""
+def parse_id(text: bytes | None) -> EntryId:
+    """Return the entry id that Redis wrote. Raises ValueError for what is none."""
     if not text:
-        return NOWHERE
-    if not _PLACE.fullmatch(text):
-        raise ValueError("no place in a stream")
+        return ZERO_ID
+    if not _ENTRY_ID.fullmatch(text):
+        raise ValueError("no id of a stream entry")
     ms, _, count = text.partition(b"-")
     return int(ms), int(count)
 
@@ -287,7 +287,7 @@ def _entries(rows: Sequence[Any]) -> list[Entry]:
     entries = []
     for text, fields in rows:
         try:
-            entry = Entry(parse_place(text), Log.model_validate(fields[fields.index(b"d") + 1]))
+            entry = Entry(parse_id(text), Log.model_validate(fields[fields.index(b"d") + 1]))
             _ = entry.arrived
         except (ValueError, OverflowError):
             continue  # not an entry of ours, or one that came at no time of the calendar

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rawlogs.errors import ConnectError
 from rawlogs.models import END, MICROSECOND, Log
-from rawlogs.relay.redis_store import Place, State, Store
+from rawlogs.relay.redis.store import EntryId, State, Store
 from rawlogs.relay.source import NotKept
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class RedisHistory:
         self, selection: Selection, after: datetime, before: datetime, newest_first: bool
     ) -> AsyncGenerator[list[Log], None]:
         """Rows from Redis, page by page; what it has trimmed meanwhile comes from elsewhere."""
-        at: dict[Place, None] = {}  # what was read of the timestamp at which the next page begins
+        at: dict[EntryId, None] = {}  # what was read of the timestamp at which the next page begins
         missing: datetime | None = None  # what was not kept lies before this moment
         while after <= before:
             state = await self._state()
@@ -90,7 +90,7 @@ class RedisHistory:
             if last != (before if newest_first else after):
                 at = {}
                 after, before = (after, last) if newest_first else (last, before)
-            at |= {entry.place: None for entry in entries if entry.log.timestamp == last}
+            at |= {entry.id: None for entry in entries if entry.log.timestamp == last}
         if newest_first and after < (kept := await self._covered()):
             missing = kept
             async for page in self._listed(selection, after, min(kept - MICROSECOND, before), True):

@@ -67,7 +67,7 @@ class Client:
                 f"the URL of Redis sets {', '.join(set_there)}, which cannot be chosen", setting=SETTING
             )
         self._secrets = [str(options[name]) for name in ("password", "username") if options.get(name)]
-        self.place = _place(options)
+        self.address = _address(options)
         self._errors = exceptions
         self._pool = pool
         self._redis: Any = redis.Redis(connection_pool=pool)
@@ -105,24 +105,24 @@ class Client:
         said = excerpt(str(error) or type(error).__name__, secrets=self._secrets)
         denied = (errors.AuthenticationError, errors.AuthorizationError, errors.NoPermissionError)
         if isinstance(error, denied) or any(word in said for word in _DENIED):
-            return AuthError(f"Redis at {self.place} refuses the access: {said}", reason=said)
+            return AuthError(f"Redis at {self.address} refuses the access: {said}", reason=said)
         passing = isinstance(error, (errors.ReadOnlyError, errors.OutOfMemoryError)) or any(
             word in said for word in _PASSING
         )
         if isinstance(error, errors.ResponseError) and not passing:
             return ConfigError(
-                f"Redis at {self.place} cannot do this: {said}",
+                f"Redis at {self.address} cannot do this: {said}",
                 setting=SETTING,
                 hint="Redis 6.2 or later is needed, and keys of this name that nothing else uses.",
             )
         what = "cannot write now" if passing else "cannot be reached"
-        return ConnectError(f"Redis at {self.place} {what}: {said}", url=self.place, phase="redis")
+        return ConnectError(f"Redis at {self.address} {what}: {said}", url=self.address, phase="redis")
 
     def __repr__(self) -> str:
-        return f"<Client {self.place}>"
+        return f"<Client {self.address}>"
 
 
-def _place(options: dict[str, Any]) -> str:
+def _address(options: dict[str, Any]) -> str:
     """Where Redis is, without a secret."""
     number = f"/{options['db']}" if options.get("db") else ""
     if "path" in options:

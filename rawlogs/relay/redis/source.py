@@ -1,0 +1,246 @@
+"""The source that is a stream in Redis, for web workers: no socket to Prefect, however many workers there are."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, cast
+
+from rawlogs.api import Access
+from rawlogs.clock import Clock, SystemClock
+from rawlogs.delivery.retry import delay
+from rawlogs.errors import ConfigError, ConnectError
+from rawlogs.filters import LogFilter, Selection
+from rawlogs.models import MICROSECOND, Log
+from rawlogs.output.json import rfc3339
+from rawlogs.relay.prefect import PrefectSource
+from rawlogs.relay.redis.client import SETTING
+from rawlogs.relay.redis.history import RedisHistory
+from rawlogs.relay.redis.store import (
+    NAME_SETTING,
+    PAGE,
+    ZERO_ID,
+    Entry,
+    EntryId,
+    State,
+    Store,
+    id_text,
+    workspace_name,
+)
+from rawlogs.relay.source import Source, SourceBatch, Tell, Trouble
+from rawlogs.settings import resolve
+
+if TYPE_CHECKING:
+    from rawlogs.rest.runs import Runs
+    from rawlogs.wire.connection import Target
+
+BEFORE = timedelta(minutes=2)
+"""How far a producer's clock may be ahead: a log may arrive so long before its own timestamp."""
+AGAIN = "again"
+BLOCK = 1.0
+"""Seconds that Redis may keep a reader waiting, and after which readers hear that the writing goes on."""
+ABANDONED = 10.0
+"""Seconds without any relay after which readers are told."""
+
+
+def source_from_environment(environ: Mapping[str, str] | None = None, **options: Any) -> Source:
+    """``RedisSource`` where ``RAWLOGS_REDIS_URL`` is set, else ``PrefectSource``; ``options`` are theirs."""
+    environ = os.environ if environ is None else environ
+    url = environ.get(SETTING)
+    if not url:
+        return PrefectSource(**options)
+    return RedisSource(url, name=environ.get(NAME_SETTING) or None, **options)
+
+
+class RedisSource:
+    """What ``rawlogs relay`` has written to the Redis at ``url``; implements ``rawlogs.relay.Source``.
+
+    name: that of the relay; None: derived from the API's URL, as the relay does.
+    ``access`` is what ``PrefectSource`` takes; it serves lists beyond what Redis keeps, states and deployments. With a
+    name, and no setting that names an API, there are none of these. Raises ConfigError for what cannot work.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str | None = None,
+        clock: Clock | None = None,
+        rng: random.Random | None = None,
+        **access: Any,
+    ) -> None:
+        self._url = url
+        self._clock = clock or SystemClock()
+        self._rng = rng or random.Random()
+        self._prefect: PrefectSource | None = None
+        api_url = _api_url(access, required=name is None)
+        if api_url is not None:
+            self._prefect = PrefectSource(clock=clock, **access)
+        self._name = name or workspace_name(api_url or "")
+        self._lists = Store(url, self._name)
+        self._history = RedisHistory(self._lists, self._prefect)
+        self._low: datetime | None = None
+        self._next_low: tuple[EntryId, datetime] | None = None
+        self._trouble: Trouble | None = None
+        self._no_relay_since: float | None = None
+
+    async def read(self, since: datetime, tell: Tell) -> AsyncGenerator[SourceBatch, None]:
+        """The stream, from ``since`` on, over one connection; see ``Source``."""
+        store = Store(self._url, self._name)
+        self._low, self._next_low, self._no_relay_since = since, None, None
+        try:
+            began = await self._begin(store, tell)
+            if since < began.covered:
+                async with aclosing(self._before(since, began.covered - MICROSECOND)) as older:
+                    async for logs in older:
+                        yield SourceBatch(logs, [""] * len(logs))
+            entry_id = await self._start(store, since)
+            async with aclosing(self._follow(store, entry_id, began, tell)) as followed:
+                async for entries in followed:
+                    # What had been written before: only what was asked for, and it says when it came.
+                    entries = [e for e in entries if e.id > began.last or e.log.timestamp >= since]
+                    if entries:
+                        logs = [_stored(e) if e.id <= began.last else e.log for e in entries]
+                        yield SourceBatch(logs, [f"{self._name}:{id_text(e.id)}" for e in entries])
+        finally:
+            await store.close()
+
+    def low(self) -> datetime | None:
+        return self._low
+
+    def now(self) -> datetime:
+        return self._prefect.now() if self._prefect is not None else self._clock.now()
+
+    async def history(
+        self, selection: Selection, after: datetime, before: datetime, *, newest_first: bool = False
+    ) -> AsyncGenerator[list[Log], None]:
+        """What Redis keeps from Redis, all else from Prefect; raises NotKept at the end where neither has it."""
+        async with aclosing(self._history.read(selection, after, before, newest_first)) as pages:
+            async for page in pages:
+                yield page
+
+    def runs(self) -> Runs | None:
+        return self._prefect.runs() if self._prefect is not None else None
+
+    def events_target(self) -> Target | None:
+        """None, on purpose: the workers shall not open sockets to Prefect; states are asked for."""
+        return None
+
+    async def close(self) -> None:
+        await self._lists.close()
+        if self._prefect is not None:
+            await self._prefect.close()
+
+    # Reading on
+
+    async def _begin(self, store: Store, tell: Tell) -> State:
+        """Where the writing stands; waits until a relay has begun to write."""
+        failures = 0
+        while True:
+            try:
+                state = await store.state()
+            except ConnectError:
+                state = None
+            if state is not None:
+                self._trouble = None
+                tell(None)
+                return state
+            self._tell("unreachable", tell)
+            await self._clock.sleep(delay(failures, 0.2, self._rng))
+            failures = min(failures + 1, 2)
+
+    async def _before(self, since: datetime, until: datetime) -> AsyncGenerator[list[Log], None]:
+        """What Redis has not (any more), as far as there is access to Prefect."""
+        if self._prefect is not None:
+            async with aclosing(self._prefect.history(Selection(LogFilter()), since, until)) as pages:
+                async for page in pages:
+                    yield page
+
+    async def _start(self, store: Store, since: datetime) -> EntryId:
+        """The id before the first entry whose log may be stamped at or after ``since``."""
+        arrived = since - BEFORE + (await store.now() - self.now())
+        return max(int(arrived.timestamp() * 1000), 0), 0
+
+    async def _follow(
+        self, store: Store, entry_id: EntryId, began: State, tell: Tell
+    ) -> AsyncGenerator[list[Entry], None]:
+        """Entries behind that id, for ever. Raises ConnectError where some have gone: then all is read anew."""
+        failures = 0
+        looked = float("-inf")
+        read = ZERO_ID
+        while True:
+            try:
+                behind, entries = await store.follow(entry_id, BLOCK)
+                now = self._clock.monotonic()
+                if failures or now - looked >= BLOCK or len(entries) >= PAGE // 2:
+                    looked = now
+                    state = await store.state()
+                    self._tell(self._trouble_in(state, now), tell)
+                    if state is None or state.last < read:
+                        raise _again(store, "does not have what it had")
+                    if state.trimmed > max(entry_id, began.trimmed):
+                        raise _again(store, "has trimmed what was not read yet")
+                    self._next_low = state.last, state.low
+            except ConnectError as error:
+                if error.phase == AGAIN:
+                    raise
+                self._tell("unreachable", tell)
+                await self._clock.sleep(delay(failures, 0.0, self._rng))
+                failures += 1
+                continue
+            failures = 0
+            if entries:
+                yield entries
+                entry_id = read = behind
+            if self._next_low is not None and entry_id >= self._next_low[0]:
+                # Everything up to ``entry_id`` is taken by now, and so is all that is vouched for by this mark.
+                self._low = self._next_low[1]
+
+    def _trouble_in(self, state: State | None, now: float) -> Trouble | None:
+        if state is None or state.relayed:
+            self._no_relay_since = None
+        elif self._no_relay_since is None:
+            self._no_relay_since = now
+        elif now - self._no_relay_since >= ABANDONED:
+            return "unreachable"
+        if state is None or not state.trouble:
+            return None
+        return cast(Trouble, state.trouble)
+
+    def _tell(self, trouble: Trouble | None, tell: Tell) -> None:
+        if trouble != self._trouble:
+            self._trouble = trouble
+            tell(trouble)
+
+    def __repr__(self) -> str:
+        return f"<RedisSource {self._lists.client.address} {self._name}>"
+
+
+def _again(store: Store, what: str) -> ConnectError:
+    return ConnectError(f"Redis at {store.client.address} {what}", url=store.client.address, phase=AGAIN)
+
+
+def _stored(entry: Entry) -> Log:
+    """The log of an entry that had been written before: ``created`` is when it came, where the server did not say."""
+    if entry.log.created is not None:
+        return entry.log
+    return Log.from_wire({**entry.log.data, "created": rfc3339(entry.arrived)})
+
+
+def _api_url(access: Mapping[str, Any], *, required: bool) -> str | None:
+    """The API that the settings name; None where none does and none is required."""
+    try:
+        return resolve(**{name: access[name] for name in Access.__annotations__ if name in access}).api_url
+    except ConfigError as error:
+        if not error.text.startswith("No API URL is set"):
+            raise
+        if required:
+            raise ConfigError(
+                f"which logs in Redis are meant? {error.text}",
+                setting=NAME_SETTING,
+                hint=f"Set {NAME_SETTING} to the relay's --name, or PREFECT_API_URL to the relay's.",
+            ) from None
+        return None
