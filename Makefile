@@ -18,7 +18,7 @@ MATRIX_VERSIONS := 3.9.1 3.8.8 3.7.8 3.6.29 3.5.0 3.4.7 3.4.0
 # Without a socket for logs: its test names it.
 POLLED := 3.4.0
 MATRIX_WEBSOCKETS := 15.0.1 16.1.1 17.4
-WIRE_TESTS := $(addprefix tests/test_,websockets_contract.py connection.py lane.py tap.py tls.py proxies.py handshake.py)
+WIRE_TESTS := $(addprefix tests/test_,websockets_contract.py connection.py fast.py tap.py tls.py proxies.py handshake.py)
 SYSTEM_PACKAGES := chromium redis-server
 MATRIX_PACKAGES := $(SYSTEM_PACKAGES) postgresql nginx haproxy microsocks openssl
 

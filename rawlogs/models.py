@@ -12,7 +12,7 @@ from uuid import UUID
 
 import orjson
 
-from rawlogs import foreign
+from rawlogs import untrusted
 
 if TYPE_CHECKING:
     from logging import LogRecord
@@ -225,7 +225,7 @@ class Log:
             return obj
         if isinstance(obj, (str, bytes, bytearray)):
             try:
-                source = foreign.loads(obj if isinstance(obj, str) else bytes(obj))
+                source = untrusted.loads_lenient(obj if isinstance(obj, str) else bytes(obj))
             except ValueError:
                 raise ValueError("a log is not JSON") from None
         else:
@@ -411,7 +411,7 @@ class Log:
 
 def _text(written: str) -> str:
     """The text of a JSON string, given without its quotes."""
-    return written if "\\" not in written else foreign.loads(f'"{written}"')
+    return written if "\\" not in written else untrusted.loads_lenient(f'"{written}"')
 
 
 def _row_data(row: Row) -> dict[str, Any]:

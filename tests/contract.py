@@ -14,8 +14,8 @@ from uuid import uuid4
 import pytest
 
 import rawlogs
+from rawlogs.config.settings import resolve
 from rawlogs.errors import AuthError, ConnectionLost, UpgradeRefused
-from rawlogs.settings import resolve
 from rawlogs.wire.connection import Connection, Target, open_connection
 from rawlogs.wire.frames import LogFrame, decode, filter_message
 
@@ -138,8 +138,8 @@ async def check_an_unknown_path_is_403(site: Site) -> None:
 async def check_a_page_is_200_rows(site: Site) -> None:
     """A larger limit is refused with the number in the text."""
     from rawlogs.errors import HistoryError
-    from rawlogs.rest.answers import page_limit
     from rawlogs.rest.client import RestClient
+    from rawlogs.rest.responses import page_limit
 
     settings = resolve(api_url=site.api_url, auth_string=site.auth_string, environ={})
     async with RestClient(settings) as rest:

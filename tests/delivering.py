@@ -19,8 +19,9 @@ import httpx
 from clocks import FakeClock
 from listing import RUN, Listing
 
-from rawlogs import urls
 from rawlogs.batch import Batch
+from rawlogs.config import urls
+from rawlogs.config.settings import Settings
 from rawlogs.delivery.audit import Auditor, Round
 from rawlogs.delivery.cursor import Resume
 from rawlogs.delivery.ledger import Ledger
@@ -41,7 +42,6 @@ from rawlogs.models import Log
 from rawlogs.notices import Notice
 from rawlogs.rest.client import RestClient
 from rawlogs.selection import Selection
-from rawlogs.settings import Settings
 
 LOOPBACK = "http://127.0.0.1:4200/api"
 ELSEWHERE = "http://prefect.example/api"

@@ -11,7 +11,7 @@ from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFact
 from websockets.uri import parse_uri
 from websockets.utils import accept_key
 
-from rawlogs.wire.lane import LaneConnection
+from rawlogs.wire.fast import BatchConnection
 
 TEXT, BINARY, CONT, CLOSE, PING, PONG = 0x1, 0x2, 0x0, 0x8, 0x9, 0xA
 FINAL, RSV1 = 0x80, 0x40
@@ -83,12 +83,12 @@ def response(key: str, *more: bytes) -> bytes:
 
 def connect(
     line: Line,
-    kind: Any = LaneConnection,
+    kind: Any = BatchConnection,
     *,
     deflate: bool = False,
     max_size: int = 64 << 20,
     close_timeout: float | None = None,
-) -> LaneConnection:
+) -> BatchConnection:
     """A connection of that kind (a class, or what makes one) that has sent its upgrade request into the line."""
     protocol = ClientProtocol(
         parse_uri("ws://127.0.0.1/api/logs/out"),
@@ -96,7 +96,7 @@ def connect(
         max_size=max_size,
     )
     connection = cast(
-        LaneConnection,
+        BatchConnection,
         kind(protocol, ping_interval=None, ping_timeout=None, close_timeout=close_timeout, max_queue=None),
     )
     connection.connection_made(line)
@@ -107,6 +107,6 @@ def connect(
     return connection
 
 
-def key_of(connection: LaneConnection) -> str:
+def key_of(connection: BatchConnection) -> str:
     assert connection.request is not None
     return connection.request.headers["Sec-WebSocket-Key"]

@@ -23,8 +23,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 import rawlogs
+from rawlogs.config.settings import resolve
 from rawlogs.errors import ConfigError
-from rawlogs.settings import resolve
 from rawlogs.testing import Behaviour, CassetteError, FakeServer, Recorder, matching, use_cassette
 from rawlogs.testing.recording import read
 from rawlogs.wire.events import WireEvent

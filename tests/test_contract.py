@@ -7,8 +7,8 @@ from typing import Any
 import contract
 import pytest
 
+from rawlogs.config.settings import resolve
 from rawlogs.rest.client import RestClient
-from rawlogs.settings import resolve
 from rawlogs.testing import Behaviour, FakeServer
 
 

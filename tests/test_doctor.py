@@ -21,15 +21,14 @@ import pytest
 
 from rawlogs.cli.group import run
 from rawlogs.clock import SystemClock
-from rawlogs.doctor import causes, certificate, examination, rest_checks, socket_checks, statuses
-from rawlogs.doctor.arrival import Written, compare
-from rawlogs.doctor.arrival import judge as judge_written
-from rawlogs.doctor.case import Case
-from rawlogs.doctor.examination import CHECKS, Check, examine
+from rawlogs.doctor import causes, certificate, rest_checks, runner, socket_checks, statuses
+from rawlogs.doctor.context import CheckContext
+from rawlogs.doctor.delivery_check import Written, compare, written_finding
 from rawlogs.doctor.findings import Advice, Finding, Result
-from rawlogs.doctor.known import Known, release
 from rawlogs.doctor.report import Report
-from rawlogs.doctor.verdict import Verdict, judge
+from rawlogs.doctor.runner import CHECKS, Check, examine
+from rawlogs.doctor.server_facts import ServerFacts, release
+from rawlogs.doctor.verdict import Verdict, verdict_of
 from rawlogs.models import Log
 from rawlogs.testing import Behaviour
 from rawlogs.testing import FakeServer as TimedServer
@@ -190,7 +189,7 @@ class Examined:
 
     def __init__(self, results: list[Result]) -> None:
         self.results = {result.check: result for result in results}
-        self.verdict = judge(results)
+        self.verdict = verdict_of(results)
 
     def __getitem__(self, check: str) -> Finding:
         return self.results[check].finding
@@ -225,7 +224,7 @@ def doctor(tmp_path: Path) -> Examine:
         names = ("api_key", "auth_string", "headers", "ssl_cert_file", "insecure")
         access = {name: options.pop(name) for name in names if name in options}
         access |= {"environ": {"PREFECT_HOME": str(tmp_path), **(environ or {})}, "cwd": tmp_path}
-        case = Case({"api_url": api_url, **access}, clock or Hour(), **{"patience": 5.0, **options})
+        case = CheckContext({"api_url": api_url, **access}, clock or Hour(), **{"patience": 5.0, **options})
         return Examined(await examine(case))
 
     return call
@@ -643,7 +642,7 @@ async def test_pings_that_are_not_answered(doctor: Examine) -> None:
 
 async def test_a_ping_that_takes_long_is_worth_a_warning() -> None:
     """More than a second there and back."""
-    found = await socket_checks.ping(Case({}, SystemClock(), round_trip=1.25))
+    found = await socket_checks.ping(CheckContext({}, SystemClock(), round_trip=1.25))
     assert (found.status, found.text, found.seconds) == ("warn", "there and back in 1.2 s", 1.25)
 
 
@@ -1172,15 +1171,15 @@ async def test_secrets_are_hidden_where_the_settings_cannot_be_read(command: Any
 async def test_a_fault_of_one_check_does_not_cost_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is told as what it is, and only what needs the check is left out."""
 
-    async def fine(_: Case) -> Finding:
+    async def fine(_: CheckContext) -> Finding:
         return Finding("ok", "fine")
 
-    async def broken(_: Case) -> Finding:
+    async def broken(_: CheckContext) -> Finding:
         raise KeyError("oops")
 
     checks = (Check("a", broken), Check("b", fine), Check("c", fine, ("a",)), Check("d", fine, ("c",)))
-    monkeypatch.setattr(examination, "CHECKS", checks)
-    results = await examine(Case({}, SystemClock()))
+    monkeypatch.setattr(runner, "CHECKS", checks)
+    results = await examine(CheckContext({}, SystemClock()))
     assert [result.finding.text for result in results] == [
         "the check itself failed: KeyError: 'oops'",
         "fine",
@@ -1199,22 +1198,24 @@ def test_every_need_of_a_check_comes_before_it() -> None:
 
 # -- the tables
 
-OLD = Known(rest=True, release=(3, 4, 6), version="3.4.6")
-NEW = Known(rest=True, release=(3, 8, 8), version="3.8.8", authenticated=False)
+OLD = ServerFacts(rest=True, release=(3, 4, 6), version="3.4.6")
+NEW = ServerFacts(rest=True, release=(3, 8, 8), version="3.8.8", authenticated=False)
 HTML = "<!DOCTYPE html>"
 JSON_404 = '{"detail":"Not Found"}'
 
 UPGRADES = [
-    pytest.param(307, Known(location="https://x.example"), "leads elsewhere: https://x.example", id="307"),
-    pytest.param(200, Known(body=HTML), "web page", id="200 page"),
-    pytest.param(200, Known(), "plain request", id="200"),
+    pytest.param(
+        307, ServerFacts(location="https://x.example"), "leads elsewhere: https://x.example", id="307"
+    ),
+    pytest.param(200, ServerFacts(body=HTML), "web page", id="200 page"),
+    pytest.param(200, ServerFacts(), "plain request", id="200"),
     pytest.param(
         401, replace(NEW, sent="custom"), "did not accept the Authorization header", id="401 custom"
     ),
     pytest.param(401, NEW, "wants credentials of its own", id="401"),
     pytest.param(403, OLD, "Prefect 3.4.6, and live logs came with 3.4.7", id="403 too old"),
-    pytest.param(403, Known(cloud=True, rest=True), "Prefect Cloud, or something", id="403 Cloud"),
-    pytest.param(403, Known(url="ws://h/x"), "No Prefect API answers at ws://h/x", id="403 wrong path"),
+    pytest.param(403, ServerFacts(cloud=True, rest=True), "Prefect Cloud, or something", id="403 Cloud"),
+    pytest.param(403, ServerFacts(url="ws://h/x"), "No Prefect API answers at ws://h/x", id="403 wrong path"),
     pytest.param(
         403, replace(NEW, body="Forbidden"), "refuses WebSockets (Prefect's own", id="403 with a text"
     ),
@@ -1223,46 +1224,49 @@ UPGRADES = [
     pytest.param(403, NEW, "refuses WebSockets, or sends them", id="403"),
     pytest.param(404, replace(NEW, body=JSON_404), "as a plain GET", id="404 of Prefect"),
     pytest.param(404, replace(NEW, body=HTML), "404 to WebSocket upgrades only", id="404 of a proxy"),
-    pytest.param(404, Known(), "another path", id="404 wrong path"),
+    pytest.param(404, ServerFacts(), "another path", id="404 wrong path"),
     pytest.param(407, NEW, "The proxy wants credentials", id="407"),
     pytest.param(426, NEW, "does not pass the WebSocket upgrade on", id="426"),
     pytest.param(429, NEW, "rate limit", id="429"),
     pytest.param(502, NEW, "to a place where no Prefect server answers", id="502, REST fine"),
-    pytest.param(502, Known(), "cannot reach the Prefect server", id="502"),
+    pytest.param(502, ServerFacts(), "cannot reach the Prefect server", id="502"),
     pytest.param(503, NEW, "not ready", id="503"),
     pytest.param(504, NEW, "in time", id="504"),
     pytest.param(500, NEW, "The server failed", id="500"),
     pytest.param(418, NEW, "not one that Prefect gives", id="418"),
 ]
 RESTS = [
-    pytest.param(200, Known(body=HTML), "web page", id="200 page"),
-    pytest.param(200, Known(), "not what Prefect answers", id="200"),
-    pytest.param(302, Known(location="x"), "leads elsewhere: x", id="302"),
-    pytest.param(403, Known(body="Missing CSRF token."), "CSRF token, and did not take", id="403 CSRF"),
+    pytest.param(200, ServerFacts(body=HTML), "web page", id="200 page"),
+    pytest.param(200, ServerFacts(), "not what Prefect answers", id="200"),
+    pytest.param(302, ServerFacts(location="x"), "leads elsewhere: x", id="302"),
+    pytest.param(403, ServerFacts(body="Missing CSRF token."), "CSRF token, and did not take", id="403 CSRF"),
     pytest.param(
-        401, Known(sent="custom"), "Authorization header of PREFECT_CLIENT_CUSTOM_HEADERS", id="401 custom"
+        401,
+        ServerFacts(sent="custom"),
+        "Authorization header of PREFECT_CLIENT_CUSTOM_HEADERS",
+        id="401 custom",
     ),
-    pytest.param(401, Known(cloud=True, sent="basic"), "takes an API key", id="401 Cloud, auth string"),
-    pytest.param(401, Known(cloud=True, sent="bearer"), "The API key was not accepted", id="401 Cloud"),
-    pytest.param(403, Known(cloud=True, sent="bearer"), "may not read this workspace", id="403 Cloud"),
-    pytest.param(401, Known(sent="none"), "none is set", id="401 none"),
-    pytest.param(401, Known(sent="bearer"), "PREFECT_API_KEY was sent", id="401 key"),
-    pytest.param(401, Known(sent="basic"), "is not the server's", id="401"),
-    pytest.param(403, Known(), "firewall in front of Prefect", id="403"),
-    pytest.param(404, Known(body=HTML), "web page", id="404 page"),
-    pytest.param(404, Known(url="http://h"), "answers at http://h", id="404"),
-    pytest.param(407, Known(), "The proxy wants credentials", id="407"),
-    pytest.param(429, Known(), "rate limit", id="429"),
-    pytest.param(502, Known(rest=True), "cannot reach", id="502"),
-    pytest.param(503, Known(), "not ready", id="503"),
-    pytest.param(504, Known(), "in time", id="504"),
-    pytest.param(599, Known(), "The server failed", id="599"),
-    pytest.param(418, Known(), "not one that Prefect gives", id="418"),
+    pytest.param(401, ServerFacts(cloud=True, sent="basic"), "takes an API key", id="401 Cloud, auth string"),
+    pytest.param(401, ServerFacts(cloud=True, sent="bearer"), "The API key was not accepted", id="401 Cloud"),
+    pytest.param(403, ServerFacts(cloud=True, sent="bearer"), "may not read this workspace", id="403 Cloud"),
+    pytest.param(401, ServerFacts(sent="none"), "none is set", id="401 none"),
+    pytest.param(401, ServerFacts(sent="bearer"), "PREFECT_API_KEY was sent", id="401 key"),
+    pytest.param(401, ServerFacts(sent="basic"), "is not the server's", id="401"),
+    pytest.param(403, ServerFacts(), "firewall in front of Prefect", id="403"),
+    pytest.param(404, ServerFacts(body=HTML), "web page", id="404 page"),
+    pytest.param(404, ServerFacts(url="http://h"), "answers at http://h", id="404"),
+    pytest.param(407, ServerFacts(), "The proxy wants credentials", id="407"),
+    pytest.param(429, ServerFacts(), "rate limit", id="429"),
+    pytest.param(502, ServerFacts(rest=True), "cannot reach", id="502"),
+    pytest.param(503, ServerFacts(), "not ready", id="503"),
+    pytest.param(504, ServerFacts(), "in time", id="504"),
+    pytest.param(599, ServerFacts(), "The server failed", id="599"),
+    pytest.param(418, ServerFacts(), "not one that Prefect gives", id="418"),
 ]
 
 
 @pytest.mark.parametrize(("status", "known", "cause"), UPGRADES)
-def test_a_status_instead_of_101(status: int, known: Known, cause: str) -> None:
+def test_a_status_instead_of_101(status: int, known: ServerFacts, cause: str) -> None:
     """Each has its likely cause, and something to do."""
     advice = statuses.upgrade(status, known)
     assert cause in advice.cause
@@ -1271,7 +1275,7 @@ def test_a_status_instead_of_101(status: int, known: Known, cause: str) -> None:
 
 
 @pytest.mark.parametrize(("status", "known", "cause"), RESTS)
-def test_a_status_of_rest(status: int, known: Known, cause: str) -> None:
+def test_a_status_of_rest(status: int, known: ServerFacts, cause: str) -> None:
     """Each has its likely cause, and something to do."""
     advice = statuses.rest(status, known)
     assert cause in advice.cause
@@ -1292,14 +1296,14 @@ def test_every_row_is_reached(table: tuple[statuses.Row, ...], cases: list[Any])
 @pytest.mark.parametrize(
     ("reason", "known", "cause"),
     [
-        ("Auth required but no token provided", Known(), "none is set"),
-        ("", Known(), "No credentials are set"),
-        ("", Known(cloud=True, token="PREFECT_API_KEY"), "did not accept PREFECT_API_KEY"),
-        ("Invalid token", Known(token="PREFECT_API_KEY"), "but PREFECT_API_KEY was sent"),
-        ("Invalid token", Known(token="PREFECT_API_AUTH_STRING"), "is not the server's"),
+        ("Auth required but no token provided", ServerFacts(), "none is set"),
+        ("", ServerFacts(), "No credentials are set"),
+        ("", ServerFacts(cloud=True, token="PREFECT_API_KEY"), "did not accept PREFECT_API_KEY"),
+        ("Invalid token", ServerFacts(token="PREFECT_API_KEY"), "but PREFECT_API_KEY was sent"),
+        ("Invalid token", ServerFacts(token="PREFECT_API_AUTH_STRING"), "is not the server's"),
     ],
 )
-def test_a_refused_token(reason: str, known: Known, cause: str) -> None:
+def test_a_refused_token(reason: str, known: ServerFacts, cause: str) -> None:
     """By what the server says and what was sent."""
     assert cause in causes.socket_auth(reason, known).cause
 
@@ -1403,9 +1407,9 @@ def test_only_rows_that_were_stored_during_the_watch_were_due() -> None:
 
 def test_a_written_log_that_streaming_cannot_bring() -> None:
     """Where the settings are known to be off, that is the cause."""
-    assert judge_written(Written(None, True), (True, False)).advice == Advice(
+    assert written_finding(Written(None, True), (True, False)).advice == Advice(
         "Log streaming is off on the server.",
-        judge_written(Written(None, True), None).advice.fix,  # type: ignore[union-attr]
+        written_finding(Written(None, True), None).advice.fix,  # type: ignore[union-attr]
     )
 
 
@@ -1445,7 +1449,7 @@ BAD = Finding("fail", "bad", Advice("because"), "auth")
 )
 def test_the_verdict(found: dict[str, Finding], verdict: tuple[str, str | None]) -> None:
     """How logs can be had, by what was found."""
-    judged = judge(results(**found))
+    judged = verdict_of(results(**found))
     assert (judged.logs, judged.blame) == verdict
     assert found == {} or "because" in judged.text or judged.logs == "live and complete"
 

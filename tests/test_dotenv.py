@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rawlogs.dotenv import LONGEST, parse
+from rawlogs.config.dotenv import LONGEST, parse
 
 ENVIRON = {"HOME": "/home/me", "EMPTY": ""}
 

@@ -19,9 +19,9 @@ from urllib.parse import quote, unquote
 import pytest
 
 import rawlogs
+from rawlogs.config.settings import resolve
 from rawlogs.masking import PART
 from rawlogs.rest.client import RestClient
-from rawlogs.settings import resolve
 from rawlogs.testing import Behaviour, FakeServer
 from tests.test_masking import SPELLINGS
 

@@ -26,8 +26,8 @@ from rawlogs.output.json import JsonFormat
 from rawlogs.output.otel import OtelFormat
 from rawlogs.output.raw import RawFormat
 from rawlogs.output.text import TextFormat
+from rawlogs.wire.fast import BatchConnection
 from rawlogs.wire.frames import decode_batch
-from rawlogs.wire.lane import LaneConnection
 
 RUN = UUID("11111111-2222-4333-8444-555555555555")
 FORMATS: dict[str, Any] = {
@@ -98,7 +98,7 @@ def output(
     """What is written, the frames that are no logs, and the ids that were written."""
 
     async def go() -> tuple[bytes, list[Any], list[str]]:
-        connection = connect(Line(), partial(LaneConnection, fast=fast), max_size=1 << 17)
+        connection = connect(Line(), partial(BatchConnection, fast=fast), max_size=1 << 17)
         connection.data_received(response(key_of(connection)))
         written, odd, ids = bytearray(), [], []
         seen, encoder = SeenIds(), FORMATS[form]()

@@ -18,13 +18,14 @@ from threading import Thread
 import click
 import pytest
 
-import rawlogs.sources
-from rawlogs import files, tls
+import rawlogs.config.sources
+from rawlogs import files
 from rawlogs.cli.check import command as check
+from rawlogs.config import network
+from rawlogs.config.settings import resolve
 from rawlogs.delivery.cursor import CursorFile, encode
 from rawlogs.errors import RawlogsError
 from rawlogs.output.file import FileSink
-from rawlogs.settings import resolve
 from rawlogs.testing import recording, scenario
 from rawlogs.testing.cassette import Cassette
 
@@ -42,12 +43,12 @@ HEADER = b'{"rawlogs_recording":1,"created":"2026-01-01T00:00:00Z","api_url":"ht
 
 def _settings(path: Path) -> str:
     environ = {"HOME": str(path.parent / "home"), "PREFECT_PROFILES_PATH": str(path.parent / "profiles.toml")}
-    found = rawlogs.sources.read(environ, path.parent)
+    found = rawlogs.config.sources.read(environ, path.parent)
     return "read" if any(place.values for place in found.places if place.name != "environment") else "empty"
 
 
 def _ca(path: Path) -> str:
-    tls.context(str(path), insecure=False, origin="argument")
+    network.tls_context(str(path), insecure=False, origin="argument")
     return "read"
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import rawlogs
+from rawlogs.config.settings import resolve
 from rawlogs.errors import AuthError, ConnectionLost
-from rawlogs.settings import resolve
 from rawlogs.testing import FakeServer
 from rawlogs.testing.recording import read
 from rawlogs.wire.connection import Target, open_connection

@@ -19,7 +19,7 @@ from streaming import serving as serving_slowly
 import rawlogs
 from rawlogs.models import BEGINNING
 from rawlogs.rest.client import RestClient
-from rawlogs.rest.runs import Runs
+from rawlogs.rest.flow_runs import Runs
 from rawlogs.runs.follower import DynamicRuns, Follower, NamedRuns, named
 from rawlogs.testing import Behaviour, FakeServer
 from rawlogs.testing.faults import Blackhole, Drop, Http, Sleep, Step

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from rawlogs.config.network import HEADERS, Headers, merge_headers
+from rawlogs.config.sources import Source
 from rawlogs.errors import ConfigError
-from rawlogs.headers import NAME, Headers, merge
-from rawlogs.sources import Source
 
 MARK = "S3cr3tMark"
 
 
 def of(*values: object, place: str = "environment") -> Headers:
-    return merge([Source(f"{place}{number or ''}", {NAME: value}) for number, value in enumerate(values)])
+    return merge_headers(
+        [Source(f"{place}{number or ''}", {HEADERS: value}) for number, value in enumerate(values)]
+    )
 
 
 @pytest.mark.parametrize(
@@ -35,15 +37,15 @@ def test_headers_are_a_json_object_or_a_mapping(value: object, values: dict[str,
 
 def test_headers_of_all_places_are_merged_name_by_name() -> None:
     places = [
-        Source("argument", {NAME: {"X-A": "argument"}}),
-        Source("environment", {NAME: '{"x-a": "environment", "X-B": "environment"}'}),
+        Source("argument", {HEADERS: {"X-A": "argument"}}),
+        Source("environment", {HEADERS: '{"x-a": "environment", "X-B": "environment"}'}),
         Source(".env", {}),
-        Source("profile p", {NAME: '{"X-B": "profile", "X-C": "profile"}'}),
+        Source("profile p", {HEADERS: '{"X-B": "profile", "X-C": "profile"}'}),
     ]
-    merged = merge(places)
+    merged = merge_headers(places)
     assert merged.values == {"X-A": "argument", "X-B": "environment", "X-C": "profile"}
     assert merged.origin == "argument + environment + profile p"
-    assert merge([Source(".env", {})]) == Headers({}, "default")
+    assert merge_headers([Source(".env", {})]) == Headers({}, "default")
 
 
 def test_a_bad_value_that_a_stronger_place_hides_does_no_harm() -> None:
@@ -97,9 +99,9 @@ def test_authorization_is_for_users_to_set() -> None:
 def test_what_is_no_header_is_refused_without_being_shown(value: object, problem: str) -> None:
     with pytest.raises(ConfigError) as caught:
         of(value)
-    assert caught.value.text.startswith(f"{NAME} (environment): ")
+    assert caught.value.text.startswith(f"{HEADERS} (environment): ")
     assert problem in caught.value.text
-    assert caught.value.setting == NAME
+    assert caught.value.setting == HEADERS
     assert caught.value.__context__ is None
     assert MARK not in str(caught.value)
 

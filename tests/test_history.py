@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from rawlogs.errors import HistoryError
 from rawlogs.models import BEGINNING, END, parse_timestamp
 from rawlogs.rest.body import AnswerTooLarge
-from rawlogs.rest.history import History, Moved
+from rawlogs.rest.history import History, RowsShifted
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 
@@ -130,7 +130,7 @@ async def test_a_page_costs_little_more_than_its_rows(ties: int) -> None:
 async def test_beyond_tells_more_fewer_and_equal(stamps: list[int], expected: int, limit: int) -> None:
     """One request, whatever the number of rows."""
     table = Table(stamps, limit=limit)
-    more = await History(table, page=limit).beyond({}, BEGINNING, END, expected)
+    more = await History(table, page=limit).count_more_than({}, BEGINNING, END, expected)
     assert (more > 0, more < 0) == (len(stamps) > expected, len(stamps) < expected)
     assert table.requests == 1
 
@@ -158,11 +158,11 @@ async def test_what_lies_behind_known_rows_completes_them_or_they_have_moved(
     if not shown:
         return
     try:
-        async for page in History(table, page=limit).behind(
+        async for page in History(table, page=limit).rows_after(
             {}, BEGINNING, END, len(known_ids), lambda log: str(log.id) in known_ids
         ):
             shown |= {str(log.id) for log in page}
-    except Moved:
+    except RowsShifted:
         assert chosen is not first
     else:
         assert shown == ids
@@ -178,8 +178,8 @@ async def test_rows_that_come_while_those_behind_are_read_are_told() -> None:
             table.rows.append(table.row(99, 0))
 
     table.between = insert
-    with pytest.raises(Moved):
-        async for _ in History(table, page=5).behind(
+    with pytest.raises(RowsShifted):
+        async for _ in History(table, page=5).rows_after(
             {}, BEGINNING, END, len(known), lambda log: str(log.id) in known
         ):
             pass

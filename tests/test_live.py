@@ -11,8 +11,9 @@ import pytest
 from clocks import FakeClock
 from streaming import no_settings, serving, within
 
-from rawlogs import urls
 from rawlogs.batch import Batch
+from rawlogs.config import urls
+from rawlogs.config.settings import Settings
 from rawlogs.delivery.live import BAD_FRAMES, SOCKET_TRIES, Connected, Lost, ReconnectingSocket
 from rawlogs.delivery.notifier import Notifier
 from rawlogs.delivery.options import Options
@@ -28,7 +29,6 @@ from rawlogs.errors import (
 )
 from rawlogs.notices import Notice
 from rawlogs.selection import Selection, flag_filter
-from rawlogs.settings import Settings
 from rawlogs.testing import Behaviour, FakeServer
 from rawlogs.testing.faults import Blackhole, Http
 

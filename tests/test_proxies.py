@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from rawlogs import proxies
+from rawlogs.config import network
+from rawlogs.config.network import Proxy, choose_proxy
 from rawlogs.errors import ConfigError
-from rawlogs.proxies import Proxy, decide
 
 P = "http://proxy:3128"
 Q = "http://other:3128"
@@ -34,7 +34,7 @@ def test_the_variable_is_chosen_by_the_scheme_of_the_api(
     environ: dict[str, str], for_http: str | None, for_https: str | None
 ) -> None:
     for scheme, port, variable in (("http", 80, for_http), ("https", 443, for_https)):
-        found = decide(scheme, "h", port, environ)
+        found = choose_proxy(scheme, "h", port, environ)
         assert found == (None if variable is None else Proxy(environ[variable], variable))
 
 
@@ -59,15 +59,15 @@ def test_the_variable_is_chosen_by_the_scheme_of_the_api(
 )
 @pytest.mark.parametrize("name", ["NO_PROXY", "no_proxy"])
 def test_no_proxy_leads_straight_there(no_proxy: str, host: str, straight: bool, name: str) -> None:
-    found = decide("http", host, 4200, {"HTTP_PROXY": P, name: no_proxy})
+    found = choose_proxy("http", host, 4200, {"HTTP_PROXY": P, name: no_proxy})
     assert (found is None) is straight
 
 
 def test_the_environment_of_the_process_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", P)
     monkeypatch.setenv("NO_PROXY", "*")
-    assert decide("http", "h", 80, {}) is None
-    assert decide("http", "h", 80, {"HTTP_PROXY": Q}) == Proxy(Q, "HTTP_PROXY")
+    assert choose_proxy("http", "h", 80, {}) is None
+    assert choose_proxy("http", "h", 80, {"HTTP_PROXY": Q}) == Proxy(Q, "HTTP_PROXY")
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_the_environment_of_the_process_is_not_asked(monkeypatch: pytest.MonkeyP
     ],
 )
 def test_the_url_of_a_proxy_is_completed(text: str, url: str) -> None:
-    found = decide("http", "h", 80, {"HTTP_PROXY": text})
+    found = choose_proxy("http", "h", 80, {"HTTP_PROXY": text})
     assert found is not None
     assert found.url == url
 
@@ -106,7 +106,7 @@ def test_the_url_of_a_proxy_is_completed(text: str, url: str) -> None:
 )
 def test_what_cannot_be_a_proxy_is_refused_without_being_shown(text: str, problem: str) -> None:
     with pytest.raises(ConfigError, match=problem) as caught:
-        decide("http", "h", 80, {"ALL_PROXY": text})
+        choose_proxy("http", "h", 80, {"ALL_PROXY": text})
     assert caught.value.setting == "ALL_PROXY"
     assert caught.value.__context__ is None
     assert "sec" not in str(caught.value)
@@ -130,7 +130,7 @@ def test_the_credentials_of_a_proxy_are_in_no_repr() -> None:
 def test_a_socks_proxy_tells_which_packages_it_needs(
     installed: tuple[str, ...], note: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(proxies, "find_spec", lambda name: name if name in installed else None)
+    monkeypatch.setattr(network, "find_spec", lambda name: name if name in installed else None)
     found = Proxy("socks5://proxy:1080", "ALL_PROXY").note
     assert (found is None) == (note is None)
     assert (note or "") in (found or "")

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rawlogs.config.settings import resolve
 from rawlogs.errors import HistoryError
 from rawlogs.rest import body
 from rawlogs.rest.body import AnswerTooLarge, TooLarge, UnknownCoding, Unpacking, Unreadable, coding_of
 from rawlogs.rest.client import RestClient
-from rawlogs.settings import resolve
 from tests.http_peer import HttpPeer, reply
 
 MEGABYTE = 1 << 20

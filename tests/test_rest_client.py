@@ -19,10 +19,10 @@ import pytest
 from clocks import FakeClock
 from http_peer import CLOSE, HANG, RESET, HttpPeer, Request, Step, cut, reply
 
+from rawlogs.config.settings import Settings, resolve
 from rawlogs.errors import AuthError, CertificateError, ConfigError, HistoryError, RedirectRefused
 from rawlogs.notices import Notice
 from rawlogs.rest.client import RestClient
-from rawlogs.settings import Settings, resolve
 
 KEY = "pnu_not-a-real-key-0123456789"
 AUTH = "admin:correct-horse"
@@ -176,7 +176,7 @@ async def test_the_proxy_of_the_settings_is_used_with_its_credentials(connect: C
 
 
 def test_httpx_is_not_loaded_by_the_import() -> None:
-    code = "import sys, rawlogs.rest.client, rawlogs.rest.runs; sys.exit('httpx' in sys.modules)"
+    code = "import sys, rawlogs.rest.client, rawlogs.rest.flow_runs; sys.exit('httpx' in sys.modules)"
     assert (
         subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(__file__).parents[1]).returncode
         == 0

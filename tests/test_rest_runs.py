@@ -15,11 +15,11 @@ from http_peer import HttpPeer, Request, Step, reply
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rawlogs.config.settings import resolve
 from rawlogs.errors import AuthError, ConfigError, HistoryError
 from rawlogs.rest.client import RestClient
-from rawlogs.rest.runs import TERMINAL, FlowRun, Runs
+from rawlogs.rest.flow_runs import TERMINAL, FlowRun, Runs
 from rawlogs.rest.server import log_streaming, version
-from rawlogs.settings import resolve
 
 RUN = UUID("01a20537-b850-7e2a-b8ad-1f32d8d39a5f")
 OTHER = UUID("60802438-10f0-48d7-b87a-390fcef3654e")
@@ -217,11 +217,6 @@ Ask = Callable[[Runs], Any]
             lambda runs: runs.by_flow("etl"),
             {"flow_runs": {}, "flows": {"name": {"any_": ["etl"]}}},
             id="by flow",
-        ),
-        pytest.param(
-            lambda runs: runs.by_name("x", states={"RUNNING", "PENDING"}),
-            {"flow_runs": {"name": {"any_": ["x"]}, "state": {"type": {"any_": ["PENDING", "RUNNING"]}}}},
-            id="with states",
         ),
     ],
 )

@@ -18,19 +18,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rawlogs import urls
-from rawlogs.doctor.known import release
+from rawlogs.config import urls
+from rawlogs.config.settings import resolve
+from rawlogs.doctor.server_facts import release
 from rawlogs.errors import AuthError, ConfigError, HistoryError
 from rawlogs.models import BEGINNING, END
 from rawlogs.rest.client import RestClient
-from rawlogs.rest.flow_run import FlowRun
-from rawlogs.rest.history import History
-from rawlogs.rest.history import Moved as MovedRows
-from rawlogs.rest.runs import Runs
+from rawlogs.rest.flow_runs import FlowRun, Runs
+from rawlogs.rest.history import History, RowsShifted
 from rawlogs.rest.server import log_streaming, version
 from rawlogs.rest.timing import offset_bounds, skew
 from rawlogs.serve.finder import Finder
-from rawlogs.settings import resolve
 from tests.http_peer import HttpPeer, Request, Step, reply
 
 RUN = "01a20537-b850-7e2a-b8ad-1f32d8d39a5f"
@@ -127,9 +125,9 @@ async def _pages(server: Server) -> None:
         for log in page:
             assert (log.id, log.level, log.message, log.created, log.flow_run_id, log.name) is not None
     await history.newest({}, END)
-    await history.beyond({}, BEGINNING, END, 1)
-    with suppress(MovedRows):
-        async for _ in history.behind({}, BEGINNING, END, 1, lambda log: True):
+    await history.count_more_than({}, BEGINNING, END, 1)
+    with suppress(RowsShifted):
+        async for _ in history.rows_after({}, BEGINNING, END, 1, lambda log: True):
             pass
 
 

@@ -28,7 +28,7 @@ from browser.serving import serving
 
 import rawlogs
 from rawlogs.cli.group import COMMANDS
-from rawlogs.settings import resolve
+from rawlogs.config.settings import resolve
 from rawlogs.testing import Behaviour, FakeServer
 
 ROOT = Path(__file__).parents[1]

@@ -11,9 +11,9 @@ from uuid import UUID
 
 import pytest
 
+from rawlogs.config.settings import Settings, resolve
+from rawlogs.config.urls import parse
 from rawlogs.errors import ConfigError
-from rawlogs.settings import Settings, resolve
-from rawlogs.urls import parse
 
 URL = "http://h:4200/api"
 CLOUD = "https://api.prefect.cloud/api/accounts/A/workspaces/W"
@@ -549,7 +549,7 @@ def test_the_proxy_is_decided_by_the_api_url(tmp_path: Path) -> None:
 def test_a_socks_proxy_without_its_packages_is_a_note(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rawlogs.proxies.find_spec", lambda name: None)
+    monkeypatch.setattr("rawlogs.config.network.find_spec", lambda name: None)
     settings = settle(tmp_path, {"ALL_PROXY": "socks5://proxy:1"}, api_url=URL)
     assert settings.proxy == "socks5://proxy:1"
     assert settings.notes == (
@@ -678,7 +678,9 @@ def test_no_note_and_no_repr_shows_a_secret(tmp_path: Path) -> None:
 
 def test_importing_settings_loads_nothing_heavy() -> None:
     heavy = "ssl, certifi, httpx, websockets, pydantic, click, orjson, asyncio, urllib.request, tomllib"
-    script = f"import sys, rawlogs.settings; print([m for m in {heavy.split(', ')} if m in sys.modules])"
+    script = (
+        f"import sys, rawlogs.config.settings; print([m for m in {heavy.split(', ')} if m in sys.modules])"
+    )
     # Where coverage measures this process, it would load modules of its own.
     environ = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
     ran = subprocess.run(

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from rawlogs.config.sources import Sources, of_folder, read
 from rawlogs.errors import ConfigError
-from rawlogs.sources import Sources, of_folder, read
 
 MARK = "S3cr3tMark"
 

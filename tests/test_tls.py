@@ -9,7 +9,7 @@ import certifi
 import pytest
 
 import rawlogs
-from rawlogs import tls
+from rawlogs.config import network
 from rawlogs.errors import ConfigError
 from rawlogs.testing import FakeServer
 
@@ -28,7 +28,7 @@ def certificate(path: Path, number: int) -> str:
 
 
 def test_a_ca_file_is_the_only_trust(tmp_path: Path) -> None:
-    context = tls.context(certificate(tmp_path / "ca.pem", 0), insecure=False, origin="argument")
+    context = network.tls_context(certificate(tmp_path / "ca.pem", 0), insecure=False, origin="argument")
     assert len(subjects(context)) == 1
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
 
@@ -40,13 +40,13 @@ def test_without_a_ca_file_certifi_and_the_system_are_trusted(
     monkeypatch.setattr(certifi, "where", lambda: of_certifi)
     monkeypatch.setenv("SSL_CERT_FILE", of_system)
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "none"))
-    context = tls.context(None, insecure=False, origin="default")
+    context = network.tls_context(None, insecure=False, origin="default")
     assert len(subjects(context)) == 2
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
 
 
 def test_insecure_checks_neither_certificate_nor_host_name() -> None:
-    context = tls.context("/does/not/matter.pem", insecure=True, origin="argument")
+    context = network.tls_context("/does/not/matter.pem", insecure=True, origin="argument")
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_NONE, False)
 
 
@@ -64,7 +64,7 @@ def test_a_ca_file_that_cannot_be_used_is_refused(tmp_path: Path, name: str, pro
     (tmp_path / "empty.pem").write_text("")
     path = str(tmp_path / name)
     with pytest.raises(ConfigError) as caught:
-        tls.context(path, insecure=False, origin=".env")
+        network.tls_context(path, insecure=False, origin=".env")
     assert caught.value.text.startswith(f"The CA file {path} (.env) cannot be used: {problem}")
     assert caught.value.setting == "PREFECT_API_SSL_CERT_FILE"
 

@@ -20,7 +20,7 @@ from rawlogs.testing import Behaviour, FakeServer
 from rawlogs.testing.faults import Accept, Drop, ExpectAuth, Http, Serve, Stall
 from rawlogs.testing.faults import Close as CloseStep
 from rawlogs.testing.faults import Send as SendStep
-from rawlogs.trace.picture import as_lines, as_object, hex_dump
+from rawlogs.trace.render import as_lines, as_object, hex_dump
 from rawlogs.trace.script import Close, Ping, Send, Wait, parse_script, tokens_in
 from rawlogs.trace.transcript import Transcript
 from rawlogs.wire.events import WireEvent

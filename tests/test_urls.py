@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rawlogs.config.urls import Address, parse, same_origin, shown
 from rawlogs.errors import ConfigError
-from rawlogs.urls import Address, parse, same_origin, shown
 
 RUN = UUID("60802438-10f0-48d7-b87a-390fcef3654e")
 CLOUD = "https://api.prefect.cloud/api/accounts/A-1/workspaces/W-2"

@@ -170,7 +170,7 @@ def inner_names() -> Iterator[str]:
         ]
         for node in classes:
             bases = {ast.unparse(base) for base in node.bases}
-            if bases & {"ClientConnection", "LaneConnection"}:
+            if bases & {"ClientConnection", "BatchConnection"}:
                 yield from names_in(node)
             elif "connect" in bases:
                 yield from (f"connect.{name}" for name in names_in(node))

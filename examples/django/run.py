@@ -29,7 +29,7 @@ def prepare() -> None:
 def configured() -> str | None:
     """The API that Prefect's own settings name; None where there is none."""
     from rawlogs import ConfigError
-    from rawlogs.settings import resolve
+    from rawlogs.config.settings import resolve
 
     try:
         return resolve().api_url

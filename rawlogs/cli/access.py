@@ -10,7 +10,7 @@ import click
 from rawlogs.errors import ConfigError
 
 if TYPE_CHECKING:
-    from rawlogs.settings import Settings
+    from rawlogs.config.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -56,7 +56,7 @@ def access_arguments(given: dict[str, Any]) -> dict[str, Any]:
 
 def settings_of(given: dict[str, Any]) -> Settings:
     """The resolved settings of a command."""
-    from rawlogs.settings import resolve
+    from rawlogs.config.settings import resolve
 
     return resolve(**access_arguments(given))
 

@@ -46,19 +46,19 @@ def command(**given: Any) -> int:
 
 async def _examine(access: dict[str, Any], watch: float, write_test: bool, as_json: bool) -> int:
     from rawlogs.clock import SystemClock
-    from rawlogs.doctor.case import Case
-    from rawlogs.doctor.examination import examine
+    from rawlogs.doctor.context import CheckContext
     from rawlogs.doctor.report import Report
-    from rawlogs.doctor.verdict import judge
+    from rawlogs.doctor.runner import examine
+    from rawlogs.doctor.verdict import verdict_of
 
-    case = Case(access, SystemClock(), watch=watch, write_test=write_test, tell=_tell)
+    case = CheckContext(access, SystemClock(), watch=watch, write_test=write_test, tell=_tell)
 
     def show(result: Result) -> None:
         for line in Report(case.secrets()).lines(result):
             _print(line)
 
     results = await (examine(case) if as_json else examine(case, show))
-    verdict = judge(results)
+    verdict = verdict_of(results)
     code = _CODES[verdict.blame]
     report = Report(case.secrets())
     if as_json:

@@ -16,7 +16,7 @@ from rawlogs.errors import ConnectionLost, HistoryError
 from rawlogs.waiting import within
 
 if TYPE_CHECKING:
-    from rawlogs.settings import Settings
+    from rawlogs.config.settings import Settings
     from rawlogs.testing.recording import Recorder
 
 

@@ -194,10 +194,10 @@ class _Tailing:
 
     async def _find_runs(self) -> list[UUID]:
         """The runs that there are when the command starts; the follower looks for the others."""
+        from rawlogs.config.settings import resolve
         from rawlogs.rest.client import RestClient
-        from rawlogs.rest.runs import Runs
+        from rawlogs.rest.flow_runs import Runs
         from rawlogs.runs.follower import DynamicRuns, Follower, NamedRuns, named
-        from rawlogs.settings import resolve
 
         job = self._job
         self._access = _access_for(job)
@@ -391,8 +391,8 @@ class _Tailing:
 
 def _access_for(job: Job) -> dict[str, Any]:
     """The access that goes with pasted URLs: theirs, unless the settings name a server elsewhere."""
-    from rawlogs.settings import resolve
-    from rawlogs.urls import parse, same_origin
+    from rawlogs.config.settings import resolve
+    from rawlogs.config.urls import parse, same_origin
 
     pasted = {parse(text, setting="RUN").api_url for text in job.run if "://" in text}
     if not pasted or job.access.get("api_url") is not None:

@@ -17,9 +17,9 @@ from rawlogs.cli.access import access_options, settings_of, tell_notes
 from rawlogs.errors import ConfigError
 
 if TYPE_CHECKING:
+    from rawlogs.config.settings import Settings
     from rawlogs.output.sink import Sink
-    from rawlogs.settings import Settings
-    from rawlogs.trace.conversation import Outcome, Plan
+    from rawlogs.trace.session import Outcome, Plan
     from rawlogs.trace.transcript import Entry, Transcript
 
 EVERY_EVENT = {"occurred": {"until": "2999-01-01T00:00:00Z"}}
@@ -78,8 +78,8 @@ class _Job:
 
 
 def _job(given: dict[str, Any]) -> _Job:
-    from rawlogs.trace.conversation import Plan
     from rawlogs.trace.script import parse_script
+    from rawlogs.trace.session import Plan
     from rawlogs.wire.connection import Target
     from rawlogs.wire.handshake import SUBPROTOCOL
 
@@ -157,8 +157,8 @@ class _Tracing:
         from rawlogs.clock import SystemClock
         from rawlogs.errors import ConnectionLost
         from rawlogs.output.sink import StdoutSink
-        from rawlogs.trace.conversation import converse
         from rawlogs.trace.script import tokens_in
+        from rawlogs.trace.session import converse
         from rawlogs.trace.transcript import Transcript
 
         job = self._job
@@ -208,12 +208,12 @@ class _Tracing:
             self._stop.set()
 
     def _entry(self, entry: Entry) -> bytes:
-        from rawlogs.trace.picture import as_lines, as_object
+        from rawlogs.trace.render import as_lines, as_object
 
         return self._object(as_object(entry)) if self._job.as_json else self._lines(as_lines(entry))
 
     def _summary(self, transcript: Transcript, outcome: Outcome, at: float) -> bytes:
-        from rawlogs.trace.picture import summary_lines, summary_object
+        from rawlogs.trace.render import summary_lines, summary_object
 
         if self._job.as_json:
             return self._object(summary_object(transcript, outcome, at))

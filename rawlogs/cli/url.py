@@ -17,7 +17,7 @@ def command(url: str | None, **given: Any) -> None:
 
     A pasted UI URL of Prefect Cloud or of a server is turned into the API URL.
     """
-    from rawlogs.urls import parse
+    from rawlogs.config.urls import parse
 
     address = parse(url, setting="URL") if url is not None else settings_of(given).address
     for change in address.changes:

@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, Any
 from websockets.exceptions import ConnectionClosedError
 from websockets.frames import Close
 
-from rawlogs import sources
 from rawlogs.api import stream
 from rawlogs.clock import Clock
+from rawlogs.config import sources
+from rawlogs.config.settings import resolve
 from rawlogs.delivery.stats import Stats
 from rawlogs.entering import refuse_with
 from rawlogs.errors import ConfigError, ConnectError, ConnectionLost, GaveUp, RawlogsError
@@ -36,7 +37,6 @@ from rawlogs.filters import LogFilterTextSearch as LogFilterTextSearch
 from rawlogs.filters import LogFilterTimestamp as LogFilterTimestamp
 from rawlogs.models import Log as Log
 from rawlogs.notices import Notice, OnNotice
-from rawlogs.settings import resolve
 
 __all__ = [
     "Log",

@@ -13,13 +13,13 @@ from functools import partial
 
 from rawlogs.batch import Batch
 from rawlogs.clock import Clock
+from rawlogs.config.settings import Settings
 from rawlogs.delivery.notifier import Notifier
 from rawlogs.delivery.options import Options
 from rawlogs.delivery.retry import PROOF, Fatal, Record, delay, verdict
 from rawlogs.delivery.stats import Stats
 from rawlogs.delivery.subscription import Subscription
 from rawlogs.errors import AuthError, ConnectionLost, GaveUp, ProtocolError, RawlogsError
-from rawlogs.settings import Settings
 from rawlogs.waiting import first_of, within
 from rawlogs.wire.connection import Connection, open_connection
 from rawlogs.wire.frames import BadFrame, Frame, decode_batch

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rawlogs.clock import Clock
+from rawlogs.config.settings import Settings
 from rawlogs.delivery.budget import Budget
 from rawlogs.delivery.ledger import Ledger
 from rawlogs.delivery.notifier import Notifier
@@ -23,9 +24,8 @@ from rawlogs.errors import (
     RawlogsError,
     RedirectRefused,
 )
-from rawlogs.rest.answers import page_limit
 from rawlogs.rest.client import RestClient
-from rawlogs.settings import Settings
+from rawlogs.rest.responses import page_limit
 
 REFUSALS = (HistoryError, ConnectError, AuthError, RedirectRefused)
 NOT_TRANSIENT = 60.0

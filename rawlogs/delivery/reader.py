@@ -14,7 +14,7 @@ from rawlogs.batch import Batch
 from rawlogs.delivery.ledger import Ledger, ListRequest, Range
 from rawlogs.delivery.seen import SeenIds
 from rawlogs.models import BEGINNING, END, MICROSECOND, Log
-from rawlogs.rest.history import DEFAULT_PAGE, History, Moved, Poster
+from rawlogs.rest.history import DEFAULT_PAGE, History, Poster, RowsShifted
 
 Wire = Mapping[str, Any]
 FEW_PAGES = 2
@@ -176,10 +176,12 @@ class HistoryReader:
         known = self._rows_per_run.count(runs)
         try:
             if known:
-                async for rows in history.behind(wire, since, END, known, self._rows_per_run.__contains__):
+                async for rows in history.rows_after(
+                    wire, since, END, known, self._rows_per_run.__contains__
+                ):
                     yield Page(Batch(rows), None, began, _unknown)
                 return
-        except Moved:
+        except RowsShifted:
             pass  # other rows than those that were shown lie in front: all of them are read
         async for rows in history.pages(wire, since, END):
             yield Page(Batch(rows), None, began, _unknown)
@@ -195,7 +197,7 @@ class HistoryReader:
                 async for page in self._read_behind(history, span, wire):
                     yield page
                 return
-        except Moved:
+        except RowsShifted:
             pass  # a row has come in between: the range is read from its beginning
         after, stamps = span.after, list[datetime]()
         asked = self._now()
@@ -215,11 +217,11 @@ class HistoryReader:
             self._unsettled.finish(self._ledger.frontier, began)
 
     async def _read_behind(self, history: History, span: Range, wire: Wire) -> AsyncIterator[Page]:
-        """Read only what lies behind the unsettled rows that the last list has shown. Raises Moved, see History."""
+        """Read only what lies behind the unsettled rows of the last list. Raises RowsShifted."""
         known, began = self._unsettled.known(span.after), self._now()
         stamps = list(known.values())
         before = min(span.before - MICROSECOND, END)
-        async for rows in history.behind(
+        async for rows in history.rows_after(
             wire, span.after, before, len(known), lambda log: log.id_text in known
         ):
             stamps += [log.timestamp for log in rows]
@@ -251,7 +253,7 @@ class HistoryReader:
                 parts += [Range(middle, part.before), Range(part.after, middle)]
 
     async def _more(self, history: History, span: Range, rows: int, wire: Wire) -> int:
-        return await history.beyond(wire, span.after, span.before - MICROSECOND, rows)
+        return await history.count_more_than(wire, span.after, span.before - MICROSECOND, rows)
 
     def _sure(self, began: datetime) -> datetime:
         """When a request was sent: where our clock was set on, its answer has corrected the server's time since."""

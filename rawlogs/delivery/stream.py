@@ -38,12 +38,12 @@ from rawlogs.waiting import first_of, within
 from rawlogs.wire.connection import Target
 
 if TYPE_CHECKING:
+    from rawlogs.config.settings import Settings
     from rawlogs.delivery.audit import Auditor
     from rawlogs.delivery.cursor import Resume
     from rawlogs.delivery.patient import PatientClient
     from rawlogs.rest.client import RestClient
     from rawlogs.selection import Selection
-    from rawlogs.settings import Settings
 
 LIVE_ONLY_IDS = 16_384
 """How many ids the socket alone remembers: the server never sends a log twice, so only reconnects need them."""

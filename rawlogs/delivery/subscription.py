@@ -14,9 +14,9 @@ from rawlogs.wire.connection import Target
 from rawlogs.wire.frames import filter_message
 
 if TYPE_CHECKING:
+    from rawlogs.config.settings import Settings
     from rawlogs.rest.client import RestClient
     from rawlogs.selection import Selection
-    from rawlogs.settings import Settings
 
 
 class Subscription:

@@ -7,9 +7,9 @@ import socket
 from collections.abc import Callable
 
 from rawlogs.doctor.findings import Advice
-from rawlogs.doctor.known import KEY_SETTING, Known
+from rawlogs.doctor.server_facts import KEY_SETTING, ServerFacts
 
-SOCKET_AUTH: tuple[tuple[str, Callable[[Known], bool], str, str], ...] = (
+SOCKET_AUTH: tuple[tuple[str, Callable[[ServerFacts], bool], str, str], ...] = (
     (
         "no token",
         lambda k: True,
@@ -108,7 +108,7 @@ TCP: dict[int, Advice] = {
 UNREACHED = Advice("No TCP connection.", "Check the address, the port and what lies in between.")
 
 
-def socket_auth(reason: str, known: Known) -> Advice:
+def socket_auth(reason: str, known: ServerFacts) -> Advice:
     """A token that was refused, with the server's reason (empty where it gave none)."""
     return next(
         Advice(known.fill(cause), known.fill(fix))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from urllib.parse import urlsplit
 
+from rawlogs.config.urls import Address, shown
 from rawlogs.doctor import network, statuses
-from rawlogs.doctor.case import Case
+from rawlogs.doctor.context import CheckContext
 from rawlogs.doctor.findings import Advice, Finding, blame_of, of_error
-from rawlogs.doctor.known import FIRST_WITH_LOGS, release
+from rawlogs.doctor.server_facts import FIRST_WITH_LOGS, release
 from rawlogs.errors import (
     AuthError,
     CertificateError,
@@ -20,13 +21,12 @@ from rawlogs.errors import (
 )
 from rawlogs.models import Log
 from rawlogs.rest.timing import TOLERANCE
-from rawlogs.urls import Address, shown
 
 SETTINGS = "PREFECT_SERVER_LOGS_STREAM_OUT_ENABLED", "PREFECT_SERVER_LOGS_STREAM_PUBLISHING_ENABLED"
 NEWEST_LOG = {"logs": {}, "sort": "TIMESTAMP_DESC", "limit": 1, "offset": 0}
 
 
-async def http(case: Case) -> Finding:
+async def http(case: CheckContext) -> Finding:
     """Whether an HTTP server answers at all, whatever it says."""
     try:
         case.health = await case.rest.get("/health")
@@ -42,7 +42,7 @@ async def http(case: Case) -> Finding:
     return Finding("ok", f"{case.place} answers")
 
 
-async def _no_http(case: Case, error: RawlogsError) -> Finding:
+async def _no_http(case: CheckContext, error: RawlogsError) -> Finding:
     url = case.settings.api_url
     plain = url.startswith("http:") and not case.settings.proxy
     if plain and await network.speaks_tls(case.place, case.patience):
@@ -59,7 +59,7 @@ async def _no_http(case: Case, error: RawlogsError) -> Finding:
     return Finding("fail", error.text, advice)
 
 
-async def health(case: Case) -> Finding:
+async def health(case: CheckContext) -> Finding:
     """Whether it is Prefect that answers."""
     said = case.health
     if said is True:
@@ -70,7 +70,7 @@ async def health(case: Case) -> Finding:
             "Some JSON was answered, but not Prefect's.", f"See who answers at {case.settings.api_url}."
         )
         return Finding("warn", "GET /health was not answered with true", advice)
-    finding = judged(said, case)
+    finding = failure(said, case)
     status = status_of(said)
     if status in (200, 404, 405) and not case.settings.is_cloud and (there := await _elsewhere(case)):
         cause = finding.advice.cause if finding.advice else ""
@@ -80,7 +80,7 @@ async def health(case: Case) -> Finding:
     return finding
 
 
-async def _elsewhere(case: Case) -> str | None:
+async def _elsewhere(case: CheckContext) -> str | None:
     """Another path of the same origin at which a Prefect API answers; the key stays within the origin."""
     for url in elsewhere(case.settings.api_url):
         async with case.rest_of(replace(case.settings, address=Address(url))) as rest:
@@ -102,7 +102,7 @@ def elsewhere(api_url: str) -> list[str]:
     return [url for url in candidates if url != api_url][:4]
 
 
-async def auth(case: Case) -> Finding:
+async def auth(case: CheckContext) -> Finding:
     """Whether the credentials are accepted."""
     try:
         said = await case.rest.get("/admin/version")
@@ -110,15 +110,15 @@ async def auth(case: Case) -> Finding:
         if error.code == 401:
             case.authenticated = True
         if error.code == 401 or case.settings.is_cloud:
-            return judged(error, case)
-        return replace(judged(error, case), status="warn")
+            return failure(error, case)
+        return replace(failure(error, case), status="warn")
     except HistoryError as error:
         if error.status is None:
             raise
         if error.status == 404 and case.settings.is_cloud:
             return Finding("ok", "not told by this route; the log list will tell")
         # One route that is closed need not close the others.
-        return replace(judged(error, case), status="warn")
+        return replace(failure(error, case), status="warn")
     case.rest_works = True
     if isinstance(said, str) and release(said) is not None:
         case.version = said
@@ -133,7 +133,7 @@ async def auth(case: Case) -> Finding:
     return Finding("ok", f"the server wants no credentials; {sends}", facts=facts)
 
 
-async def _wants_credentials(case: Case, sent: str) -> bool | None:
+async def _wants_credentials(case: CheckContext, sent: str) -> bool | None:
     """Asked without any, where they can be left out; None where that does not tell."""
     if sent == "none":
         return False
@@ -149,7 +149,7 @@ async def _wants_credentials(case: Case, sent: str) -> bool | None:
     return False
 
 
-async def version(case: Case) -> Finding:
+async def version(case: CheckContext) -> Finding:
     """Which Prefect it is."""
     if case.version is None:
         return Finding("skip", "the server does not tell its version")
@@ -162,7 +162,7 @@ async def version(case: Case) -> Finding:
     return Finding("ok", f"Prefect {case.version}", facts={"version": case.version})
 
 
-async def csrf(case: Case) -> Finding:
+async def csrf(case: CheckContext) -> Finding:
     """Whether the server protects itself with CSRF tokens, and gives one."""
     try:
         said = await case.rest.get("/csrf-token?client=rawlogs-doctor")
@@ -171,14 +171,14 @@ async def csrf(case: Case) -> Finding:
             return Finding("ok", "off", facts={"csrf": False})
         if error.status == 404:
             return Finding("ok", "not offered", facts={"csrf": None})
-        return replace(judged(error, case), status="warn")
+        return replace(failure(error, case), status="warn")
     given = isinstance(said, dict) and isinstance(said.get("token"), str)
     if given:
         return Finding("ok", "on; a token was given, and goes with every POST", facts={"csrf": True})
     return Finding("warn", "the server's answer holds no token", facts={"csrf": None})
 
 
-async def streaming(case: Case) -> Finding:
+async def streaming(case: CheckContext) -> Finding:
     """Whether the server is set to stream logs; both settings are off by default."""
     from rawlogs.rest.server import log_streaming
 
@@ -198,7 +198,7 @@ async def streaming(case: Case) -> Finding:
     return Finding("fail", text, advice, facts=facts)
 
 
-async def logs(case: Case) -> Finding:
+async def logs(case: CheckContext) -> Finding:
     """Whether stored logs can be read."""
     try:
         rows = await case.rest.post("/logs/filter", NEWEST_LOG)
@@ -207,7 +207,7 @@ async def logs(case: Case) -> Finding:
     except RawlogsError as error:
         if status_of(error) is None:
             raise
-        return judged(error, case)
+        return failure(error, case)
     case.rest_works = True
     if not isinstance(rows, list):
         advice = Advice(
@@ -227,7 +227,7 @@ async def logs(case: Case) -> Finding:
     return Finding("ok", text, facts={"stored": True, "newest": newest.isoformat()})
 
 
-async def clock(case: Case) -> Finding:
+async def clock(case: CheckContext) -> Finding:
     """How far the server's clock is from this one, by the Date header of its answers."""
     off = case.rest.skew
     facts = {"skew_seconds": round(off, 1)}
@@ -255,7 +255,7 @@ def status_of(error: RawlogsError) -> int | None:
     return error.code if isinstance(error, AuthError) else None
 
 
-def judged(error: RawlogsError, case: Case) -> Finding:
+def failure(error: RawlogsError, case: CheckContext) -> Finding:
     """The failure that an answer of REST is."""
     status = status_of(error)
     if status is None:

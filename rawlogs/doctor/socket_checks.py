@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rawlogs.config.urls import shown
 from rawlogs.doctor import causes, statuses
-from rawlogs.doctor.case import Case
+from rawlogs.doctor.context import CheckContext
 from rawlogs.doctor.findings import Advice, Blame, Finding, of_error
 from rawlogs.errors import AuthError, CertificateError, ConnectError, RawlogsError, RedirectRefused
-from rawlogs.urls import shown
 from rawlogs.waiting import within
 from rawlogs.wire.connection import Target, open_connection
 from rawlogs.wire.events import WireEvent
@@ -67,7 +67,7 @@ def listen(tape: Sequence[WireEvent]) -> Heard:
     return Heard(**found)  # type: ignore[arg-type]
 
 
-def target(case: Case, *, legacy: bool = False) -> Target:
+def target(case: CheckContext, *, legacy: bool = False) -> Target:
     """The socket of the logs, with the patience of this examination."""
     found = case.settings
     return Target(
@@ -82,7 +82,7 @@ def target(case: Case, *, legacy: bool = False) -> Target:
     )
 
 
-async def upgrade(case: Case) -> Finding:
+async def upgrade(case: CheckContext) -> Finding:
     """Whether the WebSocket is accepted; the handshake that follows is read by the next checks."""
     try:
         case.connection = await open_connection(target(case), filter_message({}), tap=case.tape.append)
@@ -117,7 +117,7 @@ async def upgrade(case: Case) -> Finding:
     )
 
 
-def _unanswered(error: RawlogsError, case: Case) -> Advice | None:
+def _unanswered(error: RawlogsError, case: CheckContext) -> Advice | None:
     """REST was answered, but this was not; None where the error itself says enough."""
     if not isinstance(error, ConnectError) or isinstance(error, CertificateError):
         return None
@@ -133,7 +133,7 @@ def _unanswered(error: RawlogsError, case: Case) -> Advice | None:
     )
 
 
-async def subprotocol(case: Case) -> Finding:
+async def subprotocol(case: CheckContext) -> Finding:
     """Whether the subprotocol was agreed on: without it there is no authentication."""
     heard = listen(case.tape)
     facts = {"offered": SUBPROTOCOL, "chosen": heard.subprotocol}
@@ -156,7 +156,7 @@ async def subprotocol(case: Case) -> Finding:
     return Finding("fail", text, advice, facts={**facts, "legacy_works": works})
 
 
-async def _legacy_works(case: Case) -> bool:
+async def _legacy_works(case: CheckContext) -> bool:
     """Whether a conversation without subprotocol and auth message holds (open servers from 3.6.14)."""
     try:
         connection = await open_connection(target(case, legacy=True), filter_message({}))
@@ -171,7 +171,7 @@ async def _legacy_works(case: Case) -> bool:
         await connection.close()
 
 
-async def auth(case: Case) -> Finding:
+async def auth(case: CheckContext) -> Finding:
     """Whether the token is accepted."""
     heard, refusal = listen(case.tape), case.refusal
     setting = case.token_setting
@@ -203,7 +203,7 @@ async def auth(case: Case) -> Finding:
     return of_error(refusal, **facts)
 
 
-async def filter(case: Case) -> Finding:
+async def filter(case: CheckContext) -> Finding:
     """Whether the server stays after the filter, which nothing acknowledges."""
     connection = case.connection
     assert connection is not None
@@ -224,7 +224,7 @@ async def filter(case: Case) -> Finding:
     return Finding("ok", "sent, and not objected to (nothing acknowledges a filter)")
 
 
-async def ping(case: Case) -> Finding:
+async def ping(case: CheckContext) -> Finding:
     """How long a ping takes there and back; without pongs the line does not last."""
     seconds = case.round_trip
     if seconds is None:

@@ -1,6 +1,6 @@
 """What an HTTP status means here: tables, read from the top, the first row that fits. Pure.
 
-What is said of Prefect was seen on 3.4.0 to 3.8.8. A name in braces stands for a fact of ``Known``.
+What is said of Prefect was seen on 3.4.0 to 3.8.8. A name in braces stands for a fact of ``ServerFacts``.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rawlogs.doctor.findings import Advice
-from rawlogs.doctor.known import FIRST_WITH_LEGACY, Known
+from rawlogs.doctor.server_facts import FIRST_WITH_LEGACY, ServerFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,12 +17,12 @@ class Row:
     """``statuses`` empty: any."""
 
     statuses: Sequence[int]
-    when: Callable[[Known], bool]
+    when: Callable[[ServerFacts], bool]
     cause: str
     fix: str
 
 
-def _always(_: Known) -> bool:
+def _always(_: ServerFacts) -> bool:
     return True
 
 
@@ -239,16 +239,16 @@ REST: tuple[Row, ...] = (
 """An HTTP status of the REST API that is no success, or a success without JSON."""
 
 
-def upgrade(status: int, known: Known) -> Advice:
+def upgrade(status: int, known: ServerFacts) -> Advice:
     """An HTTP status instead of 101."""
     return _first(UPGRADE, status, known)
 
 
-def rest(status: int, known: Known) -> Advice:
+def rest(status: int, known: ServerFacts) -> Advice:
     """A REST answer that cannot be used."""
     return _first(REST, status, known)
 
 
-def _first(rows: Sequence[Row], status: int, known: Known) -> Advice:
+def _first(rows: Sequence[Row], status: int, known: ServerFacts) -> Advice:
     row = next(row for row in rows if (not row.statuses or status in row.statuses) and row.when(known))
     return Advice(known.fill(row.cause), known.fill(row.fix))

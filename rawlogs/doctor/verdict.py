@@ -23,7 +23,7 @@ class Verdict:
     blame: Blame | None = None
 
 
-def judge(results: Sequence[Result]) -> Verdict:
+def verdict_of(results: Sequence[Result]) -> Verdict:
     """What the findings come to."""
     found = {result.check: result.finding for result in results}
     rest = found[_REST].status in ("ok", "warn")

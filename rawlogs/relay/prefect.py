@@ -14,8 +14,8 @@ from rawlogs.api import stream
 from rawlogs.clock import Clock, SystemClock
 from rawlogs.relay.source import SourceBatch, Tell
 from rawlogs.rest.client import RestClient
+from rawlogs.rest.flow_runs import Runs
 from rawlogs.rest.history import History
-from rawlogs.rest.runs import Runs
 
 if TYPE_CHECKING:
     from rawlogs.delivery.stream import LogStream

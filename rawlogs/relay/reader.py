@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from rawlogs.relay.dispatch import FilterCache
     from rawlogs.relay.query import Query
     from rawlogs.relay.source import Source, Trouble
-    from rawlogs.rest.runs import FlowRun
+    from rawlogs.rest.flow_runs import FlowRun
     from rawlogs.selection import Selection
 
 COMMIT = 10.0

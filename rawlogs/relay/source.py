@@ -12,7 +12,7 @@ from rawlogs.models import Log
 from rawlogs.output.json import rfc3339
 
 if TYPE_CHECKING:
-    from rawlogs.rest.runs import Runs
+    from rawlogs.rest.flow_runs import Runs
     from rawlogs.selection import Selection
     from rawlogs.wire.connection import Target
 

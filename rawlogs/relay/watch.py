@@ -19,7 +19,7 @@ from rawlogs.waiting import wait_until_set
 
 if TYPE_CHECKING:
     from rawlogs.relay.source import Source
-    from rawlogs.rest.runs import FlowRun, Runs
+    from rawlogs.rest.flow_runs import FlowRun, Runs
     from rawlogs.wire.connection import Target
 
 FLOCK = 0.2

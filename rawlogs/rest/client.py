@@ -12,21 +12,31 @@ from urllib.parse import urljoin, urlsplit
 import orjson
 
 from rawlogs.clock import Clock, SystemClock
+from rawlogs.config.urls import same_origin
 from rawlogs.errors import ConfigError, HistoryError, RedirectRefused
 from rawlogs.notices import Kind, Notice, OnNotice
 from rawlogs.rest import body
-from rawlogs.rest.answers import Again, Answer, Failed, Moved, Reply, Result, TokenWanted, judge, unreadable
 from rawlogs.rest.hints import LONGEST, quote
-from rawlogs.rest.request import Asked, Csrf, credentials, fixed_headers
+from rawlogs.rest.request import Csrf, RequestInfo, credentials, fixed_headers
+from rawlogs.rest.responses import (
+    Answer,
+    CsrfRequired,
+    Fatal,
+    Redirect,
+    Response,
+    Result,
+    Retry,
+    classify,
+    unreadable,
+)
 from rawlogs.rest.timing import delay, offset_bounds, skew
-from rawlogs.urls import same_origin
 
 if TYPE_CHECKING:
     import ssl
 
     import httpx
 
-    from rawlogs.settings import Settings
+    from rawlogs.config.settings import Settings
 
 CONNECT_TIMEOUT = 10.0
 ERROR_SIZE = 1 << 20
@@ -84,7 +94,10 @@ class RestClient:
         """From now on these settings, as after the rotation of a key."""
         self._settings = settings
         self._ask = partial(
-            Asked, credentials=credentials(settings), cloud=settings.is_cloud, secrets=settings.secrets()
+            RequestInfo,
+            credentials=credentials(settings),
+            cloud=settings.is_cloud,
+            secrets=settings.secrets(),
         )
         if self._http is not None:
             self._retired.append(self._http)
@@ -150,13 +163,13 @@ class RestClient:
             tries += 1
             if isinstance(answer, Result):
                 return answer.value
-            if isinstance(answer, Failed):
+            if isinstance(answer, Fatal):
                 raise answer.error
-            if isinstance(answer, Moved):
+            if isinstance(answer, Redirect):
                 hops += 1
                 url = self._followed(asked, answer, hops)
                 continue
-            if isinstance(answer, TokenWanted):
+            if isinstance(answer, CsrfRequired):
                 # Once for the first token, once for one that expired or was replaced meanwhile.
                 renewals += 1
                 if renewals > 2 or not await self._renew(token, granted):
@@ -174,7 +187,7 @@ class RestClient:
             self._tell_retry(answer, failures, most, seconds)
             await self._clock.sleep(seconds)
 
-    async def _attempt(self, asked: Asked, content: bytes | None) -> Answer:
+    async def _attempt(self, asked: RequestInfo, content: bytes | None) -> Answer:
         http = self._open()
         from rawlogs.rest.failures import FOREIGN, failure
 
@@ -193,9 +206,9 @@ class RestClient:
         if not isinstance(content_or_problem, bytes):
             return content_or_problem
         names = {name.lower(): value for name, value in response.headers.items()}
-        return judge(asked, Reply(response.status_code, names, content_or_problem), self.server_now())
+        return classify(asked, Response(response.status_code, names, content_or_problem), self.server_now())
 
-    async def _body(self, response: httpx.Response, asked: Asked) -> bytes | Again | Failed:
+    async def _body(self, response: httpx.Response, asked: RequestInfo) -> bytes | Retry | Fatal:
         """The unpacked body, or why there is none. An error counts by its status, whatever its body is."""
         error = response.status_code >= 400
         try:
@@ -216,7 +229,7 @@ class RestClient:
             # Where they contradict each other, one of the clocks was set: the newer answer is right.
             self._offset = both if both[0] <= both[1] else bounds
 
-    def _followed(self, asked: Asked, moved: Moved, hops: int) -> str:
+    def _followed(self, asked: RequestInfo, moved: Redirect, hops: int) -> str:
         """The URL to go on with, which is never one that would be handed the key from outside this origin."""
         try:
             url = urljoin(asked.url, moved.location)
@@ -257,7 +270,7 @@ class RestClient:
             self._csrf.token = token if isinstance(token, str) and _fits_header(token) else None
             return self._csrf.token is not None
 
-    def _tell_retry(self, answer: Again, failures: int, most: int, seconds: float) -> None:
+    def _tell_retry(self, answer: Retry, failures: int, most: int, seconds: float) -> None:
         which = f"retry {failures} of {most}" if answer.counted else "retry"
         self._tell(
             "retrying",

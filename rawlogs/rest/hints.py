@@ -6,8 +6,8 @@ from typing import Any
 
 import orjson
 
-from rawlogs.foreign import excerpt, loads
-from rawlogs.rest.request import Asked, Credentials
+from rawlogs.rest.request import Credentials, RequestInfo
+from rawlogs.untrusted import excerpt, loads_lenient
 
 BASE_PATH = (
     "No Prefect API at this path: PREFECT_API_URL goes up to and including /api (or the base path that the "
@@ -50,7 +50,7 @@ CSRF = "The server asks for a CSRF token, and did not take the one that it gave 
 LONGEST = 2000
 
 
-def auth_hint(asked: Asked, status: int) -> str:
+def auth_hint(asked: RequestInfo, status: int) -> str:
     """What to set after a 401 or 403, by what was sent to whom."""
     if asked.credentials == "custom":
         return _CUSTOM
@@ -72,7 +72,7 @@ def status_hint(status: int, words: str, body: bytes) -> str | None:
 def said(body: bytes, secrets: tuple[str, ...]) -> str:
     """What an error's body says, on one line, in any of the shapes that Prefect answers with; no secrets."""
     try:
-        data = loads(body)
+        data = loads_lenient(body)
     except ValueError:
         data = None
     words = _words(data) if isinstance(data, dict) else ""

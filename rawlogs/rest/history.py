@@ -25,7 +25,7 @@ LEAST_PASSES = 3
 _LIMIT_TEXT = re.compile(r"less than or equal to (\d+)")
 
 
-class Moved(Exception):
+class RowsShifted(Exception):
     """The rows that were known are not the first of the range any more."""
 
 
@@ -126,7 +126,9 @@ class History:
         rows, _ = await self._read(wire, BEGINNING, before, 0, True)
         return rows
 
-    async def beyond(self, wire: Mapping[str, Any], after: datetime, before: datetime, rows: int) -> int:
+    async def count_more_than(
+        self, wire: Mapping[str, Any], after: datetime, before: datetime, rows: int
+    ) -> int:
         """How many more than ``rows`` rows there are in that range: -1 for fewer, and at most a page."""
         offset = max(rows - 1, 0)
         found, asked = await self._read(wire, after, before, offset, False)
@@ -135,7 +137,7 @@ class History:
             return len(found)
         return len(found) - (1 if rows else 0)
 
-    async def behind(
+    async def rows_after(
         self,
         wire: Mapping[str, Any],
         after: datetime,
@@ -146,7 +148,7 @@ class History:
         """The rows of that range behind ``rows`` known ones (at least 1), page by page.
 
         When it ends, every row of the range is known or was shown: as many lie before as are known, and none of those
-        lies behind. Raises Moved where that is not so, however many pages it has shown by then.
+        lies behind. Raises RowsShifted where that is not so, however many pages it has shown by then.
         """
         offset, anchor = rows - 1, None
         passed: set[str] = set()
@@ -163,7 +165,7 @@ class History:
                 return
             passed.update(row.id_text for row in found)
             offset, anchor = offset + len(found), page[-1].id_text
-        raise Moved
+        raise RowsShifted
 
     async def _read(
         self, wire: Mapping[str, Any], after: datetime, before: datetime, offset: int, newest_first: bool

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 from uuid import uuid4
 
-from rawlogs.foreign import excerpt
+from rawlogs.untrusted import excerpt
 from rawlogs.version import version
 
 if TYPE_CHECKING:
-    from rawlogs.settings import Settings
+    from rawlogs.config.settings import Settings
 
 Credentials = Literal["none", "basic", "bearer", "custom"]
 """What kind of Authorization header goes out; ``custom`` is one of the user's own."""
@@ -24,7 +24,7 @@ _LONGEST_URL = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RequestInfo:
     """One request, as far as the meaning of its answer depends on it.
 
     ``url`` may be one that a redirect named, with whatever the server has put into it: ``shown`` is what texts show.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from datetime import datetime, timedelta
 
-from rawlogs.foreign import http_date as http_date
-from rawlogs.foreign import retry_after as retry_after
+from rawlogs.untrusted import http_date as http_date
+from rawlogs.untrusted import retry_after as retry_after
 
 BASE = 0.5
 CAP = 30.0

@@ -14,11 +14,11 @@ from typing import Literal, Protocol
 from uuid import UUID
 
 from rawlogs.clock import Clock, SystemClock
+from rawlogs.config.urls import parse
 from rawlogs.delivery.stream import LogStream
 from rawlogs.errors import AuthError, ConfigError, HistoryError
-from rawlogs.rest.runs import FlowRun, Runs
+from rawlogs.rest.flow_runs import FlowRun, Runs
 from rawlogs.runs.events import RunEvents
-from rawlogs.urls import parse
 
 STRAGGLERS = 3.0
 """Seconds after a run's end before it is swept; Prefect's own watcher waits as long."""

@@ -15,23 +15,23 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from rawlogs.config.settings import resolve
 from rawlogs.errors import AuthError, ConfigError, RawlogsError
 from rawlogs.notices import Notice
 from rawlogs.relay.hub import Hub
 from rawlogs.relay.sse import sse_endpoint
 from rawlogs.rest.client import RestClient
-from rawlogs.rest.runs import Runs
+from rawlogs.rest.flow_runs import Runs
 from rawlogs.serve.finder import MOST_NAMES, Finder
 from rawlogs.serve.gate import Gate
 from rawlogs.serve.guard import Guard
 from rawlogs.serve.logins import Logins
-from rawlogs.settings import resolve
 from rawlogs.version import version
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from rawlogs.urls import Address
+    from rawlogs.config.urls import Address
 
 CURSOR = "last_event_id"
 """An EventSource made by a script cannot send the Last-Event-ID header: its cursor comes as this parameter."""

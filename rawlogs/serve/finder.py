@@ -7,11 +7,10 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Protocol
 from uuid import UUID
 
+from rawlogs.config.urls import Address
 from rawlogs.errors import ConfigError, HistoryError
 from rawlogs.output.json import rfc3339
-from rawlogs.rest.flow_run import as_uuid
-from rawlogs.rest.runs import FlowRun
-from rawlogs.urls import Address
+from rawlogs.rest.flow_runs import FlowRun, as_uuid
 
 STATES = (
     "PENDING",

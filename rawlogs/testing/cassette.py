@@ -26,7 +26,7 @@ from rawlogs.testing.recording import Recording, read
 from rawlogs.testing.upstream import Upstream
 
 if TYPE_CHECKING:
-    from rawlogs.settings import Settings
+    from rawlogs.config.settings import Settings
 
 Mode = Literal["none", "once", "new_episodes", "all"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -185,7 +185,7 @@ class Cassette:
         return CassetteServer(recording, behaviour=behaviour, upstream=self._upstream)
 
     def _settings(self) -> Settings:
-        from rawlogs.settings import resolve
+        from rawlogs.config.settings import resolve
 
         if self._given is None or isinstance(self._given, str):
             return resolve(api_url=self._given)

@@ -43,7 +43,7 @@ from rawlogs.testing.model.behaviour import Behaviour
 from rawlogs.testing.server import FakeServer
 
 if TYPE_CHECKING:
-    from rawlogs.settings import Settings
+    from rawlogs.config.settings import Settings
 
 try:
     from pytest_asyncio import fixture as _async_fixture

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from rawlogs.errors import RawlogsError
-from rawlogs.rest.passage import Passage, passed_on
+from rawlogs.rest.forward import ForwardingClient, forwardable_headers
 from rawlogs.testing.model.subscriptions import Outgoing
 from rawlogs.testing.net.rest_exchange import Answer, RestRequest
 from rawlogs.testing.net.websocket_session import WebSocketSession, outgoing
@@ -18,7 +18,7 @@ from rawlogs.wire.connection import Connection, Target, open_connection
 from rawlogs.wire.events import WireEvent
 
 if TYPE_CHECKING:
-    from rawlogs.settings import Settings
+    from rawlogs.config.settings import Settings
 
 Tell = Callable[[WireEvent], None]
 
@@ -32,7 +32,7 @@ class Upstream:
     def __init__(self, settings: Settings, tell: Tell) -> None:
         self._settings = settings
         self._tell = tell
-        self._rest = Passage(settings)
+        self._rest = ForwardingClient(settings)
         self._connections = 0
         self.problem: str | None = None
 
@@ -52,7 +52,7 @@ class Upstream:
         self.problem = None
         asked = exchange_events(
             number,
-            (method, api_path(self._settings, target), passed_on(request.headers), request.content),
+            (method, api_path(self._settings, target), forwardable_headers(request.headers), request.content),
             (passed.status, passed.headers, passed.content),
         )
         for event in asked:

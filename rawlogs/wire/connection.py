@@ -13,10 +13,10 @@ from websockets.exceptions import ConnectionClosed, InvalidProxy, InvalidStatus
 
 from rawlogs.errors import ConnectError, ConnectionLost, RawlogsError
 from rawlogs.waiting import within
+from rawlogs.wire.errors import FOREIGN, REDIRECTS, open_error, redirect, refused
+from rawlogs.wire.fast import WAIT_FOR, BatchConnection
 from rawlogs.wire.handshake import SUBPROTOCOL, Handshake, State, meaning
-from rawlogs.wire.lane import WAIT_FOR, LaneConnection
 from rawlogs.wire.logger import WITHOUT_FRAMES
-from rawlogs.wire.mapping import FOREIGN, REDIRECTS, open_error, redirect, refused
 from rawlogs.wire.tap import Tap, TappedConnection
 from rawlogs.wire.ways import fast
 
@@ -54,7 +54,7 @@ class Connection:
     server's queue of 256 logs stays short. ``url`` is where redirects led, ``received`` counts messages.
     """
 
-    def __init__(self, socket: LaneConnection, url: str, handshake: Handshake) -> None:
+    def __init__(self, socket: BatchConnection, url: str, handshake: Handshake) -> None:
         self._socket = socket
         self._handshake = handshake
         self._early: list[bytes] = []
@@ -210,12 +210,12 @@ async def open_raw(target: Target, *, tap: Tap | None = None, number: int = 0) -
     return Connection(socket, url, Handshake(target.token, "", url=target.url, secrets=target.secrets()))
 
 
-async def _open_socket(target: Target, tap: Tap | None, number: int) -> tuple[LaneConnection, str]:
+async def _open_socket(target: Target, tap: Tap | None, number: int) -> tuple[BatchConnection, str]:
     """The socket after its upgrade, and the URL to which redirects led."""
     if tap is not None:
         factory: Any = partial(TappedConnection, tap=tap, number=number)
     else:
-        factory = partial(LaneConnection, fast=target.max_size >= WAIT_FOR and fast())
+        factory = partial(BatchConnection, fast=target.max_size >= WAIT_FOR and fast())
     options: dict[str, Any] = {"ssl": target.tls} if target.tls is not None else {}
     try:
         attempt = _SameOriginConnect(
@@ -242,7 +242,7 @@ async def _open_socket(target: Target, tap: Tap | None, number: int) -> tuple[La
     except FOREIGN as exc:
         secret = isinstance(exc, InvalidProxy)  # its text quotes the password
         raise open_error(exc, target.url, target.proxy, target.secrets()) from (None if secret else exc)
-    assert isinstance(socket, LaneConnection)
+    assert isinstance(socket, BatchConnection)
     return socket, attempt.uri
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from rawlogs import foreign
+from rawlogs import untrusted
 from rawlogs.batch import Batch
 from rawlogs.models import Log, Row
 
@@ -78,7 +78,7 @@ def decode(payload: bytes | str, *, keep: bool = False) -> Frame:
     if isinstance(payload, str):
         payload = payload.encode("utf-8", "replace")
     try:
-        data = foreign.loads(payload)
+        data = untrusted.loads_lenient(payload)
     except ValueError:
         return bad_frame("not JSON", payload)
     if type(data) is not dict:
@@ -173,4 +173,4 @@ def _all_canonical(payloads: Sequence[bytes], keep: bool) -> Batch | None:
 
 def bad_frame(problem: str, payload: bytes) -> BadFrame:
     """A BadFrame that shows the beginning of the payload."""
-    return BadFrame(problem, foreign.excerpt(payload, EXCERPT))
+    return BadFrame(problem, untrusted.excerpt(payload, EXCERPT))

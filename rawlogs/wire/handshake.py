@@ -29,7 +29,7 @@ from rawlogs.errors import (
     ProtocolError,
     RawlogsError,
 )
-from rawlogs.foreign import excerpt
+from rawlogs.untrusted import excerpt
 from rawlogs.wire.frames import AuthFailure, AuthSuccess, auth_message, decode
 
 SUBPROTOCOL = "prefect"

@@ -11,7 +11,7 @@ from typing import Any
 from websockets.frames import Frame, Opcode
 
 from rawlogs.wire.events import WireEvent
-from rawlogs.wire.lane import LaneConnection
+from rawlogs.wire.fast import BatchConnection
 
 Tap = Callable[[WireEvent], None]
 
@@ -25,8 +25,8 @@ _KINDS = {
 }
 
 
-class TappedConnection(LaneConnection):
-    """A LaneConnection that takes the library's way only, and reports each frame of both sides.
+class TappedConnection(BatchConnection):
+    """A BatchConnection that takes the library's way only, and reports each frame of both sides.
 
     ``bytes_read`` and ``bytes_written`` count what crossed the wire after the upgrade, compressed where it was.
     """

@@ -23,32 +23,31 @@ from urllib.parse import parse_qsl, unquote
 
 from lines import Line, connect, key_of, response
 
-from rawlogs import dotenv, urls
+from rawlogs.config import dotenv, urls
+from rawlogs.config.settings import resolve
 from rawlogs.delivery import cursor
 from rawlogs.errors import ConfigError, HistoryError, RawlogsError
-from rawlogs.foreign import excerpt, http_date, retry_after
 from rawlogs.host import parse_host
 from rawlogs.masking import Masker
 from rawlogs.models import Log
 from rawlogs.output.json import JsonFormat
 from rawlogs.output.text import TextFormat
 from rawlogs.relay.query import parse_request
-from rawlogs.rest.answers import Failed, Reply, Result, TokenWanted, judge, page_limit
 from rawlogs.rest.body import TooLarge, UnknownCoding, Unpacking, Unreadable, coding_of
-from rawlogs.rest.flow_run import FlowRun
+from rawlogs.rest.flow_runs import FlowRun, Runs
 from rawlogs.rest.history import History
-from rawlogs.rest.request import Asked
-from rawlogs.rest.runs import Runs
+from rawlogs.rest.request import RequestInfo
+from rawlogs.rest.responses import CsrfRequired, Fatal, Response, Result, classify, page_limit
 from rawlogs.search import MAX_QUERY, TextQuery
 from rawlogs.serve.gate import Gate
 from rawlogs.serve.guard import OPEN, Guard
 from rawlogs.serve.logins import Logins
-from rawlogs.settings import resolve
 from rawlogs.testing import recording, scenario
 from rawlogs.testing.compare import compare, ids
 from rawlogs.testing.net.access import check_request
 from rawlogs.testing.playback import Replay
 from rawlogs.trace.script import parse_script, tokens_in
+from rawlogs.untrusted import excerpt, http_date, retry_after
 from rawlogs.wire.connection import ending
 from rawlogs.wire.frames import BadFrame, LogFrame, decode, decode_logs
 from rawlogs.wire.handshake import Handshake
@@ -272,9 +271,9 @@ def answers(data: bytes) -> None:
     status, header, body = int.from_bytes(data[:2], "big") % 600, data[2:34], data[34:]
     value = header.decode("latin-1")
     names = ("retry-after", "location", "prefect-maintenance")
-    asked = Asked("POST", "http://h/api/logs/filter", "basic", False, (SECRET,))
-    found = judge(asked, Reply(status, dict.fromkeys(names, value), body), NOW)
-    if isinstance(found, (Failed, TokenWanted)):
+    asked = RequestInfo("POST", "http://h/api/logs/filter", "basic", False, (SECRET,))
+    found = classify(asked, Response(status, dict.fromkeys(names, value), body), NOW)
+    if isinstance(found, (Fatal, CsrfRequired)):
         assert SECRET not in f"{found.error}{vars(found.error)}"
         if isinstance(found.error, HistoryError):
             page_limit(found.error)

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from rawlogs.config.settings import resolve
 from rawlogs.errors import RawlogsError
 from rawlogs.runs.follower import STRAGGLERS
-from rawlogs.settings import resolve
 from rawlogs.testing.recording import Recorder
 from rawlogs.wire.connection import Connection, Target, open_connection
 from rawlogs.wire.events import WireEvent

@@ -17,7 +17,7 @@ from uuid import UUID, uuid4
 import pytest
 
 import rawlogs
-from rawlogs.settings import Settings, resolve
+from rawlogs.config.settings import Settings, resolve
 from rawlogs.testing import Cassette, use_cassette
 
 from . import prefect_env

@@ -11,13 +11,13 @@ from uuid import uuid4
 import pytest
 
 from rawlogs.clock import SystemClock
-from rawlogs.doctor.case import Case
-from rawlogs.doctor.examination import examine
+from rawlogs.config.settings import resolve
+from rawlogs.doctor.context import CheckContext
 from rawlogs.doctor.findings import Finding
-from rawlogs.doctor.verdict import Verdict, judge
-from rawlogs.settings import resolve
-from rawlogs.trace.conversation import Plan, converse
+from rawlogs.doctor.runner import examine
+from rawlogs.doctor.verdict import Verdict, verdict_of
 from rawlogs.trace.script import parse_script
+from rawlogs.trace.session import Plan, converse
 from rawlogs.trace.transcript import Entry, Transcript
 from rawlogs.wire.connection import Target
 from rawlogs.wire.frames import filter_message
@@ -31,8 +31,8 @@ async def doctor(server: PrefectServer, home: Path, **options: Any) -> tuple[dic
     access = {"api_url": server.api_url, "environ": {"PREFECT_HOME": str(home)}, "cwd": home}
     if "auth_string" in options:
         access["auth_string"] = options.pop("auth_string")
-    results = await examine(Case(access, SystemClock(), **{"watch": 0.0, **options}))
-    return {result.check: result.finding for result in results}, judge(results)
+    results = await examine(CheckContext(access, SystemClock(), **{"watch": 0.0, **options}))
+    return {result.check: result.finding for result in results}, verdict_of(results)
 
 
 def failed(found: dict[str, Finding]) -> list[str]:
@@ -116,7 +116,9 @@ async def test_csrf_protection_is_found_and_met(csrf_server: PrefectServer, tmp_
 async def test_a_wrong_path_is_found_on_a_real_server(server: PrefectServer, tmp_path: Path) -> None:
     """The API's own place is named."""
     wrong = server.api_url.replace("/api", "/prefect/api")
-    case = Case({"api_url": wrong, "environ": {"PREFECT_HOME": str(tmp_path)}}, SystemClock(), watch=0.0)
+    case = CheckContext(
+        {"api_url": wrong, "environ": {"PREFECT_HOME": str(tmp_path)}}, SystemClock(), watch=0.0
+    )
     results = {result.check: result.finding for result in await examine(case)}
     advice = results["health"].advice
     assert advice is not None

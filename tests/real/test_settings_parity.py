@@ -17,9 +17,9 @@ from typing import Any
 import certifi
 import pytest
 
-from rawlogs import dotenv
+from rawlogs.config import dotenv
+from rawlogs.config.settings import resolve
 from rawlogs.errors import ConfigError
-from rawlogs.settings import resolve
 
 from . import prefect_env
 

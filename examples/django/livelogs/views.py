@@ -12,11 +12,10 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from rawlogs import HistoryError, RawlogsError
+from rawlogs.config.settings import resolve
 from rawlogs.contrib.django.hub import hub_options
 from rawlogs.rest.client import RestClient
-from rawlogs.rest.flow_run import FlowRun
-from rawlogs.rest.runs import Runs
-from rawlogs.settings import resolve
+from rawlogs.rest.flow_runs import FlowRun, Runs
 
 T = TypeVar("T")
 

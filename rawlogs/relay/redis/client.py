@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from rawlogs.errors import AuthError, ConfigError, ConnectError, RawlogsError
-from rawlogs.foreign import excerpt
+from rawlogs.untrusted import excerpt
 from rawlogs.waiting import within
 
 SETTING = "RAWLOGS_REDIS_URL"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from rawlogs.api import Access
 from rawlogs.clock import Clock, SystemClock
+from rawlogs.config.settings import resolve
 from rawlogs.delivery.retry import delay
 from rawlogs.errors import ConfigError, ConnectError
 from rawlogs.filters import LogFilter, Selection
@@ -31,10 +32,9 @@ from rawlogs.relay.redis.store import (
     workspace_name,
 )
 from rawlogs.relay.source import Source, SourceBatch, Tell, Trouble
-from rawlogs.settings import resolve
 
 if TYPE_CHECKING:
-    from rawlogs.rest.runs import Runs
+    from rawlogs.rest.flow_runs import Runs
     from rawlogs.wire.connection import Target
 
 BEFORE = timedelta(minutes=2)

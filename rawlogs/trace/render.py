@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rawlogs.trace.conversation import Outcome
+from rawlogs.trace.session import Outcome
 from rawlogs.trace.transcript import Entry, Transcript
 
 

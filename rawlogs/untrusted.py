@@ -17,7 +17,7 @@ MAX_RETRY_AFTER = 300.0
 _LOOKED_AT = 16_000
 
 
-def loads(text: bytes | str) -> Any:
+def loads_lenient(text: bytes | str) -> Any:
     """JSON, also with what orjson refuses and others write: NaN (null), lone surrogates (``?``). Raises ValueError."""
     try:
         return orjson.loads(text)
@@ -68,7 +68,7 @@ def http_date(value: str) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
 
 
-def place(url: str | None) -> str:
+def origin_of(url: str | None) -> str:
     """Scheme, host and port of a URL: what of it may be shown, whatever else is in it."""
     try:
         parts = urlsplit(url or "")

@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from rawlogs import headers as custom_headers
-from rawlogs import proxies, sources, tls, urls
+from rawlogs.config import network, sources, urls
 from rawlogs.errors import ConfigError
 from rawlogs.masking import is_public
 
@@ -120,7 +119,7 @@ class Settings:
         if not self.api_url.startswith("https:"):
             return None
         origin = self.origins.get("PREFECT_API_SSL_CERT_FILE", "default")
-        return tls.context(self.ssl_cert_file, insecure=self.insecure, origin=origin)
+        return network.tls_context(self.ssl_cert_file, insecure=self.insecure, origin=origin)
 
     @staticmethod
     def fingerprint(secret: str | None) -> str:
@@ -146,7 +145,7 @@ class Settings:
             parts |= _secrets_in(value)
         whole |= {_base64(text) for text in whole if ":" in text}
         if self.proxy:
-            proxy = proxies.Proxy(self.proxy, "")
+            proxy = network.Proxy(self.proxy, "")
             parts |= {proxy.userinfo, proxy.password, unquote(proxy.userinfo)}
         texts = whole | {part for part in parts if len(part) >= 6}
         return tuple(sorted(texts, key=lambda text: (-len(text), text)))
@@ -190,10 +189,10 @@ def resolve(
         cert_file = environ["SSL_CERT_FILE"]
         reading.origins["PREFECT_API_SSL_CERT_FILE"] = "environment"
     cloud_api_url = reading.text("PREFECT_CLOUD_API_URL")
-    own_headers = custom_headers.merge(reading.places)
-    reading.origins[custom_headers.NAME] = own_headers.origin
+    own_headers = network.merge_headers(reading.places)
+    reading.origins[network.HEADERS] = own_headers.origin
     reading.notes += own_headers.notes
-    proxy = proxies.decide(*address.place, environ)
+    proxy = network.choose_proxy(*address.place, environ)
     if proxy and proxy.note:
         reading.notes.append(proxy.note)
     settings = Settings(
@@ -370,7 +369,7 @@ class _Reading:
         sent = (
             ("PREFECT_API_KEY", settings.api_key),
             ("PREFECT_API_AUTH_STRING", settings.auth_string),
-            (custom_headers.NAME, settings.headers),
+            (network.HEADERS, settings.headers),
         )
         found = []
         for name, value in sent:

@@ -34,13 +34,13 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import CLOSED
 
 from rawlogs.wire.connection import ending
-from rawlogs.wire.lane import WAIT_FOR, LaneConnection
+from rawlogs.wire.fast import WAIT_FOR, BatchConnection
 
 MAX_SIZE = 1 << 17
 
 
 def way(fast: bool) -> Any:
-    return partial(LaneConnection, fast=fast)
+    return partial(BatchConnection, fast=fast)
 
 
 def client_frames(written: bytes) -> list[tuple[int, bytes]]:
@@ -255,7 +255,7 @@ def test_fragments_over_max_size_end_the_connection_with_1009(code: int) -> None
 # Reading, and not reading
 
 
-async def opened(line: Line, *, fast: bool = True) -> LaneConnection:
+async def opened(line: Line, *, fast: bool = True) -> BatchConnection:
     connection = connect(line, way(fast))
     connection.data_received(response(key_of(connection)))
     return connection
@@ -372,7 +372,7 @@ async def test_feeding_reads_on_where_reading_was_paused() -> None:
 class AbortableLine(Line):
     """Aborting it ends the connection, as on a real one."""
 
-    connection: LaneConnection
+    connection: BatchConnection
 
     def abort(self) -> None:
         self.connection.connection_lost(None)
@@ -407,7 +407,7 @@ async def test_above_32_mebibytes_the_socket_is_not_read_until_a_batch_is_taken(
 class AnsweringLine(Line):
     """The peer answers a close frame, which arrives only while the line is read."""
 
-    connection: LaneConnection
+    connection: BatchConnection
 
     def write(self, data: Any) -> None:
         super().write(data)

@@ -15,35 +15,37 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rawlogs.errors import AuthError, HistoryError
-from rawlogs.rest.answers import (
-    Again,
+from rawlogs.rest.failures import failure
+from rawlogs.rest.hints import auth_hint, quote, said
+from rawlogs.rest.request import Credentials, RequestInfo
+from rawlogs.rest.responses import (
     Answer,
-    Failed,
-    Moved,
-    Reply,
+    CsrfRequired,
+    Fatal,
+    Redirect,
+    Response,
     Result,
-    TokenWanted,
+    Retry,
+    classify,
     decode,
-    judge,
     page_limit,
 )
-from rawlogs.rest.failures import failure, place
-from rawlogs.rest.hints import auth_hint, quote, said
-from rawlogs.rest.request import Asked, Credentials
 from rawlogs.rest.timing import delay, http_date, retry_after, skew
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
-GET = Asked("GET", "http://h:4200/api/x")
-POST = Asked("POST", "http://h:4200/api/logs/filter")
+GET = RequestInfo("GET", "http://h:4200/api/x")
+POST = RequestInfo("POST", "http://h:4200/api/logs/filter")
 
 
-def judged(status: int, body: Any = b"", asked: Asked = POST, **headers: str) -> Answer:
+def judged(status: int, body: Any = b"", asked: RequestInfo = POST, **headers: str) -> Answer:
     content = body if isinstance(body, bytes) else orjson.dumps(body)
-    return judge(asked, Reply(status, {k.replace("_", "-"): v for k, v in headers.items()}, content), NOW)
+    return classify(
+        asked, Response(status, {k.replace("_", "-"): v for k, v in headers.items()}, content), NOW
+    )
 
 
 def failed(answer: Answer) -> Any:
-    assert isinstance(answer, Failed)
+    assert isinstance(answer, Fatal)
     return answer.error
 
 
@@ -53,37 +55,37 @@ def failed(answer: Answer) -> Any:
         (200, {"a": 1}, {}, Result),
         (201, None, {}, Result),
         (204, b"", {}, Result),
-        (200, b"", {}, Again),
-        (200, b"<html>", {}, Again),
-        (301, b"", {"location": "/x"}, Moved),
-        (302, b"", {"location": "/x"}, Moved),
-        (307, b"", {"location": "/x"}, Moved),
-        (308, b"", {"location": "/x"}, Moved),
-        (303, b"", {"location": "/x"}, Failed),
-        (304, b"", {"location": "/x"}, Failed),
-        (307, b"", {}, Failed),
-        (400, b"", {}, Failed),
-        (401, b"", {}, Failed),
-        (403, b"", {}, Failed),
-        (403, {"detail": "Missing CSRF token."}, {}, TokenWanted),
-        (403, {"detail": "Missing client identifier."}, {}, TokenWanted),
-        (403, {"detail": "Invalid CSRF token or client identifier."}, {}, TokenWanted),
-        (404, b"", {}, Failed),
-        (405, b"", {}, Failed),
-        (407, b"", {}, Failed),
-        (408, b"", {}, Again),
-        (410, b"", {}, Failed),
-        (422, b"", {}, Failed),
-        (425, b"", {}, Again),
-        (429, b"", {}, Again),
-        (500, b"", {}, Again),
-        (501, b"", {}, Failed),
-        (502, b"", {}, Again),
-        (503, b"", {}, Again),
-        (504, b"", {}, Again),
-        (401, b"", {"prefect_maintenance": "true"}, Again),
-        (404, b"", {"prefect_maintenance": "True"}, Again),
-        (404, b"", {"prefect_maintenance": "false"}, Failed),
+        (200, b"", {}, Retry),
+        (200, b"<html>", {}, Retry),
+        (301, b"", {"location": "/x"}, Redirect),
+        (302, b"", {"location": "/x"}, Redirect),
+        (307, b"", {"location": "/x"}, Redirect),
+        (308, b"", {"location": "/x"}, Redirect),
+        (303, b"", {"location": "/x"}, Fatal),
+        (304, b"", {"location": "/x"}, Fatal),
+        (307, b"", {}, Fatal),
+        (400, b"", {}, Fatal),
+        (401, b"", {}, Fatal),
+        (403, b"", {}, Fatal),
+        (403, {"detail": "Missing CSRF token."}, {}, CsrfRequired),
+        (403, {"detail": "Missing client identifier."}, {}, CsrfRequired),
+        (403, {"detail": "Invalid CSRF token or client identifier."}, {}, CsrfRequired),
+        (404, b"", {}, Fatal),
+        (405, b"", {}, Fatal),
+        (407, b"", {}, Fatal),
+        (408, b"", {}, Retry),
+        (410, b"", {}, Fatal),
+        (422, b"", {}, Fatal),
+        (425, b"", {}, Retry),
+        (429, b"", {}, Retry),
+        (500, b"", {}, Retry),
+        (501, b"", {}, Fatal),
+        (502, b"", {}, Retry),
+        (503, b"", {}, Retry),
+        (504, b"", {}, Retry),
+        (401, b"", {"prefect_maintenance": "true"}, Retry),
+        (404, b"", {"prefect_maintenance": "True"}, Retry),
+        (404, b"", {"prefect_maintenance": "false"}, Fatal),
     ],
 )
 def test_every_status_has_one_meaning(status: int, body: Any, headers: dict[str, str], kind: type) -> None:
@@ -100,10 +102,10 @@ def test_a_500_is_the_only_one_with_a_limit_of_its_own() -> None:
 
 
 def test_maintenance_is_the_only_one_that_does_not_count() -> None:
-    assert judged(503, prefect_maintenance="true") == Again(
+    assert judged(503, prefect_maintenance="true") == Retry(
         f"{POST} was answered with HTTP 503 (maintenance)", 503, counted=False
     )
-    assert judged(503) == Again(
+    assert judged(503) == Retry(
         f"{POST} was answered with HTTP 503",
         503,
         hint="The server, or the proxy in front of it, is not ready.",
@@ -213,12 +215,12 @@ def test_the_page_limit_is_read_from_a_422_only() -> None:
 @pytest.mark.parametrize("cloud", [False, True], ids=["server", "cloud"])
 @pytest.mark.parametrize("status", [401, 403])
 def test_every_refusal_says_what_to_set(sent: Credentials, cloud: bool, status: int) -> None:
-    hint = auth_hint(Asked("GET", "http://h/api", sent, cloud), status)
+    hint = auth_hint(RequestInfo("GET", "http://h/api", sent, cloud), status)
     assert "PREFECT_" in hint
 
 
 def test_cloud_names_the_auth_string_that_gets_in_the_keys_way() -> None:
-    hint = auth_hint(Asked("GET", "https://h/api", "basic", True), 401)
+    hint = auth_hint(RequestInfo("GET", "https://h/api", "basic", True), 401)
     assert hint.endswith("wins over PREFECT_API_KEY: unset it.")
 
 
@@ -320,36 +322,36 @@ def refused() -> ssl.SSLCertVerificationError:
 @pytest.mark.parametrize(
     ("exc", "first", "later", "text"),
     [
-        (httpx.ConnectTimeout("x"), Again, Again, "h:4200 did not answer in time"),
-        (httpx.PoolTimeout("x"), Again, Again, "h:4200 did not answer in time"),
-        (httpx.ReadError(""), Again, Again, "the connection was cut"),
-        (httpx.WriteError(""), Again, Again, "the connection was cut"),
-        (ConnectionResetError(), Again, Again, "the connection was cut"),
-        (httpx.LocalProtocolError("Illegal header value b'x'"), Failed, Failed, "A header cannot be sent"),
-        (httpx.LocalProtocolError("Too little data"), Again, Again, "the connection was cut"),
+        (httpx.ConnectTimeout("x"), Retry, Retry, "h:4200 did not answer in time"),
+        (httpx.PoolTimeout("x"), Retry, Retry, "h:4200 did not answer in time"),
+        (httpx.ReadError(""), Retry, Retry, "the connection was cut"),
+        (httpx.WriteError(""), Retry, Retry, "the connection was cut"),
+        (ConnectionResetError(), Retry, Retry, "the connection was cut"),
+        (httpx.LocalProtocolError("Illegal header value b'x'"), Fatal, Fatal, "A header cannot be sent"),
+        (httpx.LocalProtocolError("Too little data"), Retry, Retry, "the connection was cut"),
         (
             httpx.RemoteProtocolError("illegal status line: b'SSH'"),
-            Failed,
-            Again,
+            Fatal,
+            Retry,
             "that is not HTTP: illegal",
         ),
-        (httpx.InvalidURL("x"), Failed, Failed, "is not a URL"),
-        (chained(httpx.ConnectError(""), refused()), Failed, Failed, "not accepted: certificate has expired"),
+        (httpx.InvalidURL("x"), Fatal, Fatal, "is not a URL"),
+        (chained(httpx.ConnectError(""), refused()), Fatal, Fatal, "not accepted: certificate has expired"),
         (
             chained(httpx.ConnectError(""), OSError("all failed")),
-            Failed,
-            Again,
+            Fatal,
+            Retry,
             "No connection to h:4200: all",
         ),
-        (httpx.ConnectError(""), Failed, Again, "No connection to h:4200: it was cut"),
+        (httpx.ConnectError(""), Fatal, Retry, "No connection to h:4200: it was cut"),
         (
             chained(httpx.ConnectError(""), socket.gaierror(-2, "Name or service not known")),
-            Failed,
-            Again,
+            Fatal,
+            Retry,
             "The name h does not resolve (Name or service not known)",
         ),
-        (httpx.ProxyError("502 Bad Gateway"), Failed, Again, "refused a tunnel to h:4200: 502 Bad"),
-        (httpx.ProxyError("407 Proxy Authentication Required"), Failed, Failed, "refused a tunnel"),
+        (httpx.ProxyError("502 Bad Gateway"), Fatal, Retry, "refused a tunnel to h:4200: 502 Bad"),
+        (httpx.ProxyError("407 Proxy Authentication Required"), Fatal, Fatal, "refused a tunnel"),
     ],
     ids=lambda value: f"{type(value).__name__}" if isinstance(value, Exception) else None,
 )
@@ -357,25 +359,13 @@ def test_every_foreign_exception_has_a_meaning(exc: Exception, first: type, late
     for answered, kind in ((False, first), (True, later)):
         answer = failure(exc, GET, proxy=None, answered=answered)
         assert type(answer) is kind
-        assert text in (str(answer.error) if isinstance(answer, Failed) else answer.text)
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("http://me:secret@proxy:3128/x?y", "http://proxy:3128"),
-        ("http://[broken", "(unreadable)"),
-        ("http://h:port", "(unreadable)"),
-    ],
-)
-def test_of_a_url_only_the_place_is_shown(url: str, shown: str) -> None:
-    assert place(url) == shown
+        assert text in (str(answer.error) if isinstance(answer, Fatal) else answer.text)
 
 
 def test_the_proxy_is_named_without_its_credentials() -> None:
     proxy = "http://me:secret@proxy.local:3128"
     for exc in (httpx.ReadTimeout(""), httpx.ConnectError(""), httpx.ProxyError("x")):
         answer = failure(exc, GET, proxy=proxy, answered=True)
-        assert isinstance(answer, Again)
+        assert isinstance(answer, Retry)
         assert "http://proxy.local:3128" in answer.text
         assert "secret" not in answer.text

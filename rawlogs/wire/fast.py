@@ -30,7 +30,7 @@ _OPCODES = frozenset(Opcode)
 _MESSAGE_OPCODES = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
 
 
-class LaneConnection(ClientConnection):
+class BatchConnection(ClientConnection):
     """A ``ClientConnection`` whose messages are read with ``batch()``, or handed over by ``feed()``, not ``recv()``."""
 
     def __init__(self, *args: Any, fast: bool = True, **options: Any) -> None:
@@ -43,7 +43,7 @@ class LaneConnection(ClientConnection):
         self._fragments: list[bytes] = []
         self._held = b""  # the beginning of a frame that has not arrived whole
         self._owed = 0  # bytes of a frame that go to the library as they come
-        self._in_lane = False
+        self._fast_path = False
         self.fed = 0
         """How many messages were given to ``feed``'s callback."""
         self._take: Callable[[list[bytes]], None] | None = None
@@ -110,7 +110,7 @@ class LaneConnection(ClientConnection):
         await super().close(code, reason)
 
     def data_received(self, data: bytes) -> None:
-        if self._in_lane:
+        if self._fast_path:
             self._cut(data)
         elif self.response is not None or not self._fast:
             super().data_received(data)
@@ -155,9 +155,9 @@ class LaneConnection(ClientConnection):
         self._held = b""
         super().data_received(data[:cut])
         # A refusal may have a body, and a compressed frame has a reserved bit: both are the library's.
-        self._in_lane = self.protocol.state is OPEN
+        self._fast_path = self.protocol.state is OPEN
         if rest := data[cut:]:
-            self._cut(rest) if self._in_lane else super().data_received(rest)
+            self._cut(rest) if self._fast_path else super().data_received(rest)
 
     def _cut(self, data: bytes) -> None:
         if self._held:
@@ -172,7 +172,7 @@ class LaneConnection(ClientConnection):
                 super().data_received(part)
                 if self.protocol.state is not OPEN:
                     # After a close frame nothing may be taken for a message.
-                    self._in_lane = False
+                    self._fast_path = False
                     if position < end:
                         super().data_received(data[position:])
                     return
@@ -182,7 +182,7 @@ class LaneConnection(ClientConnection):
             first, length = data[position], data[position + 1]
             if length >= 0x80 or (first != _FINAL_TEXT and first & 0x0F not in _OPCODES):
                 # Masked, or of no known kind: the library ends the conversation, whatever follows.
-                self._in_lane = False
+                self._fast_path = False
                 super().data_received(data[position:])
                 return
             if length < 126:

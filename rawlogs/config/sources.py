@@ -20,7 +20,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from rawlogs import dotenv, files
+from rawlogs import files
+from rawlogs.config import dotenv
 from rawlogs.errors import ConfigError
 
 TABLES: Mapping[str, tuple[str, str]] = {

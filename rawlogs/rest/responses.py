@@ -3,16 +3,16 @@
 | answer | means |
 | --- | --- |
 | 2xx, JSON | Result |
-| 2xx, anything else (cut off, HTML of a proxy or of the UI) | Again |
-| 301 302 307 308 | Moved |
-| any error with ``Prefect-Maintenance: true`` | Again, not counted |
-| 403 that speaks of CSRF, to anything but a GET | TokenWanted |
-| 401, 403 | Failed (AuthError) |
-| 500 | Again, three times at most |
-| 408 425 429 502 503 504 | Again |
-| any other | Failed (HistoryError) |
+| 2xx, anything else (cut off, HTML of a proxy or of the UI) | Retry |
+| 301 302 307 308 | Redirect |
+| any error with ``Prefect-Maintenance: true`` | Retry, not counted |
+| 403 that speaks of CSRF, to anything but a GET | CsrfRequired |
+| 401, 403 | Fatal (AuthError) |
+| 500 | Retry, three times at most |
+| 408 425 429 502 503 504 | Retry |
+| any other | Fatal (HistoryError) |
 
-``Retry-After`` is the least wait before an Again.
+``Retry-After`` is the least wait before an Retry.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from datetime import datetime
 from typing import Any
 
 from rawlogs.errors import AuthError, HistoryError, RawlogsError
-from rawlogs.foreign import loads, retry_after
 from rawlogs.rest import body
 from rawlogs.rest.hints import CSRF, NOT_PREFECT, auth_hint, quote, said, status_hint
-from rawlogs.rest.request import Asked
+from rawlogs.rest.request import RequestInfo
+from rawlogs.untrusted import loads_lenient, retry_after
 
 REDIRECTS = frozenset({301, 302, 307, 308})
 TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 RETRIES_OF_500 = 3
 """A 500 that stays is a bug, not a mood (SQLite before 3.44 answers every search for text so)."""
 _LIMIT = re.compile(r"less than or equal to (\d+)")
-decode = loads
+decode = loads_lenient
 """A body as JSON, also with what others write that is almost JSON. Raises ValueError."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class Response:
     """One HTTP answer, read to its end. The names of ``headers`` are in lower case."""
 
     status: int
@@ -55,7 +55,7 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
+class Retry:
     """Worth another try, not sooner than ``floor`` seconds from now.
 
     ``counted``: whether it uses up a retry; ``most``: how many retries at most (None: all that were granted);
@@ -87,7 +87,7 @@ class Again:
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class Redirect:
     """A redirect to ``location``, as it was written."""
 
     location: str
@@ -95,52 +95,52 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True)
-class TokenWanted:
+class CsrfRequired:
     """The server wants a (new) CSRF token; ``error`` is for when there is none to be had."""
 
     error: AuthError
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class Fatal:
     """Another try cannot help."""
 
     error: RawlogsError
 
 
-Answer = Result | Again | Moved | TokenWanted | Failed
+Answer = Result | Retry | Redirect | CsrfRequired | Fatal
 
 
-def judge(asked: Asked, reply: Reply, now: datetime) -> Answer:
+def classify(asked: RequestInfo, reply: Response, now: datetime) -> Answer:
     """What the answer means. ``now`` is the server's time, as well as it is known."""
     status = reply.status
     if 200 <= status < 300:
         return _success(asked, reply)
     if status in REDIRECTS and "location" in reply.headers:
-        return Moved(reply.headers["location"], status)
+        return Redirect(reply.headers["location"], status)
     words = said(reply.body, asked.secrets)
     short = words[:200]
     text = f"{asked} was answered with HTTP {status}" + (f": {words[:80]}" if words else "")
     floor = retry_after(reply.headers.get("retry-after"), now)
     if reply.headers.get("prefect-maintenance", "").lower() == "true":
-        return Again(f"{text} (maintenance)", status, floor, short, counted=False)
+        return Retry(f"{text} (maintenance)", status, floor, short, counted=False)
     if status in (401, 403):
         if status == 403 and asked.method != "GET" and _is_csrf(words):
-            return TokenWanted(AuthError(text, reason=short, code=status, hint=CSRF))
-        return Failed(AuthError(text, reason=short, code=status, hint=auth_hint(asked, status)))
+            return CsrfRequired(AuthError(text, reason=short, code=status, hint=CSRF))
+        return Fatal(AuthError(text, reason=short, code=status, hint=auth_hint(asked, status)))
     hint = status_hint(status, words, reply.body)
     if status in TRANSIENT:
-        return Again(text, status, floor, short, hint, most=RETRIES_OF_500 if status == 500 else None)
-    return Failed(HistoryError(text, status=status, body=words, hint=hint))
+        return Retry(text, status, floor, short, hint, most=RETRIES_OF_500 if status == 500 else None)
+    return Fatal(HistoryError(text, status=status, body=words, hint=hint))
 
 
-def unreadable(problem: Exception, asked: Asked, limit: int) -> Again | Failed:
+def unreadable(problem: Exception, asked: RequestInfo, limit: int) -> Retry | Fatal:
     """What it means that a body was not taken: ``problem`` is one of the exceptions of ``body.read``."""
     if isinstance(problem, body.Unreadable):
-        return Again(f"The answer to {asked} cannot be unpacked: {problem}")
+        return Retry(f"The answer to {asked} cannot be unpacked: {problem}")
     if isinstance(problem, body.TooLarge):
-        return Failed(body.AnswerTooLarge(f"The answer to {asked} is larger than {limit >> 20} MiB"))
-    return Failed(
+        return Fatal(body.AnswerTooLarge(f"The answer to {asked} is larger than {limit >> 20} MiB"))
+    return Fatal(
         HistoryError(
             f"The answer to {asked} is packed as {quote(str(problem), asked.secrets)}",
             hint="It may be packed once, with gzip: does something in between pack it once more?",
@@ -152,7 +152,7 @@ def _is_csrf(words: str) -> bool:
     return "csrf" in words.lower() or words == "Missing client identifier."
 
 
-def _success(asked: Asked, reply: Reply) -> Result | Again:
+def _success(asked: RequestInfo, reply: Response) -> Result | Retry:
     if reply.status in (204, 205):
         return Result(None)
     try:
@@ -161,7 +161,7 @@ def _success(asked: Asked, reply: Reply) -> Result | Again:
         quoted = quote(reply.body, asked.secrets)
     what = f"is not JSON: {quoted}" if quoted else "is empty"
     html = reply.body.lstrip()[:1] == b"<"
-    return Again(
+    return Retry(
         f"The answer to {asked} {what}", reply.status, body=quoted, hint=NOT_PREFECT if html else None
     )
 

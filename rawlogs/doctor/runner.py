@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from rawlogs.doctor import arrival, ground_checks, rest_checks, socket_checks
-from rawlogs.doctor.case import Case
+from rawlogs.doctor import delivery_check, network_checks, rest_checks, socket_checks
+from rawlogs.doctor.context import CheckContext
 from rawlogs.doctor.findings import Advice, Finding, Result, of_error
 from rawlogs.errors import RawlogsError
 
@@ -16,17 +16,17 @@ class Check:
     """``needs`` names the checks without which this one says nothing: they must not have failed."""
 
     name: str
-    run: Callable[[Case], Awaitable[Finding]]
+    run: Callable[[CheckContext], Awaitable[Finding]]
     needs: tuple[str, ...] = ()
 
 
 CHECKS: tuple[Check, ...] = (
-    Check("settings", ground_checks.settings),
-    Check("urls", ground_checks.urls, ("settings",)),
-    Check("proxy", ground_checks.proxy, ("settings",)),
-    Check("dns", ground_checks.dns, ("settings",)),
-    Check("tcp", ground_checks.tcp, ("dns",)),
-    Check("tls", ground_checks.tls, ("tcp",)),
+    Check("settings", network_checks.settings),
+    Check("urls", network_checks.urls, ("settings",)),
+    Check("proxy", network_checks.proxy, ("settings",)),
+    Check("dns", network_checks.dns, ("settings",)),
+    Check("tcp", network_checks.tcp, ("dns",)),
+    Check("tls", network_checks.tls, ("tcp",)),
     Check("http", rest_checks.http, ("tls",)),
     Check("health", rest_checks.health, ("http",)),
     Check("rest auth", rest_checks.auth, ("http",)),
@@ -40,12 +40,12 @@ CHECKS: tuple[Check, ...] = (
     Check("filter", socket_checks.filter, ("socket auth",)),
     Check("ping", socket_checks.ping, ("filter",)),
     Check("clock", rest_checks.clock, ("http",)),
-    Check("arrival", arrival.arrival, ("ping", "rest logs")),
+    Check("arrival", delivery_check.delivery, ("ping", "rest logs")),
 )
 """All checks, in order."""
 
 
-async def examine(case: Case, on_result: Callable[[Result], None] = lambda _: None) -> list[Result]:
+async def examine(case: CheckContext, on_result: Callable[[Result], None] = lambda _: None) -> list[Result]:
     """Run every check; ``on_result`` is called with each result as it comes."""
     results: dict[str, Result] = {}
     try:
@@ -57,7 +57,7 @@ async def examine(case: Case, on_result: Callable[[Result], None] = lambda _: No
     return list(results.values())
 
 
-async def _result(check: Check, case: Case, results: Mapping[str, Result]) -> Result:
+async def _result(check: Check, case: CheckContext, results: Mapping[str, Result]) -> Result:
     if stopped_by := next((name for name in check.needs if blocks(results[name])), None):
         return Result(check.name, Finding("skip", f"not reached ({_first_stop(stopped_by, results)})"))
     began = case.clock.monotonic()

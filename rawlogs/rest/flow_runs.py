@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from types import NoneType
 from typing import Any, Protocol
@@ -11,17 +12,94 @@ from urllib.parse import quote
 from uuid import UUID
 
 from rawlogs.errors import ConfigError, HistoryError
-from rawlogs.foreign import excerpt
-from rawlogs.rest.answers import page_limit
+from rawlogs.models import parse_timestamp
 from rawlogs.rest.client import RestClient
-from rawlogs.rest.flow_run import TERMINAL, FlowRun, as_uuid, uuid_field
+from rawlogs.rest.responses import page_limit
+from rawlogs.untrusted import excerpt
 
-__all__ = ["TERMINAL", "FlowRun", "Runs"]
+TERMINAL = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
+"""The state types after which a run does no more, unless somebody retries it."""
 
-IDS_A_REQUEST = 200
-LONGEST = 200
+
+@dataclass(frozen=True, slots=True)
+class FlowRun:
+    """One flow run as the server knows it. The times are aware, in UTC, and None until they have come."""
+
+    id: UUID
+    name: str
+    state_type: str | None = None
+    state_name: str | None = None
+    flow_id: UUID | None = None
+    deployment_id: UUID | None = None
+    parent_task_run_id: UUID | None = None
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    created: datetime | None = None
+    expected_start_time: datetime | None = None
+    tags: tuple[str, ...] = ()
+
+    @property
+    def terminal(self) -> bool:
+        """Whether it has ended. A retry, or somebody's hand, can still start it again."""
+        return self.state_type in TERMINAL
+
+    @property
+    def began(self) -> datetime | None:
+        """When it started, or else is to start, or else was made."""
+        return self.start_time or self.expected_start_time or self.created
+
+    @classmethod
+    def from_wire(cls, data: object) -> FlowRun:
+        """A flow run from its decoded JSON object. Raises ValueError with the field that is wrong."""
+        if not isinstance(data, dict):
+            raise ValueError("a flow run is not a JSON object")
+        state = data.get("state") or {}
+        if not isinstance(state, dict):
+            raise ValueError("state is not an object")
+        run_id = uuid_field(data, "id")
+        if run_id is None:
+            raise ValueError("a flow run has no id")
+        return cls(
+            id=run_id,
+            name=_text(data, "name") or "",
+            state_type=_text(data, "state_type") or _text(state, "type"),
+            state_name=_text(data, "state_name") or _text(state, "name"),
+            flow_id=uuid_field(data, "flow_id"),
+            deployment_id=uuid_field(data, "deployment_id"),
+            parent_task_run_id=uuid_field(data, "parent_task_run_id"),
+            start_time=_moment(data, "start_time"),
+            end_time=_moment(data, "end_time"),
+            created=_moment(data, "created"),
+            expected_start_time=_moment(data, "expected_start_time"),
+            tags=_texts(data, "tags"),
+        )
+
+
+def as_uuid(value: object) -> UUID | None:
+    """A UUID from one or from its text; None for anything else."""
+    if isinstance(value, UUID):
+        return value
+    try:
+        return UUID(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def uuid_field(data: Mapping[str, Any], field: str) -> UUID | None:
+    """The UUID of a field, None for null. Raises ValueError for anything else."""
+    value = data.get(field)
+    if value is None:
+        return None
+    found = as_uuid(value)
+    if found is None:
+        raise ValueError(f"{field} is not a UUID")
+    return found
+
+
+_IDS_PER_REQUEST = 200
+_LONGEST_NAME = 200
 """How many characters of a name are compared and quoted."""
-LATE = timedelta(minutes=1)
+_LATE = timedelta(minutes=1)
 """Logs may be stamped after their run's end (by 0.37 s on 3.8.8): runs count as going on this much longer."""
 
 
@@ -36,7 +114,7 @@ class Api(Protocol):
 class Runs:
     """The flow runs of one API. Lists are whole, newest first.
 
-    ``states`` keeps the runs whose state type is one of these ("RUNNING"). ``since`` leaves out the runs that
+    ``since`` leaves out the runs that
     had ended by then; a run that has not ended is never left out by it. Everything raises what the REST
     client does: HistoryError, AuthError, RedirectRefused.
     """
@@ -79,44 +157,37 @@ class Runs:
             found.update((run.id, run) for run in runs)
         return list(found.values())
 
-    async def by_name(
-        self, name: str, *, states: Collection[str] | None = None, since: datetime | None = None
-    ) -> list[FlowRun]:
+    async def by_name(self, name: str, *, since: datetime | None = None) -> list[FlowRun]:
         """All runs of exactly that name; names may repeat."""
-        return await self._list({"name": {"any_": [name]}}, states, since)
+        return await self._list({"name": {"any_": [name]}}, since)
 
     async def by_ids(self, run_ids: Iterable[UUID]) -> list[FlowRun]:
         """The runs with these ids; one that is gone is left out."""
         found: list[FlowRun] = []
         for some in _chunks(str(run_id) for run_id in run_ids):
-            found += await self._list({"id": {"any_": some}}, None, None)
+            found += await self._list({"id": {"any_": some}}, None)
         return _newest_first(found)
 
-    async def by_tag(
-        self, tag: str, *, states: Collection[str] | None = None, since: datetime | None = None
-    ) -> list[FlowRun]:
+    async def by_tag(self, tag: str, *, since: datetime | None = None) -> list[FlowRun]:
         """All runs with that tag."""
-        return await self._list({"tags": {"all_": [tag]}}, states, since)
+        return await self._list({"tags": {"all_": [tag]}}, since)
 
     async def children(
         self,
         parent_ids: Iterable[UUID],
         *,
-        states: Collection[str] | None = None,
         since: datetime | None = None,
     ) -> list[FlowRun]:
         """The subflow runs that these runs started themselves: one level of the tree."""
         found: list[FlowRun] = []
         for some in _chunks(str(parent) for parent in parent_ids):
-            found += await self._list({"parent_flow_run_id": {"any_": some}}, states, since)
+            found += await self._list({"parent_flow_run_id": {"any_": some}}, since)
         return _newest_first(found)
 
-    async def by_flow(
-        self, name: str, *, states: Collection[str] | None = None, since: datetime | None = None
-    ) -> list[FlowRun]:
+    async def by_flow(self, name: str, *, since: datetime | None = None) -> list[FlowRun]:
         """All runs of the flow of that name. ConfigError, with names like it, where there is no such flow."""
         flow = {"flows": {"name": {"any_": [name]}}}
-        runs = await self._list({}, states, since, flow)
+        runs = await self._list({}, since, flow)
         if not runs and not await self._rows("/flows/filter", {**flow, "limit": 1}):
             names = [str(row.get("name")) for row in await self._rows("/flows/filter", {"sort": "NAME_ASC"})]
             raise ConfigError(f"There is no flow {name!r}", setting="--flow", hint=self._near(name, names))
@@ -126,12 +197,11 @@ class Runs:
         self,
         deployment: UUID | str,
         *,
-        states: Collection[str] | None = None,
         since: datetime | None = None,
     ) -> list[FlowRun]:
         """All runs of a deployment, given by its id or as FLOW/DEPLOYMENT. ConfigError as ``deployment``."""
         found = as_uuid(deployment) or await self.deployment(str(deployment))
-        return await self._list({"deployment_id": {"any_": [str(found)]}}, states, since)
+        return await self._list({"deployment_id": {"any_": [str(found)]}}, since)
 
     async def deployment(self, name: str) -> UUID:
         """The id of the deployment FLOW/DEPLOYMENT. ConfigError, with names like it, where there is none."""
@@ -164,7 +234,9 @@ class Runs:
     def _near(self, name: str, names: Iterable[str]) -> str | None:
         """A hint with up to three names that resemble this one."""
         # Cut, since the time to compare two names grows with the square of their length.
-        spelled = {other[:LONGEST].casefold(): excerpt(other, LONGEST, self._secrets) for other in names}
+        spelled = {
+            other[:_LONGEST_NAME].casefold(): excerpt(other, _LONGEST_NAME, self._secrets) for other in names
+        }
         found = difflib.get_close_matches(name.casefold(), spelled, 3, 0.5)
         found += [other for other in spelled if other not in found and name.casefold() in other][:3]
         return f"Did you mean {' or '.join(repr(spelled[other]) for other in found[:3])}?" if found else None
@@ -182,21 +254,17 @@ class Runs:
     async def _list(
         self,
         wanted: Mapping[str, Any],
-        states: Collection[str] | None,
         since: datetime | None,
         others: Mapping[str, Any] | None = None,
     ) -> list[FlowRun]:
-        chosen = dict(wanted)
-        if states is not None:
-            chosen["state"] = {"type": {"any_": sorted(states)}}
         ends: list[dict[str, Any]] = [{}]
         if since is not None:
             # The server knows no "or" here. In this order a run that ends meanwhile is in the second list.
-            after = (since - LATE).isoformat()
+            after = (since - _LATE).isoformat()
             ends = [{"end_time": {"is_null_": True}}, {"end_time": {"after_": after}}]
         found: list[FlowRun] = []
         for end in ends:
-            body = {**(others or {}), "flow_runs": {**chosen, **end}}
+            body = {**(others or {}), "flow_runs": {**wanted, **end}}
             found += [_flow_run(row) for row in await self._all("/flow_runs/filter", body)]
         return _newest_first(found)
 
@@ -259,8 +327,8 @@ def _newest_first(runs: Iterable[FlowRun]) -> list[FlowRun]:
 
 def _chunks(items: Iterable[str]) -> Iterator[list[str]]:
     rest = list(dict.fromkeys(items))
-    for start in range(0, len(rest), IDS_A_REQUEST):
-        yield rest[start : start + IDS_A_REQUEST]
+    for start in range(0, len(rest), _IDS_PER_REQUEST):
+        yield rest[start : start + _IDS_PER_REQUEST]
 
 
 def _id(value: UUID | str, what: str) -> UUID:
@@ -268,3 +336,30 @@ def _id(value: UUID | str, what: str) -> UUID:
     if found is None:
         raise ConfigError(f"{str(value)!r} is not the id of a {what}", setting="RUN")
     return found
+
+
+def _moment(data: Mapping[str, Any], field: str) -> datetime | None:
+    value = data.get(field)
+    if value is None:
+        return None
+    try:
+        return parse_timestamp(value if isinstance(value, str) else "")
+    except ValueError:
+        raise ValueError(f"{field} is not a time") from None
+
+
+def _text(data: Mapping[str, Any], field: str) -> str | None:
+    value = data.get(field)
+    if value is not None and not isinstance(value, str):
+        # A state that is no text would never be a terminal one, and whoever follows the run would wait for ever.
+        raise ValueError(f"{field} is not a text")
+    return value
+
+
+def _texts(data: Mapping[str, Any], field: str) -> tuple[str, ...]:
+    value = data.get(field)
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ValueError(f"{field} is not a list of texts")
+    return tuple(value)

@@ -14,7 +14,7 @@ KEY_SETTING = "PREFECT_API_KEY"
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class ServerFacts:
     """What is known when a status is judged; None where it is not.
 
     ``rest``: REST answers as Prefect does (a 401 of its own included). ``authenticated``: the server wants

@@ -15,6 +15,7 @@ from urllib.parse import urljoin, urlsplit
 from websockets import exceptions as ws
 from websockets.http11 import Response
 
+from rawlogs.config.urls import same_origin
 from rawlogs.errors import (
     AuthError,
     CertificateError,
@@ -25,8 +26,7 @@ from rawlogs.errors import (
     UpgradeRedirected,
     UpgradeRefused,
 )
-from rawlogs.foreign import excerpt, http_date, place, retry_after
-from rawlogs.urls import same_origin
+from rawlogs.untrusted import excerpt, http_date, origin_of, retry_after
 
 FOREIGN = (OSError, ws.WebSocketException, asyncio.TimeoutError, ImportError, EOFError, ValueError)
 """What opening a connection can raise, apart from mistakes in this package."""
@@ -69,7 +69,7 @@ def redirect(
         answer = urlsplit("")
     if not same_origin(asked, answer.geturl()):
         return UpgradeRedirected(
-            f"{shown} redirects to {excerpt(place(answer.geturl()), LONGEST_URL, secrets)}, "
+            f"{shown} redirects to {excerpt(origin_of(answer.geturl()), LONGEST_URL, secrets)}, "
             "which would be handed the key",
             status=status,
             url=shown,
@@ -135,18 +135,18 @@ def open_error(exc: BaseException, url: str, proxy: str | None, secrets: Iterabl
     """What an exception of the library, of TLS or of the system means for whoever asked for this connection."""
     show = partial(excerpt, secrets=tuple(secrets))
     host = urlsplit(url).netloc
-    via = f" through the proxy {place(proxy)}" if proxy else ""
+    via = f" through the proxy {origin_of(proxy)}" if proxy else ""
     if isinstance(exc, ws.InvalidProxyStatus):
         status = exc.response.status_code
         return ConnectError(
-            f"The proxy {place(proxy)} refused a tunnel to {host} (HTTP {status})",
+            f"The proxy {origin_of(proxy)} refused a tunnel to {host} (HTTP {status})",
             url=url,
             phase="proxy" if status != 407 else "proxy-auth",
             hint=STATUS_HINTS[407] if status == 407 else "NO_PROXY keeps a host away from the proxy.",
         )
     if isinstance(exc, ws.ProxyError):
         return ConnectError(
-            f"The proxy {place(proxy)} cannot be used: {show(str(exc))}", url=url, phase="proxy"
+            f"The proxy {origin_of(proxy)} cannot be used: {show(str(exc))}", url=url, phase="proxy"
         )
     if isinstance(exc, ssl.SSLCertVerificationError):
         return CertificateError(
@@ -188,7 +188,7 @@ def open_error(exc: BaseException, url: str, proxy: str | None, secrets: Iterabl
     if isinstance(exc, ws.InvalidProxy) or (proxy and type(exc) is ValueError):
         # The library's text quotes the URL, and with it the password.
         return ConfigError(
-            f"The proxy {place(proxy)} cannot be used",
+            f"The proxy {origin_of(proxy)} cannot be used",
             hint="Write HTTPS_PROXY or HTTP_PROXY as http://[user:password@]host:port.",
         )
     if isinstance(exc, ws.InvalidURI):
@@ -210,7 +210,7 @@ def open_error(exc: BaseException, url: str, proxy: str | None, secrets: Iterabl
         return ConnectError(f"{host} did not answer in time{via}", url=url, phase="timeout")
     if isinstance(exc, ImportError):
         return ConfigError(
-            f"The proxy {place(proxy)} is a SOCKS proxy, which needs one more package",
+            f"The proxy {origin_of(proxy)} is a SOCKS proxy, which needs one more package",
             hint="Install python-socks[asyncio] and socksio.",
         )
     if isinstance(exc, OSError):

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from rawlogs.doctor.case import Case
+from rawlogs.doctor.context import CheckContext
 from rawlogs.doctor.findings import Advice, Finding, of_error
 from rawlogs.errors import RawlogsError
 from rawlogs.models import Log
@@ -41,7 +41,7 @@ _SOME = Advice(
 )
 
 
-async def arrival(case: Case) -> Finding:
+async def delivery(case: CheckContext) -> Finding:
     """Watch the socket and the list, and compare."""
     connection = case.connection
     assert connection is not None
@@ -55,7 +55,7 @@ async def arrival(case: Case) -> Finding:
 # -- watching
 
 
-async def _watch(case: Case, connection: Connection) -> Finding:
+async def _watch(case: CheckContext, connection: Connection) -> Finding:
     seen: set[str] = set()
     began = case.rest.server_now()
     ears = asyncio.create_task(_hear(connection, seen))
@@ -86,7 +86,7 @@ async def _hear(connection: Connection, seen: set[str]) -> RawlogsError:
         seen.update(log.id_text for log in logs)
 
 
-async def _stored(case: Case, after: datetime) -> list[Log]:
+async def _stored(case: CheckContext, after: datetime) -> list[Log]:
     from rawlogs.models import END
     from rawlogs.rest.history import History
 
@@ -136,7 +136,7 @@ class Written:
     stored: bool
 
 
-async def _write(case: Case, connection: Connection) -> Finding:
+async def _write(case: CheckContext, connection: Connection) -> Finding:
     run = uuid4()
     case.tell(
         f"--write-test: writing one log now (logger {LOGGER!r}, level INFO, flow run {run}, which does not exist)"
@@ -152,10 +152,10 @@ async def _write(case: Case, connection: Connection) -> Finding:
         ears.cancel()
         await asyncio.gather(ears, return_exceptions=True)
     case.seen_live = live is not None
-    return judge(Written(live, stored), case.streaming)
+    return written_finding(Written(live, stored), case.streaming)
 
 
-def _log(case: Case, run: UUID) -> list[Mapping[str, Any]]:
+def _log(case: CheckContext, run: UUID) -> list[Mapping[str, Any]]:
     """One log as POST /logs/ takes it; it belongs to a run of its own, so that nobody's log page shows it."""
     return [
         {
@@ -178,7 +178,7 @@ async def _hear_run(connection: Connection, run: UUID, arrived: asyncio.Event) -
         return
 
 
-async def _list_run(case: Case, run: UUID) -> bool:
+async def _list_run(case: CheckContext, run: UUID) -> bool:
     body = {"logs": {"flow_run_id": {"any_": [str(run)]}}, "limit": 1}
     for _ in range(TRIES):
         if await case.rest.post("/logs/filter", body):
@@ -187,7 +187,9 @@ async def _list_run(case: Case, run: UUID) -> bool:
     return False
 
 
-async def _live(case: Case, arrived: asyncio.Event, ears: asyncio.Task[None], began: float) -> float | None:
+async def _live(
+    case: CheckContext, arrived: asyncio.Event, ears: asyncio.Task[None], began: float
+) -> float | None:
     """A log is published before it is stored, so a short while is enough once it has been listed."""
     waiting = asyncio.ensure_future(arrived.wait())
     patience = asyncio.ensure_future(case.clock.sleep(case.watch))
@@ -200,7 +202,7 @@ async def _live(case: Case, arrived: asyncio.Event, ears: asyncio.Task[None], be
         await asyncio.gather(waiting, patience, return_exceptions=True)
 
 
-def judge(written: Written, streaming: tuple[bool, bool] | None) -> Finding:
+def written_finding(written: Written, streaming: tuple[bool, bool] | None) -> Finding:
     """What became of the log, in words."""
     facts = {"written": 1, "live": written.live is not None, "stored": written.stored}
     if written.live is not None and written.stored:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from rawlogs.clock import Clock
-from rawlogs.doctor.known import AUTH_SETTING, KEY_SETTING, Known, release
+from rawlogs.config.settings import Settings
 from rawlogs.doctor.network import Place, proxy_place
+from rawlogs.doctor.server_facts import AUTH_SETTING, KEY_SETTING, ServerFacts, release
 from rawlogs.errors import RawlogsError
-from rawlogs.settings import Settings
 
 if TYPE_CHECKING:
     from rawlogs.rest.client import RestClient
@@ -23,7 +23,7 @@ UNASKED: Any = object()
 
 
 @dataclass(slots=True)
-class Case:
+class CheckContext:
     """``access`` is what ``settings.resolve`` takes. ``watch`` is how many seconds the socket is watched for logs.
 
     ``write_test``: write one log, and look for it; ``tell`` is called with a sentence before that. ``patience`` is
@@ -89,11 +89,11 @@ class Case:
             return None
         return AUTH_SETTING if token == self.settings.auth_string else KEY_SETTING
 
-    def known(self, **more: Any) -> Known:
+    def known(self, **more: Any) -> ServerFacts:
         """What the tables of causes need, and ``more``."""
         from rawlogs.rest.request import credentials
 
-        known = Known(
+        known = ServerFacts(
             cloud=self.settings.is_cloud,
             rest=self.rest_works,
             release=release(self.version),

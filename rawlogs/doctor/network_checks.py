@@ -9,18 +9,18 @@ from datetime import datetime
 from ipaddress import ip_address
 from typing import Any
 
+from rawlogs.config.network import HEADERS
+from rawlogs.config.settings import Settings, resolve
+from rawlogs.config.urls import shown
 from rawlogs.doctor import causes, certificate, network
-from rawlogs.doctor.case import Case
+from rawlogs.doctor.context import CheckContext
 from rawlogs.doctor.findings import Advice, Finding
-from rawlogs.headers import NAME as HEADERS
-from rawlogs.settings import Settings, resolve
-from rawlogs.urls import shown
 
 EXPIRES_SOON = 14
 """Days before its end from which a certificate is worth a warning."""
 
 
-async def settings(case: Case) -> Finding:
+async def settings(case: CheckContext) -> Finding:
     """Where each setting came from."""
     case.resolved = found = resolve(**case.access)
     values = _values(found)
@@ -56,7 +56,7 @@ def _values(found: Settings) -> dict[str, str]:
     }
 
 
-async def urls(case: Case) -> Finding:
+async def urls(case: CheckContext) -> Finding:
     """The forms of the URL."""
     address = case.settings.address
     kind = "Prefect Cloud" if case.settings.is_cloud else "a self-hosted server"
@@ -68,7 +68,7 @@ async def urls(case: Case) -> Finding:
     )
 
 
-async def proxy(case: Case) -> Finding:
+async def proxy(case: CheckContext) -> Finding:
     """Which way to the API: one decision for the socket and REST."""
     found = case.settings
     if found.proxy is None:
@@ -77,7 +77,7 @@ async def proxy(case: Case) -> Finding:
     return Finding("ok", text, facts={"proxy": shown(found.proxy), "origin": found.proxy_origin})
 
 
-async def dns(case: Case) -> Finding:
+async def dns(case: CheckContext) -> Finding:
     """Whether the name resolves: the API's, or the proxy's where there is one."""
     place = case.first_place
     try:
@@ -93,7 +93,7 @@ async def dns(case: Case) -> Finding:
     return Finding("ok", f"{place.host} is {', '.join(found)}", facts={**facts, "addresses": found})
 
 
-async def tcp(case: Case) -> Finding:
+async def tcp(case: CheckContext) -> Finding:
     """Whether a connection can be opened there."""
     place = case.first_place
     who = f"the proxy {place}" if case.settings.proxy else str(place)
@@ -108,7 +108,7 @@ async def tcp(case: Case) -> Finding:
     return Finding("ok", f"{who} accepts connections", lines=lines, facts=facts)
 
 
-async def tls(case: Case) -> Finding:
+async def tls(case: CheckContext) -> Finding:
     """The certificate: whose, from whom, until when; and where trust comes from."""
     found = case.settings
     context = found.ssl_context()
@@ -153,7 +153,10 @@ async def tls(case: Case) -> Finding:
 
 
 async def _unaccepted(
-    case: Case, error: ssl.SSLCertVerificationError, facts: dict[str, object], tunnel: network.Tunnel | None
+    case: CheckContext,
+    error: ssl.SSLCertVerificationError,
+    facts: dict[str, object],
+    tunnel: network.Tunnel | None,
 ) -> Finding:
     lines = [f"trust: {facts['trust']}"]
     der = await network.certificate(case.place, case.patience, tunnel=tunnel)
@@ -171,7 +174,7 @@ async def _unaccepted(
 
 
 async def _no_tls(
-    case: Case, error: OSError, facts: dict[str, object], tunnel: network.Tunnel | None
+    case: CheckContext, error: OSError, facts: dict[str, object], tunnel: network.Tunnel | None
 ) -> Finding:
     text = f"no TLS with {case.place} ({_said(error)})"
     if tunnel is None and await network.speaks_http(case.place, case.patience):

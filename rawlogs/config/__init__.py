@@ -1,0 +1,1 @@
+"""Where each setting comes from, in Prefect's own order, and how the API is reached."""
