@@ -45,7 +45,7 @@ LINES: list[set[str]] = [
             for name in ("retry", "cursor", "options", "outbox", "stats", "schedule", "budget", "seen")
         ),
     },
-    {"delivery.ledger", "delivery.notifier"},
+    {"delivery.ledger", "delivery.notifier", "delivery.vitals"},
     {"delivery.subscription"},
     {"delivery.live", "delivery.merge", "delivery.patient", "delivery.reader"},
     {"delivery.start"},
@@ -53,7 +53,7 @@ LINES: list[set[str]] = [
     {"delivery"},
     {"runs"},
     {"arguments"},
-    {"output", "testing", "api", "logging"},
+    {"output", "testing", "api", "logging", "health"},
     {"sync", "doctor", "trace", "relay", "compat"},
     {"serve", "contrib"},
     {"cli"},
@@ -64,7 +64,8 @@ LINES: list[set[str]] = [
 HOMES: dict[str, set[str] | None] = {
     "websockets": {"wire", "testing", "compat"},
     "httpx": {"rest"},
-    "h11": {"testing", "serve"},
+    "h11": {"testing", "serve", "health"},
+    "prometheus_client": {"health"},
     "pydantic": {"filters", "testing"},
     "click": {"cli"},
     "certifi": {"config"},
@@ -101,6 +102,8 @@ PURE = [
     "delivery.ledger",
     "delivery.seen",
     "serve.limits",
+    "health.place",
+    "health.report",
 ]
 
 

@@ -9,6 +9,7 @@ import click
 
 from rawlogs.cli.access import access_arguments, access_options
 from rawlogs.cli.moments import Moment
+from rawlogs.cli.watching import watch_options
 from rawlogs.errors import ConfigError
 
 _FOLLOWED = ("flow", "deployment", "tag")
@@ -120,6 +121,7 @@ _FOLLOWED = ("flow", "deployment", "tag")
     "--compress", is_flag=True, help="Ask for compression; costs the server, useful over the Internet."
 )
 @click.option("--legacy", is_flag=True, help="No subprotocol and no auth message (open servers from 3.6.14).")
+@watch_options
 @click.option("-q", "--quiet", count=True, help="Less on stderr; twice: errors only.")
 @click.option("-v", "--verbose", count=True, help="More on stderr; twice: with facts.")
 @access_options

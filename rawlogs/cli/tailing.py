@@ -7,8 +7,9 @@ import contextlib
 import os
 import signal
 import sys
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from rawlogs.cli.cursor_saver import CursorSaver
     from rawlogs.delivery.cursor import CursorFile
     from rawlogs.delivery.stream import LogStream
+    from rawlogs.delivery.vitals import Vitals
+    from rawlogs.health.metrics import Metric
     from rawlogs.models import Log
     from rawlogs.rest.client import RestClient
     from rawlogs.runs.follower import Follower
@@ -81,6 +84,8 @@ class Job:
     strict: bool = False
     compress: bool = False
     legacy: bool = False
+    listen: str | None = None
+    health_file: str | None = None
     quiet: int = 0
     verbose: int = 0
 
@@ -116,6 +121,31 @@ class _Tailing:
         self._background: set[asyncio.Task[Any]] = set()
 
     async def run(self) -> int:
+        """Tail under the watch that was asked for; the exit code."""
+        job = self._job
+        if job.listen is None and job.health_file is None:
+            return await self._run()
+        from rawlogs.cli.watching import watched
+        from rawlogs.health.subject import StreamSubject
+
+        subject = StreamSubject(self._vitals, self._output_metrics)
+        async with watched(subject, self._notices, listen=job.listen, health_file=job.health_file):
+            return await self._run()
+
+    def _vitals(self) -> Vitals | None:
+        if not hasattr(self, "_stream"):
+            return None
+        vitals = self._stream.vitals()
+        if self._rest is not None:  # what looks for the runs and their states
+            return replace(vitals, answers=Counter(vitals.answers) + self._rest.answers)
+        return vitals
+
+    def _output_metrics(self) -> list[Metric]:
+        from rawlogs.health.metrics import counter
+
+        return [counter("output_bytes", "Bytes that the output has taken.", self._out.written)]
+
+    async def _run(self) -> int:
         self._main = asyncio.current_task()
         sink: Sink | None = None
         try:

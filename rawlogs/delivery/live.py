@@ -94,7 +94,7 @@ class ReconnectingSocket:
         What comes after a Connected is given to ``take``, in the turn of the event loop that read it. Raises what is
         fatal, GaveUp, and what ``take`` raises.
         """
-        again = False
+        lost: RawlogsError | None = None  # what the last connection ended with, where that may have cost logs
         self._fast = fast()
         while True:
             used, filter_text = self._subscription.settings, self._subscription.filter_text()
@@ -109,28 +109,24 @@ class ReconnectingSocket:
                 continue
             self._connection = connection
             self._stats.connections += 1
-            self._stats.reconnects += again
-            yield Connected(connection.url, again)
-            again = True
+            if lost is not None:
+                self._stats.count_reconnect(lost)
+            yield Connected(connection.url, lost is not None)
             opened, self._proved = self._clock.monotonic(), False
             try:
                 await connection.feed(partial(self._received, take))
             except RawlogsError as error:
-                ending = error
+                lost = error
             self._connection = None
             connection.abort()
             if self._reopening:
-                self._reopening = again = False  # nothing was lost
+                self._reopening, lost = False, None
                 continue
-            self._note_end(ending, self._clock.monotonic() - opened)
-            yield Lost(ending)
-            if (
-                not self._options.reconnect_on_clean_close
-                and isinstance(ending, ConnectionLost)
-                and ending.clean
-            ):
+            self._note_end(lost, self._clock.monotonic() - opened)
+            yield Lost(lost)
+            if not self._options.reconnect_on_clean_close and isinstance(lost, ConnectionLost) and lost.clean:
                 return
-            await self._pause(ending, used)
+            await self._pause(lost, used)
 
     @property
     def connected(self) -> bool:

@@ -22,6 +22,8 @@ class Outbox:
         self._emptied.set()
         self._error: BaseException | None = None
         self._reader_waits = False
+        self.last: Batch | None = None
+        """What was put here last."""
         self.through: Callable[[Batch], bool] | None = None
         """Is given a batch while the reader waits and nothing else does; True: taken, nobody has to be woken."""
         self.closed = asyncio.Event()
@@ -49,6 +51,7 @@ class Outbox:
         count = len(batch.ids)
         if not count:
             return
+        self.last = batch
         if self._reader_waits and self.through is not None and not self._batches and self.through(batch):
             return
         self._batches.append(batch)

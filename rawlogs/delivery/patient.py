@@ -75,8 +75,8 @@ class PatientClient:
         self._judged: tuple[RawlogsError | None, float] = (None, 0.0)
         self.ended: RawlogsError | None = None
         """What was raised to end the stream."""
-        self.answered = False
-        """The list has answered at least once."""
+        self.answered_at: float | None = None
+        """When the list answered last, by the monotonic clock; None: it has not yet."""
         self.contact = asyncio.Event()
         """Set by the first answer or refusal."""
         self.first_answer = asyncio.Event()
@@ -141,6 +141,11 @@ class PatientClient:
         return min(seconds, BUSY_CAP) if busy else seconds
 
     @property
+    def answered(self) -> bool:
+        """Whether the list has answered at least once."""
+        return self.answered_at is not None
+
+    @property
     def failing(self) -> bool:
         """Whether the last request was refused: what it asked for is not listed."""
         return self._failures > 0 and not self._unread
@@ -152,7 +157,7 @@ class PatientClient:
         return recovered
 
     def _note_answer(self) -> None:
-        self.answered = True
+        self.answered_at = self._clock.monotonic()
         self.contact.set()
         self.first_answer.set()
         self._refreshed = False

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+
+from rawlogs.errors import RawlogsError
+
+CLOSE_CODES = frozenset({*range(1000, 1004), *range(1006, 1016)})
+"""The close codes of RFC 6455 that a connection can end with; a server may send any other number."""
 
 
 @dataclass(slots=True)
@@ -24,6 +30,8 @@ class Stats:
     """WebSocket connections that were authenticated."""
     reconnects: int = 0
     """How often the socket was opened again after it had ended by itself."""
+    reconnect_causes: Counter[str] = field(default_factory=Counter)
+    """The reconnects by the close code of the connection that ended, or by the name of its error."""
     requests: int = 0
     """REST requests sent."""
     count_gaps: Callable[[], int] = field(default=lambda: 0, repr=False, compare=False)
@@ -38,6 +46,12 @@ class Stats:
     def delivered(self) -> int:
         """Logs that passed every filter and went to the reader."""
         return self.live + self.recovered
+
+    def count_reconnect(self, error: RawlogsError) -> None:
+        """Count a connection after one that ended with this error."""
+        code = getattr(error, "code", None)
+        self.reconnects += 1
+        self.reconnect_causes[str(code) if code in CLOSE_CODES else type(error).__name__] += 1
 
     def as_dict(self) -> dict[str, int]:
         """Return every figure by name."""

@@ -31,6 +31,7 @@ from rawlogs.delivery.schedule import Schedule
 from rawlogs.delivery.seen import SeenIds
 from rawlogs.delivery.stats import Stats
 from rawlogs.delivery.subscription import Subscription
+from rawlogs.delivery.vitals import Vitals
 from rawlogs.errors import DataLoss, RawlogsError
 from rawlogs.models import BEGINNING, Log
 from rawlogs.notices import OnNotice
@@ -128,6 +129,25 @@ class LogStream:
     def stats(self) -> Stats:
         """The account so far."""
         return self._stats
+
+    def vitals(self) -> Vitals:
+        """Return how the stream stands now."""
+        outbox, client, rest, last = self._outbox, self._client, self.rest, self._outbox.last
+        answered = client.answered_at if client is not None else None
+        return Vitals(
+            self._stats,
+            connected=self._socket.connected,
+            polling=self._polling,
+            live_only=self._options.live_only,
+            ended=outbox.closed.is_set(),
+            audit=self._options.audit,
+            answered_ago=None if answered is None else self._clock.monotonic() - answered,
+            behind=(self._now() - self.low_water()).total_seconds(),
+            waiting=len(outbox),
+            full=outbox.full,
+            last=last.newest if last is not None else None,
+            answers=rest.answers if rest is not None else {},
+        )
 
     @property
     def rest(self) -> RestClient | None:

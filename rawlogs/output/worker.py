@@ -32,6 +32,8 @@ class AsyncSink:
 
     def __init__(self, sink: Sink, *, look_every: float = 1.0, at_once: bool = True) -> None:
         self.sink = sink
+        self.written = 0
+        """Bytes that the sink took, or was handed."""
         self._at_once = at_once
         self._look_every = look_every
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
@@ -50,10 +52,10 @@ class AsyncSink:
         done = 0
         if self._at_once and not self.busy and self._unheard is None and not self._closed:
             done = self.sink.write_ready(lines)
-            if done == len(lines):
-                return
-        rest = lines if not done else bytes(memoryview(lines)[done:])
-        await self._run(lambda: self.sink.write(rest))
+        if done < len(lines):
+            rest = lines if not done else bytes(memoryview(lines)[done:])
+            await self._run(lambda: self.sink.write(rest))
+        self.written += len(lines)
 
     def write_soon(self, lines: bytes | bytearray) -> bool:
         """Write whole lines at once, and hand what is not taken at once to the thread. False: nothing was done.
@@ -66,6 +68,7 @@ class AsyncSink:
         if done < len(lines):
             rest = bytes(memoryview(lines)[done:])
             self._hand_in(lambda: self.sink.write(rest)).cancel()
+        self.written += len(lines)
         return True
 
     async def closed(self) -> NoReturn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
@@ -55,8 +56,8 @@ class RestClient:
     called before each HTTP request, repeated ones included. ``max_size`` is how many bytes an answer may have, packed
     or unpacked.
 
-    ``requests`` counts them. ``skew`` is how many seconds the server's clock is ahead of ours, by its last
-    Date header; 0.0 while that is unknown or at most 2.
+    ``requests`` counts them, ``answers`` how they were answered: by status, "none" where nothing came. ``skew`` is how
+    many seconds the server's clock is ahead of ours, by its last Date header; 0.0 while that is unknown or at most 2.
 
     May be used by several tasks of one event loop at once.
     """
@@ -87,6 +88,7 @@ class RestClient:
         self._csrf = Csrf()
         self._offset: tuple[float, float] | None = None
         self.requests = 0
+        self.answers: Counter[str] = Counter()
         self.skew = 0.0
         self.use(settings)
 
@@ -201,8 +203,10 @@ class RestClient:
                 self._measure(response.headers.get("Date"), self._clock.monotonic() - began)
                 content_or_problem = await self._body(response, asked)
         except FOREIGN as exc:
+            self.answers["none"] += 1
             return failure(exc, asked, proxy=self._settings.proxy, answered=self._answered)
         self._answered = True
+        self.answers[str(response.status_code)] += 1
         if not isinstance(content_or_problem, bytes):
             return content_or_problem
         names = {name.lower(): value for name, value in response.headers.items()}
