@@ -28,8 +28,16 @@ from rawlogs.wire.ways import fast
 BAD_FRAMES = 100
 """So many frames in a row that cannot be read, and the connection is opened anew."""
 PING_TIMEOUT = 5.0
+CLOSE_CODES = frozenset({*range(1000, 1004), *range(1006, 1016)})
+"""Those of RFC 6455 that a connection can end with; a server may send any other number."""
 SOCKET_TRIES = 2
 """Retries of a first connection that fails where the list answers and can be followed instead."""
+
+
+def cause_of(error: RawlogsError) -> str:
+    """Return the close code that a connection ended with, else the name of the error: one of few words."""
+    code = getattr(error, "code", None)
+    return str(code) if code in CLOSE_CODES else type(error).__name__
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +118,8 @@ class ReconnectingSocket:
             self._connection = connection
             self._stats.connections += 1
             if lost is not None:
-                self._stats.count_reconnect(lost)
+                self._stats.reconnects += 1
+                self._stats.reconnect_causes[cause_of(lost)] += 1
             yield Connected(connection.url, lost is not None)
             opened, self._proved = self._clock.monotonic(), False
             try:

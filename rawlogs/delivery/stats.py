@@ -6,11 +6,6 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from rawlogs.errors import RawlogsError
-
-CLOSE_CODES = frozenset({*range(1000, 1004), *range(1006, 1016)})
-"""The close codes of RFC 6455 that a connection can end with; a server may send any other number."""
-
 
 @dataclass(slots=True)
 class Stats:
@@ -46,12 +41,6 @@ class Stats:
     def delivered(self) -> int:
         """Logs that passed every filter and went to the reader."""
         return self.live + self.recovered
-
-    def count_reconnect(self, error: RawlogsError) -> None:
-        """Count a connection after one that ended with this error."""
-        code = getattr(error, "code", None)
-        self.reconnects += 1
-        self.reconnect_causes[str(code) if code in CLOSE_CODES else type(error).__name__] += 1
 
     def as_dict(self) -> dict[str, int]:
         """Return every figure by name."""
