@@ -13,7 +13,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from rawlogs.cli.group import run
         from rawlogs.cli.process_start import process_start
     except KeyboardInterrupt:  # Ctrl-C while Python still reads the files
-        from rawlogs.cli.codes import INTERRUPTED
+        from rawlogs.cli.exit_codes import INTERRUPTED
 
         sys.exit(INTERRUPTED)
     given = list(arguments) if arguments is not None else sys.argv[1:]

@@ -8,14 +8,15 @@ import click
 import orjson
 
 from rawlogs import files
-from rawlogs.cli import codes
+from rawlogs.cli import exit_codes
+from rawlogs.cli.option_groups import Command
 from rawlogs.errors import ConfigError
 
 PIPE_PATIENCE = 30.0
 """Seconds that a pipe (``<(command)``) may be silent."""
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("sent", type=click.Path(dir_okay=False, allow_dash=True))
 @click.argument("received", type=click.Path(dir_okay=False, allow_dash=True))
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="json: one object.")
@@ -44,7 +45,7 @@ def command(sent: str, received: str, output: str, show: int) -> int:
             )
             click.echo(f"{kind} {len(found)}{examples}")
         click.echo(f"reordered {result.reordered}")
-    return codes.DONE if result.complete else codes.LOSS
+    return exit_codes.DONE if result.complete else exit_codes.LOSS
 
 
 def _lines(path: str) -> list[bytes]:

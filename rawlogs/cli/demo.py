@@ -8,13 +8,16 @@ from pathlib import Path
 
 import click
 
+from rawlogs.cli.option_groups import Command
+from rawlogs.cli.time_types import FiniteRange
+
 RECORDING = "prefect-3.8.8-flow.jsonl"
 BURST = 1000
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
-    "--speed", type=click.FloatRange(min=0, min_open=True), default=4.0, help="Of the replay (default 4)."
+    "--speed", type=FiniteRange(min=0, min_open=True), default=4.0, help="Of the replay (default 4)."
 )
 @click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="Colours.")
 def command(speed: float, color: str) -> None:

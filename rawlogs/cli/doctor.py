@@ -9,19 +9,26 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rawlogs.cli import codes
-from rawlogs.cli.access import access_arguments, access_options
+from rawlogs.cli import exit_codes
+from rawlogs.cli.access import ACCESS, access_arguments
+from rawlogs.cli.option_groups import Command
+from rawlogs.cli.time_types import Seconds
 
 if TYPE_CHECKING:
     from rawlogs.doctor.findings import Result
 
-_CODES = {None: codes.DONE, "config": codes.USAGE, "auth": codes.AUTH, "unreachable": codes.UNREACHABLE}
+_CODES = {
+    None: exit_codes.DONE,
+    "config": exit_codes.USAGE,
+    "auth": exit_codes.AUTH,
+    "unreachable": exit_codes.UNREACHABLE,
+}
 
 
-@click.command()
+@click.command(cls=Command, groups=(ACCESS,))
 @click.option(
     "--watch",
-    type=click.FloatRange(min=0),
+    type=Seconds(),
     default=5.0,
     metavar="S",
     help="How long to watch the socket for logs (default 5).",
@@ -34,7 +41,6 @@ _CODES = {None: codes.DONE, "config": codes.USAGE, "auth": codes.AUTH, "unreacha
     default="text",
     help="text (default); json: one object for a bug report, without secrets.",
 )
-@access_options
 def command(**given: Any) -> int:
     """Check step by step whether logs can be had, and say what to do where they cannot.
 

@@ -10,16 +10,16 @@ from typing import Any
 import click
 import orjson
 
-from rawlogs.cli.serving import address_options, run_until_signal, tell_address
+from rawlogs.cli.option_groups import Command
+from rawlogs.cli.server_options import address_options, listen_until_signal, tell_address
+from rawlogs.cli.time_types import FiniteRange, Seconds
 from rawlogs.errors import ConfigError
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("scenario", required=False, type=click.Path(dir_okay=False))
 @address_options
-@click.option(
-    "--rate", type=click.FloatRange(min=0), metavar="N", help="Logs a second (default 10; 0: at once)."
-)
+@click.option("--rate", type=FiniteRange(min=0), metavar="N", help="Logs a second (default 10; 0: at once).")
 @click.option(
     "--count", type=click.IntRange(min=0), metavar="N", help="Logs in all (default 0: without end)."
 )
@@ -37,9 +37,7 @@ from rawlogs.errors import ConfigError
 @click.option(
     "--sent", metavar="FILE", help="Write every stored log there instead of stdout, for `rawlogs check`."
 )
-@click.option(
-    "--linger", type=click.FloatRange(min=0), metavar="S", help="After --count, serve S seconds more and end."
-)
+@click.option("--linger", type=Seconds(), metavar="S", help="After --count, serve S seconds more and end.")
 def command(scenario: str | None, **given: Any) -> int:
     """Run a fake Prefect server; SCENARIO is a TOML file with what to serve and what to break.
 
@@ -48,7 +46,7 @@ def command(scenario: str | None, **given: Any) -> int:
     got.jsonl`. Faults: drop, close, restart, kill, refuse with at=SECONDS, and the steps of docs/fake.md, such as
     --fault slice:size=1 or --fault http:where=rest,status=500,times=3.
     """
-    return run_until_signal(lambda: _serve(scenario, given))
+    return listen_until_signal(lambda: _serve(scenario, given))
 
 
 async def _serve(path: str | None, given: Mapping[str, Any]) -> int:

@@ -10,7 +10,7 @@ from importlib import import_module
 
 import click
 
-from rawlogs.cli.codes import ERROR, INTERRUPTED, USAGE, exit_code
+from rawlogs.cli.exit_codes import ERROR, INTERRUPTED, USAGE, exit_code
 from rawlogs.errors import RawlogsError
 
 COMMANDS = {

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 import orjson
 
-from rawlogs.cli import codes
-from rawlogs.cli.access import access_options, settings_of, tell_notes
-from rawlogs.cli.serving import run_until_signal
+from rawlogs.cli import exit_codes
+from rawlogs.cli.access import ACCESS, settings_of, tell_notes
+from rawlogs.cli.option_groups import Command
+from rawlogs.cli.signals import run_until_signal
+from rawlogs.cli.time_types import Seconds
 from rawlogs.errors import ConnectionLost, HistoryError
 from rawlogs.waiting import within
 
@@ -20,20 +22,17 @@ if TYPE_CHECKING:
     from rawlogs.testing.recording import Recorder
 
 
-@click.command()
+@click.command(cls=Command, groups=(ACCESS,))
 @click.argument("file", type=click.Path(dir_okay=False))
 @click.option("--flow-run", type=click.UUID, multiple=True, help="Only logs of this flow run; repeatable.")
 @click.option("-l", "--level", metavar="LEVEL", help="This level and above.")
-@click.option(
-    "--duration", type=click.FloatRange(min=0), metavar="S", help="End after S seconds (default: Ctrl-C)."
-)
+@click.option("--duration", type=Seconds(), metavar="S", help="End after S seconds (default: Ctrl-C).")
 @click.option(
     "--max-frames", type=click.IntRange(min=1), metavar="N", help="End after N messages of the server."
 )
 @click.option("--redact", is_flag=True, help="Replace messages by placeholders of the same length.")
 @click.option("--no-list", is_flag=True, help="Do not add what the REST list shows at the end.")
 @click.option("--compress", is_flag=True, help="Ask for compression.")
-@access_options
 def command(file: str, **given: Any) -> int:
     """Record one conversation with /logs/out as JSON lines, tokens replaced, and then what the REST list shows of it.
 
@@ -65,7 +64,7 @@ async def _record(file: str, settings: Settings, given: dict[str, Any]) -> int:
             if not given["no_list"]:
                 await asyncio.shield(_add_list(recorder, settings, wire, started))
     click.echo(f"rawlogs: {count} messages recorded in {file}", err=True)
-    return codes.DONE
+    return exit_codes.DONE
 
 
 async def _converse(

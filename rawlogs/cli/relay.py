@@ -4,29 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
-from datetime import timedelta
 from typing import Any
 
 import click
 
-from rawlogs.cli import codes
-from rawlogs.cli.access import access_arguments, access_options
-from rawlogs.cli.moments import parse_duration
-from rawlogs.cli.serving import run_until_signal
+from rawlogs.cli import exit_codes
+from rawlogs.cli.access import ACCESS, access_arguments
+from rawlogs.cli.option_groups import Command
+from rawlogs.cli.signals import run_until_signal
+from rawlogs.cli.time_types import Duration, Seconds
 from rawlogs.errors import ConfigError
 
 URL = "RAWLOGS_REDIS_URL"
 NAME = "RAWLOGS_REDIS_NAME"
 
 
-def _duration(ctx: click.Context, param: click.Parameter, text: str) -> timedelta:
-    try:
-        return parse_duration(text)
-    except (ValueError, OverflowError):
-        raise click.BadParameter(f"{text!r} is no duration (90s, 10m, 2h, 1d).") from None
-
-
-@click.command(context_settings={"show_default": False})
+@click.command(cls=Command, groups=(ACCESS,))
 @click.option(
     "--to", metavar="URL", help=f"redis://HOST[:PORT][/NUMBER]; rather {URL}, which ps does not show."
 )
@@ -37,14 +30,14 @@ def _duration(ctx: click.Context, param: click.Parameter, text: str) -> timedelt
 )
 @click.option(
     "--since",
-    callback=_duration,
+    type=Duration(),
     default="60s",
     metavar="DURATION",
     help="How far back the very first relay begins (default: 60s).",
 )
 @click.option(
     "--max-age",
-    callback=_duration,
+    type=Duration(),
     default="24h",
     metavar="DURATION",
     help="Keep no log longer than that (default: 24h; 0: any age).",
@@ -52,14 +45,13 @@ def _duration(ctx: click.Context, param: click.Parameter, text: str) -> timedelt
 @click.option("--max-length", type=click.IntRange(min=0), default=0, metavar="N", help="Keep at most N logs.")
 @click.option(
     "--lease",
-    type=float,
+    type=Seconds(more_than=0),
     default=3.0,
     metavar="S",
     help="Another relay takes over S seconds after this one has died (default: 3).",
 )
 @click.option("-q", "--quiet", count=True, help="Say less; twice: only errors.")
 @click.option("-v", "--verbose", count=True, help="Say more.")
-@access_options
 def command(to: str | None, quiet: int, verbose: int, **given: Any) -> int:
     """Write all logs to a Redis stream, each once, for web workers on any number of machines. Needs rawlogs[redis].
 
@@ -89,4 +81,4 @@ async def _relay(url: str, options: dict[str, Any], access: dict[str, Any], noti
         **access,
     )
     await relay.run()
-    return codes.DONE
+    return exit_codes.DONE

@@ -6,11 +6,12 @@ import asyncio
 
 import click
 
-from rawlogs.cli.serving import address_options, run_until_signal, tell_address
+from rawlogs.cli.option_groups import Command
+from rawlogs.cli.server_options import address_options, listen_until_signal, tell_address
 from rawlogs.errors import ConfigError
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("file", type=click.Path(dir_okay=False))
 @address_options
 @click.option("--speed", default="1x", metavar="SPEED", help="1x (default), 4x, 0.5x, or max.")
@@ -21,7 +22,7 @@ def command(file: str, host: str, port: int, speed: str, loop: bool) -> int:
     Point any Prefect client at it, Prefect's own included: PREFECT_API_URL=http://127.0.0.1:4200/api
     """
     factor = parse_speed(speed)
-    return run_until_signal(lambda: _replay(file, host, port, factor, loop))
+    return listen_until_signal(lambda: _replay(file, host, port, factor, loop))
 
 
 def parse_speed(text: str) -> float | None:

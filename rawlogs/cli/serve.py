@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from rawlogs.cli.access import access_arguments, access_options, settings_of, tell_notes
+from rawlogs.cli.access import ACCESS, access_arguments, settings_of, tell_notes
+from rawlogs.cli.option_groups import Command
 from rawlogs.errors import ConfigError
 from rawlogs.host import is_loopback
 from rawlogs.serve.gate import TOKEN_VARIABLE, Gate, open_gate
@@ -17,7 +18,7 @@ from rawlogs.serve.gate import TOKEN_VARIABLE, Gate, open_gate
 PACKAGES = ("starlette", "sse_starlette", "uvicorn")
 
 
-@click.command(context_settings={"show_default": False})
+@click.command(cls=Command, groups=(ACCESS,))
 @click.option("--host", default="127.0.0.1", metavar="HOST", help="Where to listen (default: 127.0.0.1).")
 @click.option(
     "--port", default=8642, type=click.IntRange(0, 65535), help="Default: 8642; 0 takes any free one."
@@ -30,7 +31,6 @@ PACKAGES = ("starlette", "sse_starlette", "uvicorn")
 @click.option(
     "--behind-proxy", is_flag=True, help="A reverse proxy asks users who they are; nothing is asked here."
 )
-@access_options
 def command(host: str, port: int, token: str | None, behind_proxy: bool, **given: Any) -> None:
     """Show logs on a page in the browser: choose runs, filter, follow, search. Needs rawlogs[web].
 

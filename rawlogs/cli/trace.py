@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import sys
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from rawlogs import files
-from rawlogs.cli import codes
-from rawlogs.cli.access import access_options, settings_of, tell_notes
+from rawlogs.cli import exit_codes
+from rawlogs.cli.access import ACCESS, settings_of, tell_notes
+from rawlogs.cli.option_groups import Command
+from rawlogs.cli.signals import on_end
+from rawlogs.cli.time_types import Seconds
 from rawlogs.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ SCRIPT_LIMIT = 64 << 20
 """How many bytes a script may have."""
 
 
-@click.command()
+@click.command(cls=Command, groups=(ACCESS,))
 @click.option("--events", is_flag=True, help="Trace /events/out instead of /logs/out.")
 @click.option("--filter", "filter_json", metavar="JSON", help="The filter to send (default: everything).")
 @click.option(
@@ -40,9 +41,7 @@ SCRIPT_LIMIT = 64 << 20
     help="Play these frames instead of the handshake, unchecked: one a line, and !wait S, !ping, "
     "!close CODE REASON, !binary HEX.",
 )
-@click.option(
-    "--duration", type=click.FloatRange(min=0, min_open=True), metavar="S", help="End after S seconds."
-)
+@click.option("--duration", type=Seconds(more_than=0), metavar="S", help="End after S seconds.")
 @click.option(
     "--max-frames", type=click.IntRange(min=1), metavar="N", help="End after N frames of both sides."
 )
@@ -58,7 +57,6 @@ SCRIPT_LIMIT = 64 << 20
 @click.option("--subprotocol", metavar="NAME", help="Ask for another subprotocol than 'prefect'.")
 @click.option("--no-subprotocol", is_flag=True, help="Ask for none.")
 @click.option("--show-secrets", is_flag=True, help="Show keys and tokens as they are.")
-@access_options
 def command(**given: Any) -> int:
     """Show one conversation with the server, every frame of it, as it happens.
 
@@ -163,7 +161,7 @@ class _Tracing:
 
         job = self._job
         self._stop = asyncio.Event()
-        self._listen()
+        on_end(self._end)
         secrets = None if job.show_secrets else {*job.settings.secrets(), *tokens_in(job.plan.script or ())}
         clock = SystemClock()
         began = clock.monotonic()
@@ -190,7 +188,7 @@ class _Tracing:
             or job.plan.script is not None
             or (isinstance(ending, ConnectionLost) and ending.clean)
         ):
-            return codes.DONE
+            return exit_codes.DONE
         raise ending
 
     async def _write(self, sink: Sink, lines: asyncio.Queue[bytes | None]) -> None:
@@ -203,7 +201,7 @@ class _Tracing:
                 await out.write(line)
             await out.close()
         except OutputClosed:
-            self._stop_code = codes.DONE if self._stop_code is None else self._stop_code
+            self._stop_code = exit_codes.DONE if self._stop_code is None else self._stop_code
         finally:
             self._stop.set()
 
@@ -229,12 +227,6 @@ class _Tracing:
 
         encoding = (sys.stdout.encoding if sys.stdout else None) or "utf-8"
         return "".join(f"{escape_line(line)}\n" for line in lines).encode(encoding, "backslashreplace")
-
-    def _listen(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number, code in ((signal.SIGINT, codes.INTERRUPTED), (signal.SIGTERM, codes.TERMINATED)):
-            with suppress(NotImplementedError, RuntimeError):  # Windows; not the main thread
-                loop.add_signal_handler(number, self._end, code)
 
     def _end(self, code: int) -> None:
         if self._stop_code is not None:

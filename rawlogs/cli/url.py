@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
-from rawlogs.cli.access import access_options, settings_of
+from rawlogs.cli.access import ACCESS, settings_of
+from rawlogs.cli.option_groups import Command
 
 
-@click.command()
+@click.command(cls=Command, groups=(ACCESS,))
 @click.argument("url", required=False)
-@access_options
 def command(url: str | None, **given: Any) -> None:
     """Print the API URL, the socket URL and the run that URL (or the configured API) names.
 

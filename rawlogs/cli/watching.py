@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from rawlogs.cli.option_groups import OptionGroup
 from rawlogs.clock import SystemClock
 from rawlogs.host import is_loopback
 from rawlogs.notices import Notice, OnNotice
@@ -18,20 +19,21 @@ from rawlogs.notices import Notice, OnNotice
 if TYPE_CHECKING:
     from rawlogs.health.subject import Subject
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def watch_options(function: F) -> F:
-    """Add ``--listen`` and ``--health-file`` to a command."""
-    listen = click.option(
-        "--listen",
+WATCH = OptionGroup(
+    "Health and metrics",
+    click.Option(
+        ["--listen"],
         metavar="ADDR:PORT",
         help="Answer /livez, /readyz and /metrics there, over plain HTTP; :PORT is this machine alone.",
-    )
-    health_file = click.option(
-        "--health-file", metavar="PATH", help="Touch this file every 5 s while all is well, for exec probes."
-    )
-    return listen(health_file(function))
+    ),
+    click.Option(
+        ["--health-file"],
+        type=click.Path(),
+        metavar="PATH",
+        help="Touch this file every 5 s while all is well, for exec probes.",
+    ),
+)
+"""Arguments of ``watched``."""
 
 
 @asynccontextmanager
