@@ -30,7 +30,7 @@ from rawlogs.health import heartbeat
 from rawlogs.health.metrics import Metric, counter, stream_metrics
 from rawlogs.health.page import Pages
 from rawlogs.health.place import Place, parse_place
-from rawlogs.health.report import Health, stream_health
+from rawlogs.health.report import Health, relay_health, stream_health
 from rawlogs.health.server import CONNECTIONS, HealthServer
 from rawlogs.health.subject import StreamSubject
 from rawlogs.testing.faults import Close, Http, Serve
@@ -64,6 +64,22 @@ def test_a_stream_is_ready_while_it_delivers_what_is_stored(
     health = stream_health(vitals)
     assert health.ready is ready
     assert reason in health.reason
+
+
+@pytest.mark.parametrize(
+    ("vitals", "standing_by", "redis_lost", "health"),
+    [
+        (None, True, False, Health(True, "standing by")),
+        (None, False, False, Health(False, "starting")),
+        (WELL, False, False, Health(True, "connected")),
+        (WELL, False, True, Health(False, "Redis does not answer")),
+        (None, True, True, Health(False, "Redis does not answer")),
+    ],
+)
+def test_a_relay_is_ready_while_it_writes_or_stands_by(
+    vitals: Vitals | None, standing_by: bool, redis_lost: bool, health: Health
+) -> None:
+    assert relay_health(vitals, standing_by=standing_by, redis_lost=redis_lost) == health
 
 
 async def test_a_stream_is_ready_when_it_is_connected_and_the_list_has_answered() -> None:

@@ -18,6 +18,15 @@ class Health:
     reason: str
 
 
+def relay_health(vitals: Vitals | None, *, standing_by: bool, redis_lost: bool) -> Health:
+    """Return whether a relay is of use. ``vitals``: of the stream that it writes; None while it does not write."""
+    if redis_lost:
+        return Health(False, "Redis does not answer")
+    if vitals is None and standing_by:
+        return Health(True, "standing by")
+    return stream_health(vitals)
+
+
 def stream_health(vitals: Vitals | None) -> Health:
     """Return whether a stream delivers what is stored, soon; None: it has not been made yet."""
     if vitals is None:

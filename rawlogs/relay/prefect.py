@@ -19,6 +19,7 @@ from rawlogs.rest.history import History
 
 if TYPE_CHECKING:
     from rawlogs.delivery.stream import LogStream
+    from rawlogs.delivery.vitals import Vitals
     from rawlogs.models import Log
     from rawlogs.notices import Notice, OnNotice
     from rawlogs.selection import Selection
@@ -90,6 +91,10 @@ class PrefectSource:
         if self._live is not None:
             self._low = self._live.low_water()
         return self._low
+
+    def vitals(self) -> Vitals | None:
+        """Return how the stream stands; None while nobody reads it."""
+        return self._live.vitals() if self._live is not None else None
 
     def now(self) -> datetime:
         return self._client().server_now()

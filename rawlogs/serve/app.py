@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 
 from rawlogs.config.settings import resolve
 from rawlogs.errors import AuthError, ConfigError, RawlogsError
+from rawlogs.health.page import PATHS, Pages
 from rawlogs.notices import Notice
 from rawlogs.relay.hub import Hub
 from rawlogs.relay.sse import sse_endpoint
@@ -26,6 +27,7 @@ from rawlogs.serve.finder import MOST_NAMES, Finder
 from rawlogs.serve.gate import Gate
 from rawlogs.serve.guard import Guard
 from rawlogs.serve.logins import Logins
+from rawlogs.serve.subject import HubSubject
 from rawlogs.version import version
 
 if TYPE_CHECKING:
@@ -72,6 +74,7 @@ class _Service:
         self._finder = Finder(self._rest, self._settings.address)
         self._hub = Hub(on_notice=self._on_notice, **access)
         self._rest_only = ""
+        self._pages = Pages(HubSubject(self._hub))
         self._gate = gate
         logins = Logins(gate)
         # The guard has let the request in, and every reader may read every log of this workspace. Asked again is
@@ -89,6 +92,7 @@ class _Service:
                 Route("/api/children", _told(self._children)),
                 Route("/api/names", _told(self._names)),
                 Route("/logs", self._logs),
+                *(Route(path, self._health) for path in PATHS),
                 *(_file_route(name) for name in _PAGE_FILES),
             ],
             lifespan=self._lifespan,
@@ -126,6 +130,10 @@ class _Service:
                 **_places(self._settings.address),
             }
         )
+
+    async def _health(self, request: Request) -> Response:
+        page = self._pages.page(request.scope["path"])
+        return Response(page.content, page.status, media_type=page.content_type)
 
     async def _runs(self, request: Request) -> Any:
         query = request.query_params

@@ -34,7 +34,7 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
 }
-OPEN = frozenset({"/login", "/page.css", "/favicon.svg"})
+OPEN = frozenset({"/login", "/page.css", "/favicon.svg", "/livez", "/readyz"})
 """What is served to those who have not shown the token yet."""
 LONGEST_FORM = 4096
 _PAGES = frozenset({"/", "/login"})
@@ -101,6 +101,8 @@ class Guard:
             return self._logout(request)
         if path in OPEN or self._logins.holds(request.cookies):
             return None
+        if path == "/metrics" and gate.takes_token(_bearer(request.headers)):
+            return None
         if path == "/":
             return RedirectResponse("/login", 303)
         return JSONResponse({"error": "Log in first.", "login": "/login"}, 401)
@@ -141,6 +143,12 @@ class Guard:
             secure=request.scope["scheme"] == "https",
         )
         return answer
+
+
+def _bearer(headers: Headers) -> str | None:
+    """Return the token with which Prometheus logs in (``authorization`` in its configuration)."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
 
 
 def _asked_by_us(headers: Headers) -> bool:

@@ -19,6 +19,8 @@ from rawlogs.api import stream
 from rawlogs.clock import Clock, SystemClock
 from rawlogs.delivery.cursor import Resume
 from rawlogs.errors import RawlogsError
+from rawlogs.health.metrics import Metric, gauge, stream_metrics
+from rawlogs.health.report import Health, relay_health
 from rawlogs.notices import Kind, Notice, OnNotice
 from rawlogs.relay.redis.store import Retention, Store, WriterPosition, workspace_name
 from rawlogs.relay.redis.writer import Lease, LeaseLost, Writer
@@ -68,6 +70,21 @@ class RedisRelay:
         self._low: datetime | None = None
         self._trouble = ""
         self._standing_by = self._redis_lost = False
+        self._logs: LogStream | None = None
+        """What it writes from; None while it does not."""
+
+    def health(self) -> Health:
+        """Return whether it writes, or stands by to."""
+        vitals = self._logs.vitals() if self._logs is not None else None
+        return relay_health(vitals, standing_by=self._standing_by, redis_lost=self._redis_lost)
+
+    def metrics(self) -> list[Metric]:
+        """Return the metrics of the stream that it writes; each turn of writing begins at 0."""
+        logs = self._logs
+        writing = gauge(
+            "relay_writing", "Whether this relay writes; 0: it stands by.", float(logs is not None)
+        )
+        return [writing, *(stream_metrics(logs.vitals()) if logs is not None else ())]
 
     async def run(self) -> None:
         """Relay for ever. Raises AuthError and ConfigError of Redis, and what ends a stream for good."""
@@ -92,7 +109,7 @@ class RedisRelay:
         self._notify(
             "state", f"writing to Redis at {self.store.client.address}, as {self.store.name}", since=begin
         )
-        logs = self._open(since=begin)
+        logs = self._logs = self._open(since=begin)
         if low is not None:
             logs.resume(Resume(low, (), self._clock.now()))
         position: list[LogStream] = []
@@ -126,7 +143,7 @@ class RedisRelay:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            self._low = writer.low or self._low
+            self._logs, self._low = None, writer.low or self._low
             self._notify("account", logs.stats.line(), delivered=logs.stats.delivered)
 
     # What is told
