@@ -13,14 +13,14 @@ from rawlogs.cli.access import ACCESS, access_arguments
 from rawlogs.cli.option_groups import Command
 from rawlogs.cli.signals import run_until_signal
 from rawlogs.cli.time_types import Duration, Seconds
-from rawlogs.cli.watching import watch_options, watched
+from rawlogs.cli.watching import WATCH, watched
 from rawlogs.errors import ConfigError
 
 URL = "RAWLOGS_REDIS_URL"
 NAME = "RAWLOGS_REDIS_NAME"
 
 
-@click.command(cls=Command, groups=(ACCESS,))
+@click.command(cls=Command, groups=(WATCH, ACCESS))
 @click.option(
     "--to", metavar="URL", help=f"redis://HOST[:PORT][/NUMBER]; rather {URL}, which ps does not show."
 )
@@ -51,7 +51,6 @@ NAME = "RAWLOGS_REDIS_NAME"
     metavar="S",
     help="Another relay takes over S seconds after this one has died (default: 3).",
 )
-@watch_options
 @click.option("-q", "--quiet", count=True, help="Say less; twice: only errors.")
 @click.option("-v", "--verbose", count=True, help="Say more.")
 def command(to: str | None, quiet: int, verbose: int, **given: Any) -> int:
@@ -65,12 +64,14 @@ def command(to: str | None, quiet: int, verbose: int, **given: Any) -> int:
     if not url:
         raise ConfigError("no Redis is named", setting="--to", hint=f"Add --to redis://HOST, or set {URL}.")
     notices = NoticePrinter(sys.stderr, quiet=quiet, verbose=verbose)
-    names = ("name", "since", "max_age", "max_length", "lease", "listen", "health_file")
-    options = {name: given.pop(name) for name in names}
-    return run_until_signal(lambda: _relay(url, options, access_arguments(given), notices))
+    options = {name: given.pop(name) for name in ("name", "since", "max_age", "max_length", "lease")}
+    watch = WATCH.take(given)
+    return run_until_signal(lambda: _relay(url, options, watch, access_arguments(given), notices))
 
 
-async def _relay(url: str, options: dict[str, Any], access: dict[str, Any], notices: Any) -> int:
+async def _relay(
+    url: str, options: dict[str, Any], watch: dict[str, Any], access: dict[str, Any], notices: Any
+) -> int:
     from rawlogs.relay.redis.relay import RedisRelay
     from rawlogs.relay.redis.store import Retention
 
@@ -83,6 +84,6 @@ async def _relay(url: str, options: dict[str, Any], access: dict[str, Any], noti
         on_notice=notices,
         **access,
     )
-    async with watched(relay, notices, listen=options["listen"], health_file=options["health_file"]):
+    async with watched(relay, notices, **watch):
         await relay.run()
     return exit_codes.DONE
