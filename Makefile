@@ -12,7 +12,7 @@ JOBS ?= 2
 # Files of rawlogs/delivery for `mutants`.
 MODULES ?= ledger merge reader audit
 
-EXTRAS := web,django,redis,metrics
+EXTRAS := web,django,redis,metrics,otlp
 MATRIX_PYTHONS := 3.10 3.11 3.12 3.13
 MATRIX_VERSIONS := 3.9.1 3.8.8 3.7.8 3.6.29 3.5.0 3.4.7 3.4.0
 # Without a socket for logs: its test names it.

@@ -162,7 +162,9 @@ def test_every_structured_output_is_one_json_object_a_line(
         message = {
             "json": lambda line: line["message"],
             "raw": lambda line: line["log"]["message"],
-            "otel": lambda line: line.get("Body", line.get("body")),
+            "otel": lambda line: line["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0]["body"][
+                "stringValue"
+            ],
             "ecs": lambda line: line["message"],
         }[output](line)
         assert message == "two\nlines\x1b[31m"

@@ -35,7 +35,7 @@ LINES: list[set[str]] = [
     },
     {"advice", "untrusted", "search"},
     {"models"},
-    {"batch", "durations"},
+    {"batch", "durations", "otlp"},
     {"filters", "config"},
     {
         "wire",
@@ -54,7 +54,7 @@ LINES: list[set[str]] = [
     {"runs"},
     {"arguments"},
     {"output", "testing", "api", "logging", "health"},
-    {"sync", "doctor", "trace", "relay", "compat"},
+    {"sync", "doctor", "trace", "relay", "compat", "ship"},
     {"serve", "contrib"},
     {"cli"},
     {"__main__"},
@@ -63,7 +63,7 @@ LINES: list[set[str]] = [
 
 HOMES: dict[str, set[str] | None] = {
     "websockets": {"wire", "testing", "compat"},
-    "httpx": {"rest"},
+    "httpx": {"rest", "ship"},
     "h11": {"testing", "serve", "health"},
     "prometheus_client": {"health"},
     "pydantic": {"filters", "testing"},
@@ -77,6 +77,8 @@ HOMES: dict[str, set[str] | None] = {
     "channels": {"contrib"},
     "pytest": {"testing"},
     "pytest_asyncio": {"testing"},
+    "opentelemetry": {"otlp"},
+    "google": {"otlp"},
     "tomli": {"config", "testing"},
     "orjson": None,
 }
@@ -101,6 +103,11 @@ PURE = [
     "delivery.retry",
     "delivery.ledger",
     "delivery.seen",
+    "otlp.record",
+    "otlp.protobuf",
+    "ship.batching",
+    "ship.receiver",
+    "ship.verdict",
     "serve.limits",
     "health.place",
     "health.report",

@@ -7,11 +7,16 @@ from typing import Any
 
 import orjson
 import pytest
+from google.protobuf import json_format
+from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
 
 from rawlogs.clock import SystemClock
 from rawlogs.models import Log
+from rawlogs.otlp.protobuf import encode_request
+from rawlogs.otlp.record import record_of as otlp_record
+from rawlogs.otlp.record import resource_of, severity_number, unix_nanos
 from rawlogs.output.ecs import EcsFormat
-from rawlogs.output.otel import OtelFormat, resource_of, severity_number, unix_nanos
+from rawlogs.output.otel import OtelFormat
 
 FLOW_RUN = "11111111-2222-4333-8444-555555555555"
 TASK_RUN = "66666666-7777-4888-9999-aaaaaaaaaaaa"
@@ -40,10 +45,36 @@ def make_log(**fields: Any) -> Log:
 
 
 def otel(log: Log, **options: Any) -> dict[str, Any]:
+    """The one resourceLogs object of the line."""
     line = OtelFormat(**{"clock": StandingClock()} | options).encode(log)
     assert line.endswith(b"}\n")
-    result: dict[str, Any] = orjson.loads(line)
+    assert line.count(b"\n") == 1
+    (resource_logs,) = orjson.loads(line)["resourceLogs"]
+    result: dict[str, Any] = resource_logs
     return result
+
+
+def record_of(log: Log) -> dict[str, Any]:
+    (scope_logs,) = otel(log)["scopeLogs"]
+    (record,) = scope_logs["logRecords"]
+    result: dict[str, Any] = record
+    return result
+
+
+def plain(pairs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Attributes as the Collector reads them: 64-bit integers are texts in OTLP/JSON."""
+
+    def value(any_value: dict[str, Any]) -> Any:
+        for kind, held in any_value.items():
+            if kind == "arrayValue":
+                return [value(item) for item in held["values"]]
+            if kind == "kvlistValue":
+                return plain(held["values"])
+            assert kind != "intValue" or isinstance(held, str)
+            return int(held) if kind == "intValue" else held
+        return None
+
+    return {pair["key"]: value(pair["value"]) for pair in pairs}
 
 
 def ecs(log: Log) -> dict[str, Any]:
@@ -53,23 +84,43 @@ def ecs(log: Log) -> dict[str, Any]:
     return result
 
 
-def test_an_otel_record_has_the_data_models_fields() -> None:
-    """Times are nanoseconds as text; no trace id is invented."""
+def test_an_otel_line_is_otlp_json() -> None:
+    """64-bit integers are texts, enumerations are numbers, keys are in lowerCamelCase; no trace id is invented."""
     assert otel(make_log()) == {
-        "Timestamp": "1767323045678901000",
-        "ObservedTimestamp": "1767225600000000000",
-        "SeverityNumber": 13,
-        "SeverityText": "WARNING",
-        "Body": "hello",
-        "InstrumentationScope": {"Name": "prefect.flow_runs"},
-        "Attributes": {
-            "log.record.uid": LOG_ID,
-            "prefect.flow_run.id": FLOW_RUN,
-            "prefect.run.id": FLOW_RUN,
-            "prefect.run.type": "flow",
-        },
-        "Resource": {"service.name": "prefect"},
+        "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "prefect"}}]},
+        "scopeLogs": [
+            {
+                "scope": {"name": "prefect.flow_runs"},
+                "logRecords": [
+                    {
+                        "timeUnixNano": "1767323045678901000",
+                        "observedTimeUnixNano": "1767225600000000000",
+                        "severityNumber": 13,
+                        "severityText": "WARNING",
+                        "body": {"stringValue": "hello"},
+                        "attributes": [
+                            {"key": "log.record.uid", "value": {"stringValue": LOG_ID}},
+                            {"key": "prefect.flow_run.id", "value": {"stringValue": FLOW_RUN}},
+                            {"key": "prefect.run.id", "value": {"stringValue": FLOW_RUN}},
+                            {"key": "prefect.run.type", "value": {"stringValue": "flow"}},
+                        ],
+                    }
+                ],
+            }
+        ],
     }
+
+
+def test_an_otel_line_is_read_by_the_official_messages() -> None:
+    """As one LogsData, field by field; of the deviations of OTLP/JSON no log of Prefect has a trace id."""
+    log = make_log(n={"a": [1, 1.5, True, None, "x"]}, big=2**70)
+    line = OtelFormat(clock=StandingClock()).encode(log)
+    read = json_format.Parse(line, LogsData(), ignore_unknown_fields=False)
+    (record,) = read.resource_logs[0].scope_logs[0].log_records
+    assert record.time_unix_nano == 1767323045678901000
+    assert record.body.string_value == "hello"
+    sent = encode_request([otlp_record(log, StandingClock().now())], {"service.name": "prefect"})
+    assert LogsData.FromString(sent) == read, "what is shipped is the same"
 
 
 @pytest.mark.parametrize(
@@ -102,7 +153,7 @@ def test_otel_attributes_name_runs_and_unknown_fields(
     fields: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     """Only what the log has."""
-    assert otel(make_log(**fields))["Attributes"] == {"log.record.uid": LOG_ID} | expected
+    assert plain(record_of(make_log(**fields))["attributes"]) == {"log.record.uid": LOG_ID} | expected
 
 
 @pytest.mark.parametrize(
@@ -129,7 +180,7 @@ def test_levels_map_into_otels_ranges(level: int, number: int) -> None:
 )
 def test_nanoseconds_are_exact(moment: datetime, nanos: str) -> None:
     """No float rounds them; what 64 bits cannot hold is unknown to OTel."""
-    assert unix_nanos(moment) == nanos
+    assert unix_nanos(moment) == int(nanos)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +203,7 @@ def test_the_resource_tells_where_logs_come_from(api_url: str, expected: dict[st
     """Host, account and workspace, taken from the API URL; never a port or a path."""
     resource = resource_of(api_url)
     assert resource == {"service.name": "prefect"} | expected
-    assert otel(make_log(), resource=resource)["Resource"] == resource
+    assert plain(otel(make_log(), resource=resource)["resource"]["attributes"]) == resource
 
 
 def test_an_ecs_record_has_the_schemas_fields_in_its_order() -> None:

@@ -65,7 +65,8 @@ class StreamOutput:
 
             return RawFormat(terminal=self.path is None and sys.stdout is not None and sys.stdout.isatty())
         if self.name == "otel":
-            from rawlogs.output.otel import OtelFormat, resource_of
+            from rawlogs.otlp.record import resource_of
+            from rawlogs.output.otel import OtelFormat
 
             return OtelFormat(resource=resource_of(api_url))
         if self.name == "ecs":

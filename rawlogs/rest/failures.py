@@ -42,7 +42,7 @@ def failure(exc: Exception, asked: RequestInfo, *, proxy: str | None, answered: 
         return Retry(f"The answer to {asked} cannot be unpacked")
     if isinstance(exc, httpx.RemoteProtocolError):
         return _protocol(exc, asked, answered)
-    for cause in _causes(exc):
+    for cause in causes(exc):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return Fatal(_certificate(cause, asked.shown, host))
     if isinstance(exc, httpx.ProxyError):
@@ -71,10 +71,10 @@ def _protocol(exc: Exception, asked: RequestInfo, answered: bool) -> Retry | Fat
 def _connect(
     exc: Exception, asked: RequestInfo, host: str, proxy: str | None, answered: bool
 ) -> Retry | Fatal:
-    causes = list(_causes(exc))
-    tls = next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None)
-    name = next((cause for cause in causes if isinstance(cause, socket.gaierror)), None)
-    system = next((cause for cause in reversed(causes) if isinstance(cause, OSError)), None)
+    found = list(causes(exc))
+    tls = next((cause for cause in found if isinstance(cause, ssl.SSLError)), None)
+    name = next((cause for cause in found if isinstance(cause, socket.gaierror)), None)
+    system = next((cause for cause in reversed(found) if isinstance(cause, OSError)), None)
     if tls is not None:
         again = Retry(
             f"No TLS with {host}: {tls.reason or quote(str(tls), asked.secrets)}",
@@ -137,7 +137,7 @@ def _header_error() -> ConfigError:
     )
 
 
-def _causes(exc: BaseException) -> Iterator[BaseException]:
+def causes(exc: BaseException) -> Iterator[BaseException]:
     """The exception, what it came from, and what that came from; with the members of groups."""
     seen: set[int] = set()
     waiting: list[BaseException | None] = [exc]
