@@ -20,7 +20,7 @@ POLLED := 3.4.0
 MATRIX_WEBSOCKETS := 15.0.1 16.1.1 17.4
 WIRE_TESTS := $(addprefix tests/test_,websockets_contract.py connection.py fast.py tap.py tls.py proxies.py handshake.py)
 SYSTEM_PACKAGES := chromium redis-server
-MATRIX_PACKAGES := $(SYSTEM_PACKAGES) postgresql nginx haproxy microsocks openssl prometheus
+MATRIX_PACKAGES := $(SYSTEM_PACKAGES) postgresql nginx haproxy microsocks openssl prometheus rsyslog debootstrap
 
 PIP := -m pip --disable-pip-version-check --no-input install --quiet
 PREFECT_ENV := tests/real/prefect_env.py
@@ -40,8 +40,8 @@ test: lint prefect system ## lint, types and every test, with real Prefect serve
 	RAWLOGS_PREFECT_VERSIONS="$(VERSIONS)" $(VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 lint: $(TOOLS) ## ruff, mypy, and what reads .github
-	$(VENV)/bin/ruff check --extend-exclude .prefect,.venvs .
-	$(VENV)/bin/ruff format --check --extend-exclude .prefect,.venvs .
+	$(VENV)/bin/ruff check --extend-exclude .prefect,.venvs,.roots .
+	$(VENV)/bin/ruff format --check --extend-exclude .prefect,.venvs,.roots .
 	$(VENV)/bin/mypy
 	@$(VENV)/bin/zizmor --offline --quiet .github
 	@$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
@@ -131,13 +131,14 @@ bench: $(INSTALLED) ## measure
 system: ## install what only some tests need: Chromium and Redis (as root, with apt-get)
 	@$(call install_missing,$(SYSTEM_PACKAGES))
 
-system-matrix: ## the same for test-matrix: Postgres, nginx and haproxy, too
+system-matrix: ## the same for test-matrix: Postgres, proxies, Prometheus, syslog, a bare Debian, too
 	@$(call install_missing,$(MATRIX_PACKAGES))
+	@$(PYTHON) tests/real/debian.py install
 
-# Each package brings a program of its name; that of postgresql is psql.
+# Each package brings a program of its name; that of postgresql is psql, that of rsyslog rsyslogd.
 define install_missing
 	missing=; for package in $(1); do \
-	    program=$${package%postgresql}; program=$${program:-psql}; \
+	    case $$package in postgresql) program=psql;; rsyslog) program=rsyslogd;; *) program=$$package;; esac; \
 	    PATH=$$PATH:/usr/sbin command -v $$program > /dev/null || missing="$$missing $$package"; \
 	done; \
 	if [ -z "$$missing" ]; then \
