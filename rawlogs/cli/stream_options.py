@@ -1,7 +1,7 @@
 """The options of the commands that stream logs, each declared once, in groups.
 
 Options of FILTER, RANGE and DELIVERY bear the names of the arguments of ``rawlogs.stream`` and of ``Options``, whose
-defaults they show; those of OUTPUT and ENDING are taken by ``StreamOutput`` and ``TailRunner``.
+defaults they show; those of OUTPUT and ENDING are taken by ``StreamOutput`` and ``StreamRunner``.
 """
 
 from __future__ import annotations
