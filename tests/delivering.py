@@ -22,8 +22,9 @@ from listing import RUN, Listing
 from rawlogs.batch import Batch
 from rawlogs.config import urls
 from rawlogs.config.settings import Settings
+from rawlogs.cursor import Resume
 from rawlogs.delivery.audit import Auditor, Round
-from rawlogs.delivery.cursor import Resume
+from rawlogs.delivery.context import StreamContext
 from rawlogs.delivery.ledger import Ledger
 from rawlogs.delivery.merge import Merger
 from rawlogs.delivery.notifier import Notifier
@@ -35,8 +36,8 @@ from rawlogs.delivery.schedule import Schedule
 from rawlogs.delivery.seen import SeenIds
 from rawlogs.delivery.start import Start
 from rawlogs.delivery.stats import Stats
-from rawlogs.delivery.stream import LAST_TRIES
 from rawlogs.delivery.subscription import Subscription
+from rawlogs.delivery.supervisor import LAST_TRIES
 from rawlogs.errors import HistoryError
 from rawlogs.models import Log
 from rawlogs.notices import Notice
@@ -140,6 +141,16 @@ class Delivery:
         self.ledger = Ledger(self.clock.now(), overlap=self.options.overlap, settle=self.options.settle)
         self.schedule = Schedule(self.clock, self.options.settle)
         self.stats = Stats(count_gaps=lambda: max(self.ledger.open_gaps, int(self.client.failing)))
+        self.context = StreamContext(
+            self.options,
+            self.subscription,
+            self.notifier,
+            self.ledger,
+            self.schedule,
+            self.stats,
+            self.clock,
+            rng,
+        )
         self.outbox = Outbox(self.options.buffer)
         self.rest = TableClient(
             self.settings, clock=self.clock, rng=rng, timeout=30.0, on_notice=self.notifier.hand_on
@@ -147,60 +158,17 @@ class Delivery:
         self.rest.answer = self._answer
         if rest:
             self.subscription.open_rest(self.rest)
-        self.merger = Merger(
-            self.ledger,
-            self.subscription,
-            self.options,
-            self.schedule,
-            self.notifier,
-            clock=self.clock,
-            now=self.rest.server_now,
-            outbox=self.outbox,
-            stats=self.stats,
-            seen=seen if seen is not None else SeenIds(),
-        )
-        self.client = PatientClient(
-            self.rest,
-            self.subscription,
-            self.ledger,
-            self.notifier,
-            self.options,
-            clock=self.clock,
-            rng=rng,
-            alone=lambda: self.is_alone,
-            tries=self._allowed,
-        )
+        self.merger = Merger(self.context, self.outbox, seen if seen is not None else SeenIds())
+        self.client = PatientClient(self.context, self.rest, alone=lambda: self.is_alone, tries=self._allowed)
         self.reader = HistoryReader(
             self.ledger, self.merger, self.rest.server_now, by_run=self.options.keep_ids
         )
         self.reader.page = page
+        entered = self.options.started_at or self.clock.now()
         self.start = Start(
-            self.ledger,
-            self.merger,
-            self.reader,
-            self.subscription,
-            self.options,
-            self.notifier,
-            rest=self.rest,
-            client=self.client,
-            clock=self.clock,
-            entered=self.options.started_at or self.clock.now(),
-            resume=resume,
+            self.context, self.merger, self.reader, self.client, entered=entered, resume=resume
         )
-        self.auditor = Auditor(
-            self.start,
-            self.ledger,
-            self.merger,
-            self.reader,
-            self.schedule,
-            self.client,
-            self.subscription,
-            self.options,
-            self.notifier,
-            self.stats,
-            rest=self.rest,
-            clock=self.clock,
-        )
+        self.auditor = Auditor(self.context, self.start, self.merger, self.reader, self.client)
         self._rounds = self.auditor.rounds()
 
     async def _answer(self, request: httpx.Request) -> httpx.Response:
@@ -269,7 +237,7 @@ class Delivery:
         """Read all that waits; the ids."""
         new: list[str] = []
         while len(self.outbox):
-            batch = await self.merger.take()
+            batch = await self.outbox.take()
             assert batch is not None
             new += [log.id_text for log in batch]
         self.got.update(new)

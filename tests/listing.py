@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from clocks import FakeClock
 
+from rawlogs.batch import Batch
+from rawlogs.delivery.seen import SeenIds
 from rawlogs.errors import HistoryError
 from rawlogs.models import BEGINNING, END, Log, parse_timestamp
 
 RUN = UUID(int=7)
+
+
+def admit(seen: SeenIds, logs: Iterable[Log], now: float) -> list[Log]:
+    """The logs among these that had not been delivered; from now on they have been."""
+    batch = Batch(list(logs))
+    return [batch[place] for place in seen.admit_batch(batch, lambda: now)]
 
 
 class Listing:

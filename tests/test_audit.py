@@ -11,7 +11,8 @@ from delivering import Delivery, answer, turns
 from listing import RUN
 
 from rawlogs.batch import Batch
-from rawlogs.delivery.audit import HITS, poll_interval
+from rawlogs.delivery.audit import poll_interval
+from rawlogs.delivery.coverage import HITS
 from rawlogs.errors import AuthError, HistoryError
 from rawlogs.models import BEGINNING
 
@@ -37,7 +38,7 @@ class Auditing(Delivery):
     @property
     def polls(self) -> bool:
         """Whether the list is asked beside the socket."""
-        return self.auditor._beside
+        return self.auditor._coverage.partial
 
     async def miss(self) -> None:
         """An audit finds a log that the socket did not show: from now on the list is polled beside it."""
@@ -525,7 +526,7 @@ async def test_all_that_is_stored_of_runs_is_read_whatever_was_listed() -> None:
     stream = await Auditing.begun(keep_ids=True, since=BEGINNING)
     marks = stream.ledger.low_water, stream.ledger.frontier
     old = stream.stored(-5000.0)
-    await stream.auditor.read_all([RUN], BEGINNING)
+    await stream.auditor.read_all([RUN])
     assert await stream.read() == old
     assert stream.requests[-1]["logs"]["flow_run_id"] == {"any_": [str(RUN)]}
     assert (stream.ledger.low_water, stream.ledger.frontier) == marks
@@ -538,7 +539,7 @@ async def test_another_filter_compares_no_count_of_the_old_one() -> None:
         stream.log(n / 10, live=1)
     await stream.read()
     await stream.until(15.0)
-    stream.auditor.forget_filter()
+    stream.reader.forget_filter()
     assert {look.kind for look in stream.ledger.pending_rechecks()} == {"list"}
 
 

@@ -15,8 +15,9 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from listing import admit
 
-from rawlogs.delivery.cursor import LIMIT, CursorFile, Resume, decode, encode, filter_digest
+from rawlogs.cursor import LIMIT, CursorFile, Resume, decode, encode, filter_digest
 from rawlogs.delivery.seen import SeenIds
 from rawlogs.errors import CursorError
 from rawlogs.models import BEGINNING, END, Log
@@ -78,7 +79,7 @@ def test_what_was_flushed_is_known_after_a_restart(logs: list[tuple[Any, datetim
         for log_id, stamp in logs
     ]
     before, after = SeenIds(), SeenIds()
-    before.admit(flushed, 0.0)
+    admit(before, flushed, 0.0)
     content = encode(LOW, before.after(LOW), api=API, digest=DIGEST, saved=SAVED)
     after.load(decode(content, api=API, digest=DIGEST).entries, 0.0)
     assert [log in after for log in flushed] == [log.timestamp >= LOW for log in flushed]
@@ -306,7 +307,7 @@ def test_what_a_crash_left_is_overwritten_by_the_next_save(tmp_path: Path) -> No
 def test_fault_119_another_run_holds_the_lock(tmp_path: Path) -> None:
     """At once, with its process id; when it has ended, even by SIGKILL, the file is free."""
     script = (
-        "import sys; from rawlogs.delivery.cursor import CursorFile\n"
+        "import sys; from rawlogs.cursor import CursorFile\n"
         f"c = CursorFile({str(tmp_path / 'c')!r}, api={API!r}, digest={DIGEST!r}); c.open()\n"
         "print('held', flush=True); sys.stdin.read()"
     )

@@ -18,6 +18,7 @@ from clocks import FakeClock
 from hypothesis import example, given
 from hypothesis import strategies as st
 from lines import BINARY, CONT, FINAL, PING, TEXT, Line, closing, connect, frame, key_of, response, text
+from listing import admit
 
 from rawlogs.delivery.seen import SeenIds
 from rawlogs.output.ecs import EcsFormat
@@ -109,7 +110,7 @@ def output(
                 new = batch.keep(seen.admit_batch(batch, lambda: 0.0))
                 written.extend(encode_batch(encoder, new))
             else:
-                new = seen.admit(batch, 0.0)
+                new = admit(seen, batch, 0.0)
                 written.extend(b"".join(encoder.encode(log) for log in new))
             odd.extend(others)
             ids.extend(log.id_text for log in new)

@@ -20,7 +20,7 @@ from streaming import QuickClock, Reader, lists, reading, serving, within
 from streaming import no_settings as no_settings
 
 import rawlogs
-from rawlogs.delivery.cursor import Resume
+from rawlogs.cursor import Resume
 from rawlogs.testing import Behaviour, FakeServer
 from rawlogs.testing.faults import (
     Abort,

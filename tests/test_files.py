@@ -23,7 +23,7 @@ from rawlogs import files
 from rawlogs.cli.check import command as check
 from rawlogs.config import network
 from rawlogs.config.settings import resolve
-from rawlogs.delivery.cursor import CursorFile, encode
+from rawlogs.cursor import CursorFile, encode
 from rawlogs.errors import RawlogsError
 from rawlogs.output.file import FileSink
 from rawlogs.testing import recording, scenario

@@ -35,19 +35,20 @@ LINES: list[set[str]] = [
     },
     {"advice", "untrusted", "search"},
     {"models"},
-    {"batch", "durations", "otlp"},
+    {"batch", "cursor", "durations", "otlp"},
     {"filters", "config"},
+    {"wire", "rest"},
     {
-        "wire",
-        "rest",
         *(
             f"delivery.{name}"
             for name in ("retry", "cursor", "options", "outbox", "stats", "schedule", "budget", "seen")
         ),
     },
     {"delivery.ledger", "delivery.notifier", "delivery.vitals"},
-    {"delivery.subscription"},
+    {"delivery.subscription", "delivery.position"},
+    {"delivery.context"},
     {"delivery.live", "delivery.merge", "delivery.patient", "delivery.reader"},
+    {"delivery.coverage"},
     {"delivery.start"},
     {"delivery.audit"},
     {"delivery"},

@@ -14,9 +14,12 @@ from streaming import no_settings, serving, within
 from rawlogs.batch import Batch
 from rawlogs.config import urls
 from rawlogs.config.settings import Settings
+from rawlogs.delivery.context import StreamContext
+from rawlogs.delivery.ledger import Ledger
 from rawlogs.delivery.live import BAD_FRAMES, SOCKET_TRIES, Connected, Lost, ReconnectingSocket
 from rawlogs.delivery.notifier import Notifier
 from rawlogs.delivery.options import Options
+from rawlogs.delivery.schedule import Schedule
 from rawlogs.delivery.stats import Stats
 from rawlogs.delivery.subscription import Subscription
 from rawlogs.errors import (
@@ -59,15 +62,11 @@ class Listening:
         notifier = Notifier(self.notices.append, self.clock, self.notices.append)  # type: ignore[arg-type]
         selection = Selection(flag_filter("INFO", None, None, None))
         self.subscription = Subscription(self.settings, selection, chosen, notifier, reload)
-        self.socket = ReconnectingSocket(
-            self.subscription,
-            chosen,
-            notifier,
-            self.stats,
-            clock=self.clock,
-            rng=random.Random(1),
-            list_answers=lambda: answers,
+        ledger, schedule = Ledger(self.clock.now()), Schedule(self.clock, chosen.settle)
+        context = StreamContext(
+            chosen, self.subscription, notifier, ledger, schedule, self.stats, self.clock, random.Random(1)
         )
+        self.socket = ReconnectingSocket(context, list_answers=lambda: answers)
         self.happened: asyncio.Queue[Any] = asyncio.Queue()
         self.task = asyncio.ensure_future(self._run())
 

@@ -162,7 +162,7 @@ async def test_a_sweep_finds_whatever_is_stored_of_a_run(
     course.clock.advance(30.0)
 
     async def sweep() -> int:
-        task = asyncio.ensure_future(course.auditor.sweep([RUN], BEGINNING))
+        task = asyncio.ensure_future(course.auditor.sweep([RUN]))
         while not task.done():
             await course.read()
             await asyncio.sleep(0)
@@ -188,7 +188,7 @@ async def test_a_sweep_of_what_the_lists_have_shown_is_one_request() -> None:
     await course.auditor.catch_up()
     course.log()
     requests = len(course.requests)
-    assert await course.auditor.sweep([RUN], BEGINNING) == 1
+    assert await course.auditor.sweep([RUN]) == 1
     assert len(course.requests) == requests + 1
     await course.close()
 

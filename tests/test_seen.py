@@ -11,6 +11,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from listing import admit
 
 from rawlogs.batch import Batch
 from rawlogs.delivery import seen as room
@@ -76,15 +77,7 @@ class Both:
     def logs(self, batch: list[tuple[int, datetime]]) -> list[Log]:
         return [log(number, self.stamps.setdefault(number, moment)) for number, moment in batch]
 
-    def admit(self, batch: list[tuple[int, datetime]]) -> None:
-        self.now += 1.0
-        logs = self.logs(batch)
-        new = list(dict.fromkeys(entry.id.int for entry in logs if entry.id.int not in self.known))
-        assert [entry.id.int for entry in self.seen.admit(logs, self.now)] == new
-        self.known |= {number: (self.stamps[number], self.now) for number in new}
-
     def admit_batch(self, batch: list[tuple[int, datetime]]) -> None:
-        """By column: the positions of what ``admit`` would have let in."""
         self.now += 1.0
         logs = self.logs(batch)
         before = set(self.known)
@@ -93,11 +86,6 @@ class Both:
         new = list(dict.fromkeys(entry.id.int for entry in logs if entry.id.int not in before))
         assert [logs[place].id.int for place in places] == new
         self.known |= {number: (self.stamps[number], self.now) for number in new}
-
-    def withdraw(self, batch: list[tuple[int, datetime]]) -> None:
-        self.seen.withdraw(self.logs(batch))
-        for number, _ in batch:
-            self.known.pop(number, None)
 
     def forget(self, mark: datetime, ago: int) -> None:
         """What went has to have been stamped and admitted before these; nothing has to go."""
@@ -134,10 +122,8 @@ moments = st.sampled_from(MOMENTS)
 batches = st.lists(st.tuples(st.integers(0, 40), moments), max_size=9)
 acts = st.lists(
     st.one_of(
-        st.tuples(st.just("admit"), batches),
         st.tuples(st.just("admit_batch"), batches),
         st.tuples(st.just("admit_batch"), batches),
-        st.tuples(st.just("withdraw"), batches),
         st.tuples(st.just("forget"), moments, st.integers(-1, 20)),
         st.tuples(st.just("restart"), moments),
     ),
@@ -147,7 +133,7 @@ acts = st.lists(
 
 @given(acts)
 def test_it_knows_what_a_dictionary_knows(acts: list[tuple[Any, ...]]) -> None:
-    """Whatever is admitted, withdrawn, forgotten, saved and loaded, in any order and with any timestamps."""
+    """Whatever is admitted, forgotten, saved and loaded, in any order and with any timestamps."""
     both = Both()
     for name, *values in acts:
         getattr(both, name)(*values)
@@ -157,7 +143,7 @@ def test_it_knows_what_a_dictionary_knows(acts: list[tuple[Any, ...]]) -> None:
 def test_one_log_twice_in_a_batch_is_one_log() -> None:
     """The first of them."""
     seen = SeenIds()
-    assert [entry.id.int for entry in seen.admit([log(1, NOON), log(2, NOON), log(1, NOON)], 0.0)] == [1, 2]
+    assert [entry.id.int for entry in admit(seen, [log(1, NOON), log(2, NOON), log(1, NOON)], 0.0)] == [1, 2]
 
 
 def test_one_log_twice_in_a_batch_by_column_is_one_position() -> None:
@@ -173,7 +159,7 @@ def test_thousands_of_one_timestamp_are_told_apart(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(room, "CHUNK", 3)
     seen = SeenIds()
     astride = [0x1_0000_0002 << 64, 3 << 64, 4]
-    seen.admit([log(number, NOON) for number in astride], 0.0)
+    admit(seen, [log(number, NOON) for number in astride], 0.0)
     assert log(0x2_0000_0000_0000_0000_0000_0000, NOON) not in seen
     between = bytes.fromhex(UUID(int=astride[1]).hex + UUID(int=astride[2]).hex)[8:24]
     assert log(int.from_bytes(between, "big"), NOON) not in seen
@@ -186,7 +172,7 @@ def test_a_quiet_stream_forgets_too() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(room, "CHUNK", 8192)
         for number in range(300):
-            seen.admit([log(number, NOON + timedelta(seconds=number))], float(number))
+            admit(seen, [log(number, NOON + timedelta(seconds=number))], float(number))
         late = NOON + timedelta(seconds=400)
         seen.forget(late, seconds(0.0), 400.0)
         assert len(seen) == 300
@@ -199,12 +185,12 @@ def test_the_oldest_arrivals_go_beyond_the_limit() -> None:
     seen = SeenIds(limit=8)
     assert seen.forgotten is None
     for number in range(20):
-        seen.admit([log(number, MOMENTS[-number % 12])], float(number))
+        admit(seen, [log(number, MOMENTS[-number % 12])], float(number))
     assert len(seen) == 8
     assert seen.forgotten == 11.0
     assert [log(number, MOMENTS[-number % 12]) in seen for number in (11, 12)] == [False, True]
     tiny = SeenIds(limit=1)
-    tiny.admit([log(number, NOON) for number in range(5)], 0.0)
+    admit(tiny, [log(number, NOON) for number in range(5)], 0.0)
     assert len(tiny) == 5
 
 
@@ -213,7 +199,7 @@ def test_the_oldest_arrivals_go_beyond_the_limit() -> None:
 def test_ids_of_any_version_are_kept_whole(numbers: list[int]) -> None:
     """128 bits, in and out."""
     seen = SeenIds()
-    seen.admit([log(number, NOON) for number in numbers], 0.0)
+    admit(seen, [log(number, NOON) for number in numbers], 0.0)
     assert sorted(text for _, text in seen.after(NOON)) == sorted(UUID(int=n).hex for n in numbers)
 
 
@@ -226,7 +212,7 @@ def test_two_hundred_thousand_ids_cost_few_bytes_each(monkeypatch: pytest.Monkey
         before = tracemalloc.get_traced_memory()[0]
         for start in range(0, 25 * 8192, 8192):
             moment = NOON + timedelta(seconds=start)
-            seen.admit([log_of(start + n, moment) for n in range(8192)], 0.0)
+            admit(seen, [log_of(start + n, moment) for n in range(8192)], 0.0)
         used = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from delivering import ELSEWHERE, LOOPBACK, Delivery, answer
+from listing import admit
 
-from rawlogs.delivery.cursor import Resume
+from rawlogs.cursor import Resume
 from rawlogs.delivery.seen import SeenIds
 from rawlogs.models import BEGINNING, Log
 from rawlogs.selection import Selection
@@ -286,7 +287,7 @@ async def test_a_filter_that_begins_later_than_since_decides() -> None:
 def resume(low: float, *logs: Log, started: datetime | None = None) -> Resume:
     """A cursor whose flushed logs are these."""
     seen = SeenIds()
-    seen.admit(logs, 0.0)
+    admit(seen, logs, 0.0)
     start = Delivery().at(0.0)
     return Resume(start + timedelta(seconds=low), seen.after(BEGINNING), start, started)
 

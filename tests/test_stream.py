@@ -517,7 +517,7 @@ def tasks() -> set[str]:
         name
         for task in asyncio.all_tasks()
         if (name := getattr(task.get_coro(), "__qualname__", "")).startswith(
-            ("LogStream", "Auditor", "LiveLoop", "Schedule", "RunEvents", "Follower")
+            ("Supervisor", "Auditor", "Schedule", "RunEvents", "Follower")
         )
     }
 

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from rawlogs.delivery.cursor import CursorFile
+from rawlogs.cursor import CursorFile
 from rawlogs.delivery.stream import LogStream
 from rawlogs.errors import CursorError
 from rawlogs.waiting import first_of

@@ -19,7 +19,7 @@ from rawlogs.notices import Notice
 if TYPE_CHECKING:
     from rawlogs.cli.cursor_saver import CursorSaver
     from rawlogs.cli.followed_runs import FollowedRuns
-    from rawlogs.delivery.cursor import CursorFile
+    from rawlogs.cursor import CursorFile
     from rawlogs.delivery.stream import LogStream
     from rawlogs.delivery.vitals import Vitals
     from rawlogs.health.metrics import Metric
@@ -180,7 +180,7 @@ class StreamRunner:
 
     def _open_cursor(self, logs: LogStream, path: str) -> None:
         from rawlogs.cli.cursor_saver import CursorSaver
-        from rawlogs.delivery.cursor import CursorFile, filter_digest
+        from rawlogs.cursor import CursorFile, filter_digest
 
         chosen = self._chosen
         digest = filter_digest(logs.selection.asked, chosen["include"], chosen["exclude"], chosen["logger"])

@@ -1,49 +1,48 @@
-"""When the list is read, what for, and what it means: one round after the other, beside the socket or instead of it."""
+"""When the list is read, and what follows from what it brings: one round after the other.
+
+Beside a socket a round is an *audit* (what has settled is compared with what was delivered) or a *catch-up* (everything
+that no list has shown is read). Without a socket every round is a catch-up.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from rawlogs.advice import partly_live
-from rawlogs.clock import Clock
+from rawlogs.cursor import Resume
 from rawlogs.delivery.budget import Budget
-from rawlogs.delivery.ledger import Ledger, ListRequest, Range
+from rawlogs.delivery.context import StreamContext
+from rawlogs.delivery.coverage import SocketCoverage
+from rawlogs.delivery.ledger import ListRequest, Range
 from rawlogs.delivery.merge import Beginning, Merger
-from rawlogs.delivery.notifier import Notifier
-from rawlogs.delivery.options import Options
 from rawlogs.delivery.patient import REFUSALS, MeteredClient, PatientClient
 from rawlogs.delivery.reader import HistoryReader, Page
-from rawlogs.delivery.schedule import Schedule
 from rawlogs.delivery.start import Start
-from rawlogs.delivery.stats import Stats
-from rawlogs.delivery.subscription import Subscription
-from rawlogs.errors import GaveUp, RawlogsError
-from rawlogs.models import END, MICROSECOND
+from rawlogs.errors import GaveUp
+from rawlogs.models import BEGINNING, END, MICROSECOND
+from rawlogs.rest.body import MAX_SIZE
 from rawlogs.rest.client import RestClient
 
 POLL = 0.5
 """Seconds between two lists where only the list shows what comes; fewer while logs come closer together."""
 POLL_FLOOR = 0.2
 FIRST_AUDIT = 0.25
-"""The first audit after a connection comes after this part of ``audit``, later ones at twice the interval each. So a
+"""The first audit after a connection comes after this part of ``audit``, each later one after twice the time. So a
 socket that shows nothing, or only a part, is found out within seconds."""
-MISSES = 2
-"""So many lists that found what the socket did not show a little later, and that is told."""
-HITS = 20
-"""So many lists beside the socket, while live logs came, without such a miss, and they end."""
 SET_BACK = timedelta(seconds=5)
-"""The low-water mark is never later than the server's time, but for what that is known inexactly."""
+"""The low-water mark is never later than the server's time, which is known to a few seconds."""
 PROGRESS = 10_000
 """Rows between two notices of progress."""
+REST_TIMEOUT = 30.0
+"""Seconds that a server may be silent in an answer."""
 
 
 def poll_interval(quiet: float, pause: float, audit: float) -> float:
     """Return the seconds to the next list where the list is all there is.
 
-    ``quiet``: since a list brought logs; ``pause``: between the last two that did; ``audit``: at most.
+    quiet: since a list brought logs; pause: between the last two lists that did; audit: at most.
     """
     return min(max(quiet / 2, min(pause / 2, POLL), POLL_FLOOR), audit)
 
@@ -60,58 +59,36 @@ class Round:
     clock_jumped: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Window:
-    """The last list beside the socket: live logs and live duplicates counted by then, and what it brought."""
-
-    received: int
-    duplicates: int
-    brought: int = 0
-
-
 class Auditor:
     """Reads the list after each connection, at intervals, after a suspicion; polls where there is no socket."""
 
     def __init__(
         self,
+        context: StreamContext,
         start: Start,
-        ledger: Ledger,
         merger: Merger,
         reader: HistoryReader,
-        schedule: Schedule,
         client: PatientClient,
-        subscription: Subscription,
-        options: Options,
-        notifier: Notifier,
-        stats: Stats,
-        *,
-        rest: RestClient,
-        clock: Clock,
     ) -> None:
-        self._start = start
-        self._ledger = ledger
-        self._merger = merger
-        self._reader = reader
-        self._schedule = schedule
-        self._client = client
-        self._subscription = subscription
-        self._options = options
-        self._notifier = notifier
-        self._stats = stats
-        self._rest = rest
-        self._clock = clock
-        self._budget = Budget(options.rest_budget, clock.monotonic())
-        self._metered = MeteredClient(client, self._budget, clock)
+        self._options, self._subscription, self._notifier = (
+            context.options,
+            context.subscription,
+            context.notifier,
+        )
+        self._ledger, self._schedule, self._stats = context.ledger, context.schedule, context.stats
+        self._clock = context.clock
+        self._start, self._merger = start, merger
+        self._rest = client.rest
+        self.reader, self.client = reader, client
+        self._budget = Budget(self._options.rest_budget, self._clock.monotonic())
+        self._metered = MeteredClient(client, self._budget, self._clock)
+        self._coverage = SocketCoverage(context, merger)
         self._polling = False
         self._caught_up = self._reconnected = False
-        self._next_audit = FIRST_AUDIT * options.audit
-        self._beside = False
-        self._misses = self._missed = self._hits = 0
-        self._received_before = 0
-        self._window = _Window(0, 0)
+        self._next_audit = FIRST_AUDIT * self._options.audit
         self._recovered = 0
         self._found = self._lags = self._unsettled = False
-        self._quiet_since = clock.monotonic()
+        self._quiet_since = self._clock.monotonic()
         self._pause = 2 * POLL
         self._drift: float | None = None
         self._stored_before = END
@@ -124,10 +101,11 @@ class Auditor:
         self._schedule.bring_forward(0.0)
 
     def connected(self, *, again: bool) -> None:
-        """The socket is open: the list is read from where it ended, as nothing acknowledges the filter."""
+        """The socket is open. Nothing acknowledges its filter, so the list is read from where it ended."""
         self._polling = False
         self._next_audit = FIRST_AUDIT * self._options.audit
-        self._missed, self._received_before = 0, self._merger.received
+        self._coverage.connected()
+        self.client.goes_on()
         if again:
             self._reconnected = True
             self._ledger.doubt(self._rest.server_now())
@@ -137,7 +115,7 @@ class Auditor:
         self._schedule.catch_up_now()
 
     def frame_unreadable(self) -> None:
-        """A log may have been in a frame that cannot be read."""
+        """A frame could not be read: a log may have been in it, stamped no longer ago than logs take to come."""
         now = self._rest.server_now()
         self._ledger.mark_unread(min(self._ledger.frontier, now - self._ledger.settle), now)
         self._schedule.suspect()
@@ -164,8 +142,8 @@ class Auditor:
             await self._schedule.wait(self._until_end())
             jumped = self._clock_jumped()
             last = self._until_end() == 0.0
-            if last or self._schedule.catch_up or self._polling or self._beside or self._behind():
-                if not last:
+            if last or self._schedule.catch_up or self._asks_often or self._behind():
+                if not last:  # rows for which there is no room would only wait here, and the answer grow old
                     await self._merger.room()
                 work = self._catch_up()
             else:
@@ -176,45 +154,41 @@ class Auditor:
                     self._ledger.end_at(self._options.until + MICROSECOND)
             self._merger.release()
             self._merger.prune()
-            yield Round(self._client.take_recovered(), jumped)
+            yield Round(self.client.take_recovered(), jumped)
             if last:
                 return
 
     def _behind(self) -> bool:
-        """Whether what was stored before the start is still to be read: no gap of the socket, and not charged."""
-        return not self._caught_up and bool(self._ledger.due(self._rest.server_now(), self._reader.page))
+        """Return whether what was stored before the start is still to be read: no gap of the socket, not charged."""
+        return not self._caught_up and bool(self._ledger.due(self._rest.server_now(), self.reader.page))
 
     async def catch_up(self) -> None:
         """List everything that no list has shown yet. Raises what the list raises."""
         if not self._start.placed:  # the stream ends before the list has told where it begins
             await self._start.place()
-        await self._take_all(self._ledger.due(self._rest.server_now(), self._reader.page, ahead=True))
+        await self._take_all(self._ledger.due(self._rest.server_now(), self.reader.page, ahead=True))
 
     async def last_look(self) -> None:
         """Look once more at what was listed a short while ago: the stream ends before that is due."""
         await self._take_all(self._ledger.pending_rechecks())
 
-    async def read_all(self, runs: list[UUID], since: datetime) -> None:
+    async def read_all(self, runs: list[UUID]) -> None:
         """Read everything that is stored of these flow runs, whatever was listed before."""
         wire = self._subscription.selection.with_runs(runs).wire
-        request = ListRequest("list", Range(since, END + MICROSECOND))
-        async for page in self._reader.read(self._client, request, wire):
-            await self._hand_on(page)
+        request = ListRequest("list", Range(self._options.since or BEGINNING, END + MICROSECOND))
+        async for page in self.reader.read(self.client, request, wire):
+            await self._deliver(page)
 
-    def forget_filter(self) -> None:
-        """The filter has changed."""
-        self._reader.forget_filter()
-
-    async def sweep(self, runs: list[UUID], since: datetime) -> int:
+    async def sweep(self, runs: list[UUID]) -> int:
         """Make sure that every stored row of these flow runs was delivered. Return how many still were not."""
         brought = 0
         wire = self._subscription.selection.with_runs(runs).wire
-        async for page in self._reader.sweep(self._client, runs, wire, since):
-            brought += await self._hand_on(page)
+        async for page in self.reader.sweep(self.client, runs, wire, self._options.since or BEGINNING):
+            brought += await self._deliver(page)
         return brought
 
     async def _read_stored(self) -> None:
-        """Everything that is stored, up to now or ``until``, and no more."""
+        """Read everything that is stored, up to now or ``until``, and no more."""
         self._ledger.doubt(self._stored_before)
         span = Range(self._ledger.frontier, self._stored_before)
         await self._take(ListRequest("list", span), confirm=True)
@@ -226,15 +200,16 @@ class Auditor:
         self._schedule.catching_up()
         self._reconnected = False
         recovered = self._stats.recovered
-        requests = self._ledger.due(self._rest.server_now(), self._reader.page, ahead=True)
-        # The first one catches up with whatever was stored before, too.
-        routine = self._caught_up and not (gap or again) and (self._polling or self._beside)
+        requests = self._ledger.due(self._rest.server_now(), self.reader.page, ahead=True)
+        # Only polling is charged to the budget. The first round catches up with whatever was stored before, too.
+        routine = self._caught_up and not (gap or again) and self._asks_often
         try:
             brought = await self._take_all(requests, routine=routine)
         except BaseException:
             self._reconnected |= again
             self._schedule.catch_up_now()  # it is still owed
             raise
+        # Where another catch-up was asked for meanwhile, the gap is told as closed by that one.
         if gap and not self._ledger.open_gaps and not self._schedule.catch_up:
             self._notifier.unsay("behind")
             found = self._stats.recovered - recovered
@@ -242,27 +217,34 @@ class Auditor:
                 self._notifier.notify("gap_closed", f"recovered {found} logs from the list", recovered=found)
         self._caught_up = True
         self._conclude(began, brought)
-        self._note_beside(brought)
+        if self._coverage.partial and not self._polling:
+            self._coverage.compare(brought)
+            if not self._coverage.partial:
+                self._next_audit = FIRST_AUDIT * self._options.audit
 
     async def _audit(self) -> None:
         """Compare the list with what was delivered, over everything that has settled since the last time."""
         began, suspected = self._clock.monotonic(), self._schedule.suspected_at is not None
         recovered, self._lags = self._stats.recovered, False
-        brought = await self._take_all(await self._requests(), routine=True)
+        brought = await self._take_all(await self._audit_requests(), routine=True)
         found = self._stats.recovered - recovered
         if found and not self._recovered:
             self._notifier.notify("gap_opened", "the live stream lost logs", since=None)
         self._recovered += found
         self._conclude(began, brought)
+        # A suspicion has several lists; the gap is told as closed by the last of them.
         if self._recovered and (self._schedule.suspected_at is None or not brought):
             text = f"recovered {self._recovered} logs that the live stream lost"
             self._notifier.notify("gap_closed", text, recovered=self._recovered)
             self._recovered = 0
-        self._note_misses(brought, suspected)
+        if brought and not suspected:
+            self._coverage.found_missing(brought)
+        elif not brought:
+            self._next_audit = min(2 * self._next_audit, self._options.audit)
 
-    async def _requests(self) -> list[ListRequest]:
-        """What has settled; while logs are being lost, everything that can be read by now."""
-        page, now = self._reader.page, self._rest.server_now()
+    async def _audit_requests(self) -> list[ListRequest]:
+        """Return the requests for what has settled; while logs are being lost, for everything that is stored by now."""
+        page, now = self.reader.page, self._rest.server_now()
         suspected = self._schedule.suspected_at
         swept = self._options.keep_ids  # followed runs are read again at their end: settled is soon enough
         if suspected is None or swept or self._clock.monotonic() >= suspected + self._options.settle:
@@ -270,15 +252,17 @@ class Auditor:
         requests = self._ledger.due(now, page, ahead=True)
         if not requests or not all(self._affords(request.range) for request in requests):
             return self._ledger.due(now, page)
-        if self._found:
+        if self._found:  # the list before brought logs, so there may be more
             return requests
+        # One count tells whether reading the rows is worth it.
         wire = self._subscription.selection.wire
-        more = await self._reader.more_than_delivered(self._metered, requests[0].range, wire)
+        more = await self.reader.more_than_delivered(self._metered, requests[0].range, wire)
         self._lags = more < 0  # logs came live that are not stored yet: others will follow
         return requests if more > 0 else requests[1:]
 
     def _affords(self, span: Range) -> bool:
-        pages = self._reader.pages_of(span)
+        """Return whether the budget pays for reading the rows of a range."""
+        pages = self.reader.pages_of(span)
         return pages <= 2 or self._budget.covers(pages, self._clock.monotonic())
 
     # Reading
@@ -287,19 +271,20 @@ class Auditor:
         return sum([await self._take(request, routine=routine) for request in requests])
 
     async def _take(self, request: ListRequest, *, routine: bool = False, confirm: bool = False) -> int:
-        """Read one request and deliver what it brings; how many rows were new.
+        """Read one request and deliver what it brings. Return how many rows were new.
 
-        ``routine``: it is charged to the budget, but for pages that bring something, and compared by counts where the
-        budget does not pay for reading it.
+        routine: charge it to the budget, but for pages that bring something, and compare counts where the budget does
+        not pay for reading the rows.
+        confirm: read once more behind a short last page.
         """
         brought, rows = 0, 0
         marks = self._ledger.begin_list()
         compare = routine and not self._affords(request.range)
-        client = self._metered if routine else self._client
+        client = self._metered if routine else self.client
         wire = self._subscription.selection.wire
-        async for page in self._reader.read(client, request, wire, compare=compare, confirm=confirm):
+        async for page in self.reader.read(client, request, wire, compare=compare, confirm=confirm):
             self._watch_server_clock()
-            new = await self._hand_on(page)
+            new = await self._deliver(page)
             if new and routine:
                 self._budget.refund()
             brought += new
@@ -314,7 +299,7 @@ class Auditor:
     def _watch_server_clock(self) -> None:
         """Begin anew where the server's clock was set back: what it stamps now lies before the low-water mark.
 
-        Only right after an answer, which has told its time; ours may have been set since the one before.
+        Only right after an answer, which has told its time; ours may have been set since the answer before.
         """
         now, low = self._rest.server_time(self._clock.now(), latest=True), self._ledger.low_water
         if now + SET_BACK >= low:
@@ -327,9 +312,9 @@ class Auditor:
         # Once: replicas whose clocks differ by so much would repeat it with each answer.
         self._notifier.say_once("set back", "warning", text)
 
-    async def _hand_on(self, page: Page) -> int:
+    async def _deliver(self, page: Page) -> int:
         new = await self._merger.listed(page.rows)
-        self._reader.note_delivered(page)
+        self.reader.note_delivered(page)
         return new
 
     def _record(self, page: Page, marks: int) -> None:
@@ -342,6 +327,7 @@ class Auditor:
             return
         settled = min(span.before, page.began - self._ledger.settle)
         lagging = False
+        # What is older than the overlap is final, whatever the socket shows.
         if settled > max(span.after, page.began - self._ledger.overlap):
             # Logs came live that this list does not show: their POST is being stored, and others of it may be lost.
             lagging = self._merger.delivered_in(span.after, settled) > page.count(span.after, settled)
@@ -349,9 +335,9 @@ class Auditor:
         self._ledger.listed(span, page.began, page.count, marks, lagging=lagging)
 
     async def _tried(self, work: Awaitable[None], *, last: bool = False) -> bool:
-        """Do one round's work; False where it was refused, or an answer could not be read, and it is to be repeated.
+        """Do one round's work. Return False where it was refused, or an answer could not be read: it is to be repeated.
 
-        ``last``: the stream ends with it, whatever comes of it; beside a socket what was refused stays an open gap.
+        last: the stream ends with it, whatever comes of it; beside a socket what was refused stays an open gap.
         """
         try:
             await work
@@ -359,22 +345,20 @@ class Auditor:
             # A round that began before ``until`` may have been refused until after it.
             if (last or self._until_end() == 0.0) and not self._alone:
                 return False
-            seconds = self._refused(error)
+            seconds = self.client.refused(error, self._subscription.settings)
             self._schedule.next_in(seconds)
-            if not self._options.follow:
+            if not self._options.follow:  # there is no schedule to wait for
                 await self._clock.sleep(seconds)
             return False
         return True
 
-    def _refused(self, error: RawlogsError) -> float:
-        return self._client.refused(error, self._subscription.settings)
-
     # Judging
 
     def _conclude(self, began: float, brought: int) -> None:
+        """Note what a round that began then (monotonic seconds) has shown."""
         if self._unsettled:
             self._unsettled = False
-            self._schedule.suspect(soon=POLL)
+            self._schedule.suspect()
         else:
             self._schedule.answered(began)
         self._found = brought > 0
@@ -382,55 +366,26 @@ class Auditor:
             now = self._clock.monotonic()
             self._pause, self._quiet_since = now - self._quiet_since, now
 
-    def _note_misses(self, brought: int, suspected: bool) -> None:
-        """An audit found settled logs that the socket never showed, without a suspicion: ask the list beside it."""
-        if brought and not suspected:
-            self._beside = True
-            self._window = _Window(self._merger.received, self._stats.duplicates)
-            self._miss(brought)
-        elif not brought:
-            self._next_audit = min(2 * self._next_audit, self._options.audit)
-
-    def _note_beside(self, brought: int) -> None:
-        """While the list is asked beside the socket: does the socket show, a little later, what the list brought?"""
-        if not self._beside or self._polling:
-            return
-        window = self._window
-        # What the socket shows after the list did is dropped as a duplicate: so many of the listed ones came live, too.
-        missing = window.brought - (self._stats.duplicates - window.duplicates)
-        live = self._merger.received - window.received
-        if missing > 0 and self._schedule.suspected_at is None:
-            self._miss(missing)
-        elif live and missing <= 0:
-            self._hits += 1
-            if self._hits >= HITS:
-                self._beside, self._misses, self._missed = False, 0, 0
-                self._next_audit = FIRST_AUDIT * self._options.audit
-        self._window = _Window(self._merger.received, self._stats.duplicates, brought)
-
-    def _miss(self, logs: int) -> None:
-        self._misses += 1
-        self._missed += logs
-        self._hits = 0
-        if self._misses == MISSES:
-            live = self._merger.received - self._received_before
-            text = partly_live(live, self._missed)
-            self._notifier.say_once("live_off", "live_off", text, live=live, listed=self._missed)
-
     def _interval(self) -> float:
-        """Seconds to the next list."""
+        """Return the seconds to the next list."""
         options = self._options
         if self._schedule.catch_up:
             return 0.0
-        if self._polling or self._beside:
+        if self._asks_often:
             quiet = self._clock.monotonic() - self._quiet_since
             return poll_interval(quiet, self._pause, options.audit)
         suspected = self._schedule.suspected_at
         if suspected is not None:
             left = suspected + options.settle - self._clock.monotonic()
+            # While lists bring something, or show fewer rows than came live, waiting for all to settle is too late.
             soon = (self._found or self._lags) and not options.keep_ids
             return min(POLL if soon else max(left, POLL), options.audit)
         return min(self._next_audit, options.audit)
+
+    @property
+    def _asks_often(self) -> bool:
+        """Whether some logs come by the list alone."""
+        return self._polling or self._coverage.partial
 
     @property
     def _alone(self) -> bool:
@@ -438,7 +393,7 @@ class Auditor:
         return self._polling or not self._options.follow
 
     def _until_end(self) -> float | None:
-        """Seconds until everything up to ``until`` has settled; None without an ``until``."""
+        """Return the seconds until everything up to ``until`` has settled; None without an ``until``."""
         until = self._options.until
         if until is None:
             return None
@@ -453,3 +408,39 @@ class Auditor:
         self._notifier.notify("warning", f"the clock jumped by {drift - last:.0f} s; checking the connection")
         self._schedule.catch_up_now()
         return True
+
+
+def open_auditor(
+    context: StreamContext,
+    merger: Merger,
+    *,
+    entered: datetime,
+    resume: Resume | None,
+    alone: Callable[[], bool],
+    tries: Callable[[], int | None],
+) -> Auditor:
+    """Return the list side of a stream that was ``entered`` then, by this machine's clock.
+
+    alone, tries: see ``PatientClient``.
+    """
+
+    def count() -> None:
+        context.stats.requests += 1
+
+    options = context.options
+    rest = RestClient(
+        context.subscription.settings,
+        clock=context.clock,
+        rng=context.rng,
+        timeout=REST_TIMEOUT,
+        retries=1,
+        # A log that is too large for the socket comes by the list.
+        max_size=max(options.max_size, MAX_SIZE),
+        on_notice=context.notifier.hand_on,
+        on_request=count,
+    )
+    context.subscription.open_rest(rest)
+    client = PatientClient(context, rest, alone=alone, tries=tries)
+    reader = HistoryReader(context.ledger, merger, context.now, by_run=options.keep_ids)
+    start = Start(context, merger, reader, client, entered=entered, resume=resume)
+    return Auditor(context, start, merger, reader, client)

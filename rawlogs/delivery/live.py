@@ -6,19 +6,14 @@ It knows no list and delivers nothing.
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
 from rawlogs.batch import Batch
-from rawlogs.clock import Clock
 from rawlogs.config.settings import Settings
-from rawlogs.delivery.notifier import Notifier
-from rawlogs.delivery.options import Options
+from rawlogs.delivery.context import StreamContext
 from rawlogs.delivery.retry import PROOF, Fatal, Record, delay, verdict
-from rawlogs.delivery.stats import Stats
-from rawlogs.delivery.subscription import Subscription
 from rawlogs.errors import AuthError, ConnectionLost, GaveUp, ProtocolError, RawlogsError
 from rawlogs.waiting import first_of, within
 from rawlogs.wire.connection import Connection, open_connection
@@ -65,28 +60,15 @@ class ReconnectingSocket:
     ``list_answers``: whether REST has answered with this filter, so that the server takes it and could be polled.
     """
 
-    def __init__(
-        self,
-        subscription: Subscription,
-        options: Options,
-        notifier: Notifier,
-        stats: Stats,
-        *,
-        clock: Clock,
-        rng: random.Random,
-        list_answers: Callable[[], bool],
-    ) -> None:
-        self._subscription = subscription
-        self._options = options
-        self._notifier = notifier
-        self._stats = stats
-        self._clock = clock
-        self._rng = rng
+    def __init__(self, context: StreamContext, *, list_answers: Callable[[], bool]) -> None:
+        self._subscription, self._options = context.subscription, context.options
+        self._notifier, self._stats = context.notifier, context.stats
+        self._clock, self._rng = context.clock, context.rng
         self._list_answers = list_answers
-        self._record = Record(wait=options.wait)
+        self._record = Record(wait=context.options.wait)
         self._attempts = 0
         self._refreshed = False
-        self._since = clock.monotonic()
+        self._since = context.clock.monotonic()
         self._warned_short = False
         self._filter_works = False
         self._reopening = False

@@ -7,22 +7,16 @@ then the ledger is told to list its range again. A listed page waits for room.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
 from rawlogs.batch import Batch
-from rawlogs.clock import Clock
-from rawlogs.delivery.ledger import Ledger
-from rawlogs.delivery.notifier import Notifier
-from rawlogs.delivery.options import Options
+from rawlogs.delivery.context import StreamContext
 from rawlogs.delivery.outbox import Outbox
-from rawlogs.delivery.schedule import Schedule
 from rawlogs.delivery.seen import SeenIds
 from rawlogs.delivery.seen import seconds as moment
-from rawlogs.delivery.stats import Stats
-from rawlogs.delivery.subscription import Subscription
 from rawlogs.models import END, MICROSECOND, Log
 
 MANY = 200
@@ -85,31 +79,19 @@ class Bursts:
 class Merger:
     """Two inputs, ``live`` and ``listed``, and one output, ``take``. ``now`` is the server's time."""
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        subscription: Subscription,
-        options: Options,
-        schedule: Schedule,
-        notifier: Notifier,
-        *,
-        clock: Clock,
-        now: Callable[[], datetime],
-        outbox: Outbox,
-        stats: Stats,
-        seen: SeenIds,
-    ) -> None:
-        self._ledger = ledger
-        self._subscription = subscription
-        self._options = options
-        self._schedule = schedule
-        self._notifier = notifier
-        self._clock = clock
-        self._now = now
+    def __init__(self, context: StreamContext, outbox: Outbox, seen: SeenIds) -> None:
+        self._options, self._subscription, self._notifier = (
+            context.options,
+            context.subscription,
+            context.notifier,
+        )
+        self._ledger, self._schedule, self._stats = context.ledger, context.schedule, context.stats
+        self._clock, self._now = context.clock, context.now
         self._outbox = outbox
-        self._stats = stats
         self._bursts = Bursts()
-        self._beginning = Beginning(clock.now(), options.since)  # until ``Start`` knows better
+        self._beginning = Beginning(
+            context.clock.now(), context.options.since
+        )  # until ``Start`` knows better
         self._held: list[Batch] = []
         self._holding = asyncio.Event()
         self._hold_until = 0.0
@@ -293,10 +275,6 @@ class Merger:
     async def room(self) -> None:
         """Wait until half of the queue is free."""
         await self._outbox.room()
-
-    async def take(self) -> Batch | None:
-        """Return the next batch for the reader; None at the end. Raises what ended the stream."""
-        return await self._outbox.take()
 
 
 def _clusters(seconds: Sequence[float], gap: float) -> list[tuple[datetime, datetime]]:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from rawlogs.clock import Clock
 from rawlogs.config.settings import Settings
 from rawlogs.delivery.budget import Budget
-from rawlogs.delivery.ledger import Ledger
-from rawlogs.delivery.notifier import Notifier
-from rawlogs.delivery.options import Options
+from rawlogs.delivery.context import StreamContext
 from rawlogs.delivery.retry import delay, is_transient, unreachable
-from rawlogs.delivery.subscription import Subscription
 from rawlogs.errors import (
     AuthError,
     ConnectError,
@@ -32,8 +28,7 @@ NOT_TRANSIENT = 60.0
 """Seconds before a list that was refused for good (401, 403, 404) is asked again beside a socket that works."""
 BUSY_CAP = 5.0
 """Seconds at most, with jitter, before a server that said 429 or 503 without Retry-After is asked again: a rate limit
-fills up again within seconds, and asking is what tells."""
-
+fills up again within seconds, and only asking shows that."""
 FIRST_TRIES = 5
 """How often a server that takes connections and gives no answer at all is tried at the start."""
 
@@ -41,38 +36,35 @@ FIRST_TRIES = 5
 class PatientClient:
     """Sends each request until it is answered, and tells what that takes.
 
-    alone: whether the stream has nothing but the list, so that what is refused for good ends it.
-    tries: how many requests in a row may fail; None: without end.
+    alone: returns whether the stream has nothing but the list, so that what is refused for good ends it.
+    tries: returns how many requests in a row may fail; None: any number.
     """
 
     def __init__(
         self,
+        context: StreamContext,
         rest: RestClient,
-        subscription: Subscription,
-        ledger: Ledger,
-        notifier: Notifier,
-        options: Options,
         *,
-        clock: Clock,
-        rng: random.Random,
         alone: Callable[[], bool],
         tries: Callable[[], int | None],
     ) -> None:
-        self._rest = rest
-        self._subscription = subscription
-        self._ledger = ledger
-        self._notifier = notifier
-        self._options = options
-        self._clock = clock
-        self._rng = rng
+        self.rest = rest
+        self._options, self._clock, self._rng = context.options, context.clock, context.rng
+        self._subscription, self._notifier = context.subscription, context.notifier
+        self._ledger = context.ledger
         self._alone = alone
         self._tries = tries
         self._failures = 0
-        self._failing_since = 0.0
+        self._asked_at = self._failing_since = (
+            0.0  # when the last request, and the first that failed, was sent
+        )
         self._refreshed = False
         self._recovered = False
-        self._unread = False  # an answer came, and whoever asked has not yet asked again or refused it
+        # An answer came. Whether it can be used is known when whoever asked asks again, or calls ``refused``.
+        self._answer_pending = False
         self._judged: tuple[RawlogsError | None, float] = (None, 0.0)
+        self._goes_on = False  # the stream has begun, so that what is refused makes gaps to fill
+        self._untold: RawlogsError | None = None
         self.ended: RawlogsError | None = None
         """What was raised to end the stream."""
         self.answered_at: float | None = None
@@ -86,26 +78,31 @@ class PatientClient:
 
         Raises what is refused for good, and what ends the stream (then it is ``ended``).
         """
-        self._note_read()
+        self._accept_answer()
         while True:
-            used = self._subscription.settings
+            used, self._asked_at = self._subscription.settings, self._clock.monotonic()
             try:
-                answer = await self._rest.post(path, body, retries=0)
+                answer = await self.rest.post(path, body, retries=0)
             except REFUSALS as error:
                 if isinstance(error, HistoryError) and page_limit(error) is not None:
-                    raise  # an answer: the server gives fewer rows at once
+                    raise  # it has answered: it gives fewer rows at once
                 seconds = self.refused(error, used)
                 if seconds >= NOT_TRANSIENT and not is_transient(error):
                     raise  # whoever asked decides when to ask anew
                 await self._clock.sleep(seconds)
             else:
-                self._note_answer()
+                self.answered_at = self._clock.monotonic()
+                self._goes_on = self._answer_pending = True
+                self.contact.set()
+                self.first_answer.set()
+                self._refreshed = False
                 return answer
 
     def refused(self, error: RawlogsError, used: Settings) -> float:
         """Return the seconds to wait after this refusal, or after an answer that cannot be read.
 
-        Raises what ends the stream. Asked about the same error again, the answer is the same.
+        used: the settings with which it was asked. Raises what ends the stream. Asked about the same error again, the
+        answer is the same.
         """
         if error is self.ended:
             raise error
@@ -117,28 +114,12 @@ class PatientClient:
                 raise
         return self._judged[1]
 
-    def _judge(self, error: RawlogsError, used: Settings) -> float:
-        self.contact.set()
-        self._unread = False
-        if isinstance(error, AuthError) and self.answered and not self._refreshed:
-            self._refreshed = True
-            if self._subscription.refresh(used):  # the key was rotated
-                return 0.0
-        transient = is_transient(error)
-        if not self._failures:
-            self._failing_since = self._clock.monotonic()
-        self._failures += 1
-        lasting = self._clock.monotonic() - self._failing_since >= self._options.overlap
-        self._raise_if_final(error, transient=transient, lasting=lasting)
-        self._raise_if_given_up(error)
-        text = f"{error.text}; gaps are filled when it answers again"
-        self._notifier.say_once(f"history: {error.text}", "history_off", text)
-        if not transient:
-            return delay(min(self._failures, 6), NOT_TRANSIENT, self._rng)
-        asked = getattr(error, "retry_after", None)
-        busy = asked is None and getattr(error, "status", None) in (429, 503)
-        seconds = delay(self._failures - 1, asked or 0.0, self._rng)
-        return min(seconds, BUSY_CAP) if busy else seconds
+    def goes_on(self) -> None:
+        """The socket is open: the stream goes on, also where the list does not answer."""
+        self._goes_on = True
+        if self._untold is not None and self.failing:
+            self._tell(self._untold)
+        self._untold = None
 
     @property
     def answered(self) -> bool:
@@ -148,33 +129,58 @@ class PatientClient:
     @property
     def failing(self) -> bool:
         """Whether the last request was refused: what it asked for is not listed."""
-        return self._failures > 0 and not self._unread
+        return self._failures > 0 and not self._answer_pending
 
     def take_recovered(self) -> bool:
         """Return whether the list has answered after an outage since this was asked last."""
-        self._note_read()
+        self._accept_answer()
         recovered, self._recovered = self._recovered, False
         return recovered
 
-    def _note_answer(self) -> None:
-        self.answered_at = self._clock.monotonic()
-        self.contact.set()
-        self.first_answer.set()
-        self._refreshed = False
-        self._unread = True
-
-    def _note_read(self) -> None:
-        """Whoever asked last has read the answer, so that it was one: nobody has called ``refused`` since."""
-        if self._unread and self._failures:
+    def _accept_answer(self) -> None:
+        """Count the last answer as one: nobody has called ``refused`` for what is in it."""
+        if self._answer_pending and self._failures:
             self._failures = 0
             self._recovered = True
             self._notifier.unsay("history")
-        self._unread = False
+        self._answer_pending = False
 
-    def _raise_if_final(self, error: RawlogsError, *, transient: bool, lasting: bool) -> None:
+    def _judge(self, error: RawlogsError, used: Settings) -> float:
+        self.contact.set()
+        self._answer_pending = False
+        if isinstance(error, AuthError) and self.answered and not self._refreshed:
+            self._refreshed = True
+            if self._subscription.refresh(used):  # the key was rotated
+                return 0.0
+        transient = is_transient(error)
+        if not self._failures:
+            self._failing_since = self._asked_at
+        self._failures += 1
+        self._raise_if_final(error, transient=transient)
+        self._raise_if_given_up(error)
+        if self._goes_on or self._alone() or self._failures > 1:
+            self._tell(error)
+        else:
+            self._untold = (
+                error  # the socket may be about to end the stream for the same reason, and tells that then
+            )
+        if not transient:
+            return delay(min(self._failures, 6), NOT_TRANSIENT, self._rng)
+        asked = getattr(error, "retry_after", None)
+        busy = asked is None and getattr(error, "status", None) in (429, 503)
+        seconds = delay(self._failures - 1, asked or 0.0, self._rng)
+        return min(seconds, BUSY_CAP) if busy else seconds
+
+    def _tell(self, error: RawlogsError) -> None:
+        """Tell a refusal, once while it lasts."""
+        then = "gaps are filled when it answers again" if self._goes_on else "trying again"
+        self._notifier.say_once(f"history: {error.text}", "history_off", f"{error.text}; {then}")
+
+    def _raise_if_final(self, error: RawlogsError, *, transient: bool) -> None:
         if not transient and self._alone():
             raise error
         # A list that has not answered for as long as a log may take to become readable verifies nothing any more.
+        lasting = self._clock.monotonic() - self._failing_since >= self._options.overlap
         if self._options.strict and (lasting or not transient):
             raise DataLoss(
                 f"The list cannot be read: {error.text}",
@@ -193,11 +199,10 @@ class PatientClient:
             if self._failures > few:
                 raise unreachable(error, self._subscription.settings.api_url) from error
         if allowed is not None and self._failures > allowed:
-            elapsed = self._clock.monotonic() - self._failing_since
             raise GaveUp(
                 f"Gave up after {self._failures} tries. The last error: {error.text}",
                 attempts=self._failures,
-                elapsed=elapsed,
+                elapsed=self._clock.monotonic() - self._failing_since,
                 hint=error.hint,
             ) from error
 
@@ -211,6 +216,7 @@ class MeteredClient:
         self._clock = clock
 
     async def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Wait until the budget allows a request; then as ``PatientClient.post``."""
         while (seconds := self._budget.wait(self._clock.monotonic())) > 0:
             await self._clock.sleep(seconds)
         self._budget.spend(self._clock.monotonic())

@@ -86,9 +86,9 @@ class RowsPerRun:
     def __contains__(self, log: Log) -> bool:
         return log in self._ids
 
-    def add(self, page: Iterable[Log], now: float) -> None:
-        """A list showed these rows, and they were delivered; ``now`` in seconds of the server's clock."""
-        self._rows.update(log.flow_run_id for log in self._ids.admit(page, now))
+    def add(self, page: Batch, now: Callable[[], float]) -> None:
+        """Count the rows of a page that was delivered; ``now`` gives the server's time in seconds."""
+        self._rows.update(page[n].flow_run_id for n in self._ids.admit_batch(page, now))
 
     def count(self, runs: Iterable[UUID]) -> int:
         """Return how many rows of these runs were shown; 0 once ids had to be forgotten, as it may be too few then."""
@@ -262,7 +262,7 @@ class HistoryReader:
     def note_delivered(self, page: Page) -> None:
         """The rows of this page were handed on."""
         if self._by_run and page.rows:
-            self._rows_per_run.add(page.rows, self._now().timestamp())
+            self._rows_per_run.add(page.rows, lambda: self._now().timestamp())
 
 
 def counting(stamps: list[datetime]) -> Callable[[datetime, datetime], int]:

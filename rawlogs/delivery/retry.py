@@ -16,7 +16,6 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 
 from rawlogs.errors import (
@@ -33,11 +32,10 @@ from rawlogs.errors import (
     RedirectRefused,
     UpgradeRefused,
 )
+from rawlogs.rest.timing import delay as delay
 
 TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 TRIES_AFTER_SUCCESS = 3
-BASE = 0.5
-CAP = 30.0
 PROOF = 30.0
 """A connection has proved itself after one log or this many seconds; only then the retry budget starts anew."""
 
@@ -153,9 +151,3 @@ def unreachable(error: RawlogsError, url: str) -> RawlogsError:
     if isinstance(error, HistoryError) and error.status is None:
         return ConnectError(error.text, url=url, phase="rest", hint=error.hint)
     return error
-
-
-def delay(attempt: int, floor: float, rng: random.Random) -> float:
-    """Seconds before try ``attempt`` (from 0): full jitter up to 0.5 s, 1 s, 2 s ... 30 s, on top of ``floor``."""
-    ceiling = min(CAP, BASE * 2.0 ** min(attempt, 16))
-    return floor + rng.uniform(0.0, ceiling)

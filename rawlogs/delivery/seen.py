@@ -37,12 +37,6 @@ class _Chunk(NamedTuple):
             position = block.find(packed, position + 1)
         return False
 
-    def without(self, packed: set[bytes]) -> _Chunk:
-        places = range(len(self.stamps))
-        kept = [n for n in places if self.ids[n * 16 : n * 16 + 16] not in packed]
-        ids = b"".join([self.ids[n * 16 : n * 16 + 16] for n in kept])
-        return _Chunk(array("d", [self.stamps[n] for n in kept]), ids, self.arrived)
-
 
 class SeenIds:
     """A set of delivered logs. ``limit`` bounds it: beyond it the oldest arrivals are forgotten."""
@@ -66,27 +60,10 @@ class SeenIds:
         stamp = log.timestamp.timestamp()
         return stamp <= self._newest and self._packed(log.id_text, stamp)
 
-    def admit(self, logs: Iterable[Log], now: float) -> list[Log]:
-        """The logs among these that had not been delivered, in order; from now on they have been."""
-        young, newest = self._young, self._newest
-        new = []
-        for log in logs:
-            log_id = log.id_text
-            if log_id in young:
-                continue
-            stamp = log.timestamp.timestamp()
-            if stamp <= newest and self._packed(log_id, stamp):
-                continue
-            young[log_id] = stamp
-            new.append(log)
-        if len(young) >= CHUNK:
-            self._pack(now)
-        return new
-
     def admit_batch(self, batch: Batch, now: Callable[[], float]) -> list[int]:
-        """Like ``admit``, for a whole batch: the positions of the logs that had not been delivered, in order.
+        """Return the positions of the logs that had not been delivered, in order; from now on they have been.
 
-        ``now`` is asked only when ids are packed.
+        now: gives the server's time in seconds; it is asked only when ids are packed.
         """
         ids, young = batch.ids, self._young
         new = list(range(len(ids)))
@@ -108,19 +85,6 @@ class SeenIds:
             return False
         self._young[log_id] = stamp
         return True
-
-    def withdraw(self, logs: Iterable[Log]) -> None:
-        """These were admitted, and then not delivered after all."""
-        packed = [log for log in logs if self._young.pop(log.id_text, None) is None]
-        if not packed:
-            return
-        keys = [(log.timestamp.timestamp(), _packed_id(log.id_text)) for log in packed]
-        gone = {key for _, key in keys}
-        thinned = (
-            chunk.without(gone) if any(chunk.has(stamp, key) for stamp, key in keys) else chunk
-            for chunk in self._chunks
-        )
-        self._chunks = deque(chunk for chunk in thinned if chunk.stamps)
 
     def count(self, after: datetime, before: datetime) -> int:
         """How many delivered logs are stamped from ``after`` up to, not including, ``before``."""
@@ -154,9 +118,9 @@ class SeenIds:
         return found
 
     def load(self, entries: Iterable[tuple[float, str]], now: float) -> None:
-        """Take up what ``after`` gave, in an earlier process."""
+        """Take up what ``after`` gave in an earlier process; entries that are known already change nothing."""
         for stamp, text in entries:
-            self._young[f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"] = stamp
+            self._admit_one(f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}", stamp)
             if len(self._young) >= CHUNK:
                 self._pack(now)
 

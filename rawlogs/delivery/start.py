@@ -6,17 +6,13 @@ from collections.abc import AsyncIterator, Iterable
 from datetime import datetime, timedelta
 
 from rawlogs.batch import Batch
-from rawlogs.clock import Clock
-from rawlogs.delivery.cursor import Resume
-from rawlogs.delivery.ledger import Ledger, Range
+from rawlogs.cursor import Resume
+from rawlogs.delivery.context import StreamContext
+from rawlogs.delivery.ledger import Range
 from rawlogs.delivery.merge import Beginning, Merger
-from rawlogs.delivery.notifier import Notifier
-from rawlogs.delivery.options import Options
+from rawlogs.delivery.patient import PatientClient
 from rawlogs.delivery.reader import HistoryReader, counting
-from rawlogs.delivery.subscription import Subscription
 from rawlogs.models import BEGINNING, END, Log
-from rawlogs.rest.client import RestClient
-from rawlogs.rest.history import Poster
 
 LEAD = timedelta(seconds=2)
 """How far before its start a stream without ``since`` lists at once: Prefect's API logging sends every 2 s."""
@@ -31,28 +27,19 @@ class Start:
 
     def __init__(
         self,
-        ledger: Ledger,
+        context: StreamContext,
         merger: Merger,
         reader: HistoryReader,
-        subscription: Subscription,
-        options: Options,
-        notifier: Notifier,
+        client: PatientClient,
         *,
-        rest: RestClient,
-        client: Poster,
-        clock: Clock,
         entered: datetime,
         resume: Resume | None,
     ) -> None:
-        self._ledger = ledger
+        self._options, self._notifier, self._ledger = context.options, context.notifier, context.ledger
+        self._subscription, self._clock = context.subscription, context.clock
         self._merger = merger
         self._reader = reader
-        self._subscription = subscription
-        self._options = options
-        self._notifier = notifier
-        self._rest = rest
-        self._client = client
-        self._clock = clock
+        self._client, self._rest = client, client.rest
         self._entered = entered
         self._resume = resume
         self.placed = False
@@ -121,7 +108,7 @@ class Start:
         tail: list[Log] = []
         # Not bounded by now: only the answer tells the server's time.
         async for page in self._newest(self._options.until or END, after):
-            if first is None:
+            if first is None:  # the answer has told the server's time
                 first = page
                 self._merger.begin(self._beginning(page))
             tail += [log for log in page if self._merger.is_earlier(log)]
@@ -147,9 +134,10 @@ class Start:
         return self._rest.server_time(self._entered)
 
     def _beginning(self, first: Iterable[Log]) -> Beginning:
-        """Judge by ``created``; where the clocks differ, which is known by the second, also by a prompt first list.
+        """Judge rows by ``created``; where the clocks differ, which is known by the second, by the first list as well.
 
-        Not for a process that started before it entered the stream: it has asked too late to tell.
+        first: the rows of the first page; they are only a sign where it came promptly. Not for a process that started
+        before it entered the stream: it has asked too late to tell.
         """
         started, entered = self._started(), self._entered
         latest = self._rest.server_time(entered, latest=True)

@@ -23,9 +23,9 @@ from urllib.parse import parse_qsl, unquote
 
 from lines import Line, connect, key_of, response
 
+from rawlogs import cursor
 from rawlogs.config import dotenv, urls
 from rawlogs.config.settings import resolve
-from rawlogs.delivery import cursor
 from rawlogs.errors import ConfigError, HistoryError, RawlogsError
 from rawlogs.host import parse_host
 from rawlogs.masking import Masker

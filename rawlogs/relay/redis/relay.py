@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from rawlogs.api import stream
 from rawlogs.clock import Clock, SystemClock
-from rawlogs.delivery.cursor import Resume
+from rawlogs.cursor import Resume
 from rawlogs.errors import RawlogsError
 from rawlogs.health.metrics import Metric, gauge, stream_metrics
 from rawlogs.health.report import Health, relay_health
