@@ -495,9 +495,9 @@ def said(filter: Any, **envelope: Any) -> str:
 def test_two_conversations_are_the_same_by_what_their_filters_choose(
     one: str, other: str, same: bool
 ) -> None:
-    keys = [matching.conversation("/logs/out", frame) for frame in (one, other)]
+    keys = [matching.websocket_key("/logs/out", frame) for frame in (one, other)]
     assert (keys[0] == keys[1]) is same
-    assert matching.conversation("/events/out", one) != keys[0]
+    assert matching.websocket_key("/events/out", one) != keys[0]
 
 
 async def test_a_refusal_between_two_conversations_stays_between_them(path: Path) -> None:

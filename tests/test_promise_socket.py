@@ -124,9 +124,8 @@ def post(play: Scenario, server: FakeServer, count: int) -> None:
 
 
 async def dropped(play: Scenario, server: FakeServer) -> None:
-    for peer in list(server._peers):
-        if peer.conversation is not None:
-            peer.pipe.abort() if play.rng.random() < 0.5 else peer.pipe.close_now()
+    for session in server._server.sessions:
+        session.writer.abort() if play.rng.random() < 0.5 else session.writer.close_now()
 
 
 async def restarted(play: Scenario, server: FakeServer) -> None:

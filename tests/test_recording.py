@@ -24,7 +24,7 @@ from rawlogs.errors import ConfigError, SinkError
 from rawlogs.masking import PART, SHORTEST
 from rawlogs.testing import Behaviour, FakeServer, Recorder
 from rawlogs.testing.faults import Slice
-from rawlogs.testing.playback import ReplayClock
+from rawlogs.testing.playback import PlaybackClock
 from rawlogs.testing.recording import read
 from rawlogs.wire.events import WireEvent
 
@@ -517,11 +517,11 @@ async def test_speed_stretches_time(write: Write, monkeypatch: pytest.MonkeyPatc
     """Of the socket's frames and of the list alike: how long each waits, on a clock that stands."""
     sleeps: list[float] = []
 
-    async def sleep(_: ReplayClock, seconds: float) -> None:
+    async def sleep(_: PlaybackClock, seconds: float) -> None:
         sleeps.append(seconds)
 
-    monkeypatch.setattr(ReplayClock, "monotonic", lambda _: 1000.0)
-    monkeypatch.setattr(ReplayClock, "sleep", sleep)
+    monkeypatch.setattr(PlaybackClock, "monotonic", lambda _: 1000.0)
+    monkeypatch.setattr(PlaybackClock, "sleep", sleep)
     # In ms: the first frame comes 5 after the recording's beginning, and 1 after the filter.
     listed, streamed = range(5, 25), range(1, 21)
     wanted = sorted(step / 1000 / speed for step in (*listed, *streamed))

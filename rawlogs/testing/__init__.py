@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rawlogs.testing.cassette import use_cassette as use_cassette
     from rawlogs.testing.model.behaviour import Behaviour as Behaviour
     from rawlogs.testing.model.connection_log import Connection as Connection
-    from rawlogs.testing.net.rest_exchange import RestRequest as RestRequest
+    from rawlogs.testing.model.rest import RestRequest as RestRequest
     from rawlogs.testing.recording import Recorder as Recorder
     from rawlogs.testing.recording import Recording as Recording
     from rawlogs.testing.server import FakeServer as FakeServer
@@ -35,7 +35,7 @@ _HOMES = {
     "FakeServer": "server",
     "Recorder": "recording",
     "Recording": "recording",
-    "RestRequest": "net.rest_exchange",
+    "RestRequest": "model.rest",
     "use_cassette": "cassette",
 }
 

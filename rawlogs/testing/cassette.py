@@ -1,15 +1,17 @@
-"""Cassettes: what a test's application and a real Prefect server said to each other, recorded once and then replayed.
+"""Cassettes: the traffic between an application under test and a real Prefect server, recorded once, then replayed.
 
 >>> with use_cassette("cassettes/errors.jsonl", mode="once") as cassette:          # doctest: +SKIP
 ...     run_the_application(PREFECT_API_URL=cassette.api_url)
 
-A cassette is a recording (``rawlogs record``). The modes mean what they mean to vcrpy; docs/testing.md has the rules.
+A cassette is a recording (``rawlogs record``). The modes are those of vcrpy; docs/testing.md has the rules.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import random
+import secrets
 from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
@@ -19,10 +21,14 @@ from urllib.parse import urlsplit
 from rawlogs import files
 from rawlogs.errors import ConfigError, RawlogsError
 from rawlogs.loop_thread import LoopThread
-from rawlogs.testing.cassette_server import CassetteServer
+from rawlogs.testing.cassette_responder import ByMatch
 from rawlogs.testing.cassette_writer import CassetteWriter
+from rawlogs.testing.http_server import HttpServer
 from rawlogs.testing.model.behaviour import Behaviour
+from rawlogs.testing.model.state import ServerState
+from rawlogs.testing.playback import Playback
 from rawlogs.testing.recording import Recording, read
+from rawlogs.testing.router import Router
 from rawlogs.testing.upstream import Upstream
 
 if TYPE_CHECKING:
@@ -33,9 +39,9 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 
 
 class CassetteError(RawlogsError):
-    """What was asked is not on the cassette, or what is to be recorded could not be.
+    """The cassette does not know what was asked, or could not record it.
 
-    ``asked`` is what the cassette did not know, in words; ``path`` and ``mode`` are the cassette's.
+    asked: descriptions of what the cassette does not know. path, mode: the cassette's.
     """
 
     def __init__(
@@ -48,9 +54,9 @@ class CassetteError(RawlogsError):
 
 
 class Cassette:
-    """A context manager, with or without async; inside it ``api_url`` is what PREFECT_API_URL would be.
+    """A context manager, with or without async; inside it ``api_url`` is the value of PREFECT_API_URL.
 
-    The server has a thread of its own: the application may block, or be another process.
+    Its server runs in a thread of its own: the application may block, or be another process.
     """
 
     def __init__(
@@ -61,58 +67,61 @@ class Cassette:
                 f"{mode!r} is no mode of a cassette", setting="mode", hint=f"It is one of {', '.join(MODES)}."
             )
         self.path = Path(path)
-        # A link is resolved once: a new cassette takes the place of the file, not that of the link to it.
+        # A symbolic link is resolved once, so that a new cassette replaces the file and not the link.
         self._file = Path(os.path.realpath(self.path))
         self.mode: Mode = mode
         self._given = upstream
         self._thread: LoopThread | None = None
-        self._server: CassetteServer | None = None
-        self._tape: CassetteWriter | None = None
+        self._server: HttpServer | None = None
+        self._responder: ByMatch | None = None
+        self._writer: CassetteWriter | None = None
         self._upstream: Upstream | None = None
-        self._unreachable: str | None = None
+        self._api_url = ""
+        self._no_settings: str | None = None
         self._discarded = False
-        self._told = False
+        self._raised = False
 
     @property
     def api_url(self) -> str:
-        """Where it is; RuntimeError outside of the context."""
+        """Return the URL of its server. Raises RuntimeError outside of the context."""
         if self._server is None:
             raise RuntimeError("enter the cassette first: with use_cassette(...) as cassette")
-        return self._server.api_url
+        return self._api_url
 
     @property
     def unknown(self) -> tuple[str, ...]:
-        """What was asked so far that the cassette does not know and that was not passed on either, in words."""
-        return tuple(self._server.unknown) if self._server is not None else ()
+        """Return descriptions of what was asked and refused, because the cassette does not know it."""
+        return tuple(self._responder.unknown) if self._responder is not None else ()
 
     @property
     def recorded(self) -> int:
-        """How many events were recorded by now; 0 while everything was replayed."""
-        return self._tape.recorded if self._tape is not None else 0
+        """Return how many events were recorded; 0 while everything was replayed."""
+        return self._writer.recorded if self._writer is not None else 0
 
     def check(self) -> None:
-        """Raise CassetteError for what went wrong so far: something unknown was asked, or not recorded.
+        """Raise CassetteError where something unknown was asked, or something could not be recorded.
 
-        Leaving the context does the same, unless it was done before.
+        Leaving the context does the same, unless ``check`` has raised.
         """
         if (error := self._error()) is not None:
-            self._told = True
+            self._raised = True
             raise error
 
     def discard(self) -> None:
-        """Do not keep what was recorded: the file stays as it was."""
+        """Keep the file as it was, without what was recorded."""
         self._discarded = True
 
     def __enter__(self) -> Cassette:
         if self._thread is not None:
             raise RuntimeError("a cassette is used once; make another one")
-        server = self._load()
+        server = self._make_server()
         self._thread = LoopThread("rawlogs-cassette")
         try:
-            self._thread.run(server.__aenter__())
+            self._thread.run(_start(server))
         except BaseException:
             self._thread.stop()
             raise
+        self._api_url = server.origin + self._api_url
         self._server = server
         return self
 
@@ -127,10 +136,11 @@ class Cassette:
             whole = kind is None and not self._discarded and self._error() is None
         finally:
             self._thread.stop()
-            if self._tape is not None:
-                self._tape.keep() if whole else self._tape.discard()
+            if self._writer is not None:
+                self._writer.keep() if whole else self._writer.discard()
         wrong = self._error()
-        if wrong is not None and not self._told and (kind is None or issubclass(kind, Exception)):
+        # An interrupted test stays interrupted: KeyboardInterrupt is not replaced.
+        if wrong is not None and not self._raised and (kind is None or issubclass(kind, Exception)):
             raise wrong from error
 
     async def __aenter__(self) -> Cassette:
@@ -139,31 +149,13 @@ class Cassette:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Not on this loop: the real server may live on it, and has to hear that the line is closed.
+        # In a thread: the real server may run on this loop, and its connections have to be closed meanwhile.
         await asyncio.to_thread(self.__exit__, kind, error, trace)
 
-    def _load(self) -> CassetteServer:
-        """The server in this mode, and what records, where it does."""
-        try:
-            files.refuse_special(self._file)
-        except OSError as error:
-            raise ConfigError(
-                f"The cassette {self.path} cannot be used: {error.strerror or error}", setting="cassette"
-            ) from error
-        there = self._file.exists()
-        replays = there and self.mode != "all"
-        if not there and self.mode == "none":
-            raise CassetteError(
-                f"There is no cassette {self.path}, and the mode none records nothing",
-                path=str(self.path),
-                mode=self.mode,
-                hint="The mode once would record it.",
-            )
-        recording = read(self._file) if replays else None
-        if recording is not None and recording.problem:
-            raise ConfigError(
-                recording.problem, setting="cassette", hint="The mode all would record it anew."
-            )
+    def _make_server(self) -> HttpServer:
+        """Read the cassette, and prepare what the mode needs to record."""
+        recording = self._read()
+        replays = recording is not None
         settings = None
         if not replays or self.mode == "new_episodes":
             try:
@@ -171,18 +163,51 @@ class Cassette:
             except ConfigError as error:
                 if not replays:
                     raise
-                self._unreachable = error.text
+                self._no_settings = error.text  # told only where something unknown is asked
         if settings is not None:
-            self._tape = CassetteWriter(
+            self._writer = CassetteWriter(
                 self._file, secrets=settings.secrets(), api_url=settings.api_url, before=recording
             )
-            self._upstream = Upstream(settings, self._tape)
-        behaviour = None
+            self._upstream = Upstream(settings, self._writer)
         if recording is None:
             assert settings is not None
-            behaviour = Behaviour(base_path=urlsplit(settings.api_url).path.rstrip("/"))
             recording = Recording(datetime.now(timezone.utc), None, settings.api_url, ())
-        return CassetteServer(recording, behaviour=behaviour, upstream=self._upstream)
+            behaviour = Behaviour(base_path=urlsplit(settings.api_url).path.rstrip("/"))
+            playback = Playback(recording, None)
+        else:
+            playback = Playback(recording, None)
+            behaviour = playback.behaviour()
+        state = ServerState(behaviour, playback.clock, random.Random(0))
+        self._responder = ByMatch(state, playback, self._upstream)
+        # What is passed on carries the developer's own key. Pages of other sites in the developer's browser can send
+        # requests to any port of this machine, but cannot know this path.
+        self._api_url = f"/{secrets.token_urlsafe(16)}{behaviour.base_path}"
+        return HttpServer(Router(self._responder, base_path=self._api_url))
+
+    def _read(self) -> Recording | None:
+        """Return what is replayed; None where the mode records a new cassette."""
+        try:
+            files.refuse_special(self._file)
+        except OSError as error:
+            raise ConfigError(
+                f"The cassette {self.path} cannot be used: {error.strerror or error}", setting="cassette"
+            ) from error
+        exists = self._file.exists()
+        if not exists and self.mode == "none":
+            raise CassetteError(
+                f"There is no cassette {self.path}, and the mode none records nothing",
+                path=str(self.path),
+                mode=self.mode,
+                hint="The mode once would record it.",
+            )
+        if not exists or self.mode == "all":
+            return None
+        recording = read(self._file)
+        if recording.problem:
+            raise ConfigError(
+                recording.problem, setting="cassette", hint="The mode all would record it anew."
+            )
+        return recording
 
     def _settings(self) -> Settings:
         from rawlogs.config.settings import resolve
@@ -191,9 +216,10 @@ class Cassette:
             return resolve(api_url=self._given)
         return self._given
 
-    async def _stop(self, server: CassetteServer) -> None:
+    async def _stop(self, server: HttpServer) -> None:
         try:
-            await server.__aexit__(None)
+            await server.stop()
+            server.check()
         finally:
             if self._upstream is not None:
                 await self._upstream.close()
@@ -203,8 +229,8 @@ class Cassette:
         if unknown := self.unknown:
             listed = "".join(f"\n  {asked}" for asked in unknown)
             hint = "The mode new_episodes would record that, and all the whole cassette anew."
-            if self._unreachable is not None:
-                hint = f"It could not be recorded: {self._unreachable}"
+            if self._no_settings is not None:
+                hint = f"It could not be recorded: {self._no_settings}"
             return CassetteError(
                 f"The cassette {path} (mode {mode}) does not know what was asked:{listed}",
                 path=path,
@@ -212,7 +238,7 @@ class Cassette:
                 asked=unknown,
                 hint=hint,
             )
-        problem = (self._upstream and self._upstream.problem) or (self._tape and self._tape.problem)
+        problem = (self._upstream and self._upstream.problem) or (self._writer and self._writer.problem)
         if not problem:
             return None
         text = f"The cassette {path} (mode {mode}) was not recorded: {problem}"
@@ -222,17 +248,21 @@ class Cassette:
         return f"<Cassette {self.path} mode={self.mode}>"
 
 
+async def _start(server: HttpServer) -> None:
+    server.start()
+
+
 def use_cassette(
     path: str | os.PathLike[str], *, mode: Mode = "once", upstream: str | Settings | None = None
 ) -> Cassette:
-    """A server on the loopback interface that replays the cassette at ``path``, or records it.
+    """Return a server on the loopback interface that replays the cassette at ``path``, or records it.
 
-    mode: ``none`` replays only, and the file must be there; ``once`` records where there is no file, and otherwise is
-        as ``none``; ``new_episodes`` replays what the cassette knows, passes on what it does not, and appends that;
+    mode: ``none`` replays only, and the file must exist; ``once`` records where there is no file, and is ``none``
+        otherwise; ``new_episodes`` replays what the cassette knows, passes on what it does not, and appends that;
         ``all`` passes everything on and replaces the file.
-    upstream: the real server's API URL; None, or what the URL leaves open, comes from Prefect's own settings.
+    upstream: the real server's API URL, or settings; None: Prefect's own settings name it.
 
-    The file is written on leaving the context, whole or not at all: an exception keeps the old one. Raises
+    The file is written on leaving the context, whole or not at all: after an exception the old one stays. Raises
     CassetteError where something was asked that is neither known nor recorded, and where recording failed; ConfigError
     for a file that is no recording, and for settings that cannot work.
     """

@@ -1,4 +1,4 @@
-"""The file of a cassette while it is being recorded: beside the old one, and in its place once it is complete."""
+"""Writes a cassette beside the old one, and replaces the old one once the new one is whole."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from rawlogs.wire.events import WireEvent
 
 
 class CassetteWriter:
-    """Takes wire events; ``keep`` makes them the cassette, ``discard`` forgets them.
+    """Writes wire events to a temporary file; ``keep`` makes it the cassette, ``discard`` removes it.
 
-    Nothing is created before the first event. ``before`` is what the cassette holds already: what comes is appended to
-    it. ``problem`` is why an event could not be written, None where all were.
+    Nothing is created before the first event.
+
+    before: what the cassette holds already; new events are appended to it.
+    problem: why an event could not be written; None where all were.
     """
 
     def __init__(
@@ -36,7 +38,7 @@ class CassetteWriter:
         self.problem: str | None = None
 
     def __call__(self, event: WireEvent) -> None:
-        """Write one event."""
+        """Write one event; after a failure nothing more is written."""
         if self.problem is not None:
             return
         try:
@@ -69,27 +71,25 @@ class CassetteWriter:
 
     @property
     def recorded(self) -> int:
-        """How many events were written, those of before not counted."""
-        return (
-            0
-            if self._recorder is None
-            else self._recorder.events - len(self._before.events if self._before else ())
-        )
+        """Return how many new events were written."""
+        if self._recorder is None:
+            return 0
+        return self._recorder.events - len(self._before.events if self._before else ())
 
     def keep(self) -> None:
-        """Put what was recorded in the cassette's place, at once and whole. Raises SinkError."""
+        """Replace the cassette by what was recorded, in one step. Raises SinkError where it cannot be written."""
         if self._recorder is None:
             return
         self._recorder.close()
         try:
-            files.refuse_special(self._path)  # a rename would put a file in the place of a device
+            files.refuse_special(self._path)  # a rename would replace a device by a file
             self._part.replace(self._path)
         except OSError as error:
             self._part.unlink(missing_ok=True)
             raise SinkError(f"Cannot write the cassette: {error}", path=os.fspath(self._path)) from error
 
     def discard(self) -> None:
-        """Forget what was recorded; the cassette of before stays as it is."""
+        """Remove what was recorded; the old cassette stays."""
         if self._recorder is not None:
             self._recorder.close()
             self._part.unlink(missing_ok=True)

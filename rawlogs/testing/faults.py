@@ -1,83 +1,73 @@
-"""What can happen on a line, as values: the steps of a script, and the toxics that spoil the model's own
-behaviour.
+"""The steps of a script: what can happen on a connection, as values.
 
-A conversation is a list of steps, run in order. Without any, it is ``[Serve()]``: behave like Prefect. A
-script says everything itself, ``fault`` puts its steps before that ``Serve()``::
+A connection is a list of steps, run in order. Without a script it is ``[Serve()]``: behave like Prefect. A script
+names every step; ``fault`` puts its steps before that ``Serve()``::
 
     server.script([Accept(), ExpectAuth(), ExpectFilter(), Send(log), Drop()], connection=0)
     server.script([Serve(logs=3), Drop()], connection=1)        # like Prefect for three logs, then cut off
     server.fault("logs", Http(503, {"Retry-After": "1"}), times=2)
-    server.fault("logs", Slice(1))                              # all frames in single bytes
+    server.fault("logs", Slice(1))                              # all bytes one by one
     server.fault("rest", Http(500), times=3, path="/logs/filter")
 
     step                        socket  REST    what happens
-    Serve(logs)                   x      x      the model goes on from here (until so many frames are sent)
-    Sleep(seconds)                x      x      nothing, for that long
-    Http(status, headers, body)   x      x      this answer instead of the right one
-    Redirect(location, status)    x      x      an Http with that Location
-    Html()                        x      x      an Http 200 with a login page: a captive portal
-    EmptyPage()                          x      an Http 200 with an empty list
-    Truncate(keep)                       x      the right answer's head, and only that many bytes of its body
-    Raw(data)                     x      x      these bytes, whatever they mean
-    Blackhole()                   x      x      silence for ever; the line stays up (half-open)
-    Drop()                        x      x      the line ends without a close frame
-    Abort()                       x      x      the line is reset, which may swallow what was just sent
-    Slice(size, pause)            x      x      all further bytes go out in slices
-    Throttle(rate)                x      x      all further bytes go out at that many bytes a second
-    CutAfter(size, reset)         x      x      the line ends after that many more bytes
-    Linger(seconds)               x      x      the line is closed late
-    Accept(subprotocol, key)      x             the upgrade, by the model's rules or as told
-    NoSubprotocol(), WrongAccept()  x           an Accept that lies
-    ExpectAuth(answer)            x             read the auth frame; answer by the model's rules, or not
-    ExpectFilter(subscribe)       x             read the filter; subscribe by the model's rules, or not
-    Stall(at)                     x             the model up to that point, then silence
-    AuthFailure(reason)           x             read the auth frame, refuse as Prefect Cloud does
-    Send(*what)                   x             frames: a dict or text as it is, bytes as a binary frame
-    BadFrame(data)                x             the model up to the filter, then this text
-    Close(code, reason)           x             a close frame, any code; then the client's answer is awaited
-    Duplicate()                   x             every log frame twice
-    Late(by)                      x             the first log frame comes only after so many others
-    Reorder()                     x             what waits at one moment is sent in another order (seeded)
-    Lose(every)                   x             every so-manieth log frame is not sent
+    Serve(logs)                   x      x      serve like Prefect (until that many frames were sent)
+    Sleep(seconds)                x      x      wait that many seconds
+    Http(status, headers, body)   x      x      send this HTTP answer instead of the right one
+    Redirect(location, status)    x      x      send an HTTP redirect
+    Html()                        x      x      send a login page with status 200, as a captive portal does
+    EmptyPage()                          x      send an empty list with status 200
+    Truncate(keep)                       x      send the right answer's head and only that many bytes of its body
+    Raw(data)                     x      x      send these bytes, whatever they mean
+    Blackhole()                   x      x      send nothing for ever, no pongs either; the connection stays open
+    Drop()                        x      x      close the TCP connection without a close frame
+    Abort()                       x      x      reset the TCP connection; what was just sent may be lost
+    Slice(size, pause)            x      x      send all further bytes in slices
+    Throttle(rate)                x      x      send that many bytes a second from here on
+    CutAfter(size, reset)         x      x      close (or reset) the connection after that many more bytes
+    Linger(seconds)               x      x      close the connection that many seconds late
+    Accept(subprotocol, key)      x             accept the upgrade, by the model's rules or as told
+    NoSubprotocol()               x             accept the upgrade without the subprotocol
+    WrongAccept()                 x             accept the upgrade with a wrong Sec-WebSocket-Accept
+    ExpectAuth(answer)            x             read the auth frame; answer it by the model's rules, or not
+    ExpectFilter(subscribe)       x             read the filter frame; subscribe the client, or not
+    Stall(at)                     x             serve up to that point, then send nothing but pongs
+    AuthFailure(reason)           x             read the auth frame, and refuse it as Prefect Cloud does
+    Send(*what)                   x             send frames: a dict or text as it is, bytes as a binary frame
+    BadFrame(data)                x             serve up to the filter, then send this text
+    Close(code, reason)           x             send a close frame with any code, and wait for the client's
+    Duplicate()                   x             send every log frame twice
+    Late(by)                      x             send the first log frame only after that many others
+    Reorder()                     x             send what waits at one moment in a random order (seeded)
+    Lose(every)                   x             drop every Nth log frame
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, Literal
 
-if TYPE_CHECKING:
-    from rawlogs.testing.net.rest_exchange import RestExchange
-    from rawlogs.testing.net.websocket_session import WebSocketSession
+from rawlogs.testing.model.subscriptions import Outgoing
+from rawlogs.testing.net.channel import Channel
+from rawlogs.testing.net.channel import Step as Step
+from rawlogs.testing.net.http import RestExchange
+from rawlogs.testing.net.websocket_session import ByTheRules as ByTheRules
+from rawlogs.testing.net.websocket_session import WebSocketSession
 
 Where = Literal["logs", "events", "rest"]
-ByTheRules: Any = "by the rules"
-"""The default of ``Accept``: the subprotocol that the model would choose."""
-
-
-class Step:
-    """One thing that happens on a line. Steps are values: compare them, reuse them."""
-
-    __slots__ = ()
-    on_socket: ClassVar[bool] = True
-    on_rest: ClassVar[bool] = True
-
-    async def act(self, line: Any) -> None:
-        """Do it. ``line`` is a conversation, or for REST an exchange."""
-        raise NotImplementedError
 
 
 class SocketStep(Step):
-    """A step that only a WebSocket conversation knows."""
+    """A step that only a WebSocket can take."""
 
     __slots__ = ()
     on_rest = False
 
 
 class RestStep(Step):
-    """A step that only a REST exchange knows."""
+    """A step that only a REST request can take."""
 
     __slots__ = ()
     on_socket = False
@@ -87,15 +77,15 @@ class RestStep(Step):
 class Serve(Step):
     logs: int | None = None
 
-    async def act(self, line: WebSocketSession | RestExchange) -> None:
-        await line.serve(self.logs)
+    async def act(self, channel: Channel) -> None:
+        await channel.serve(self.logs)
 
 
 @dataclass(frozen=True, slots=True)
 class Sleep(Step):
     seconds: float
 
-    async def act(self, line: WebSocketSession | RestExchange) -> None:
+    async def act(self, channel: Channel) -> None:
         await asyncio.sleep(self.seconds)
 
 
@@ -105,9 +95,9 @@ class Http(Step):
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | str = b""
 
-    async def act(self, line: WebSocketSession | RestExchange) -> None:
+    async def act(self, channel: Channel) -> None:
         body = self.body.encode() if isinstance(self.body, str) else self.body
-        await line.http(self.status, self.headers, body)
+        await channel.http(self.status, self.headers, body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,56 +105,56 @@ class Redirect(Step):
     location: str
     status: int = 307
 
-    async def act(self, line: WebSocketSession | RestExchange) -> None:
-        await line.http(self.status, {"location": self.location}, b"")
+    async def act(self, channel: Channel) -> None:
+        await channel.http(self.status, {"location": self.location}, b"")
 
 
 @dataclass(frozen=True, slots=True)
 class Html(Step):
     body: str = "<!DOCTYPE html><title>Sign in</title>"
 
-    async def act(self, line: WebSocketSession | RestExchange) -> None:
-        await line.http(200, {"content-type": "text/html; charset=utf-8"}, self.body.encode())
+    async def act(self, channel: Channel) -> None:
+        await channel.http(200, {"content-type": "text/html; charset=utf-8"}, self.body.encode())
 
 
 @dataclass(frozen=True, slots=True)
 class EmptyPage(RestStep):
-    async def act(self, line: RestExchange) -> None:
-        await line.http(200, {"content-type": "application/json"}, b"[]")
+    async def act(self, channel: RestExchange) -> None:
+        await channel.http(200, {"content-type": "application/json"}, b"[]")
 
 
 @dataclass(frozen=True, slots=True)
 class Truncate(RestStep):
     keep: int = 10
 
-    async def act(self, line: RestExchange) -> None:
-        await line.truncated(self.keep)
+    async def act(self, channel: RestExchange) -> None:
+        await channel.truncated(self.keep)
 
 
 @dataclass(frozen=True, slots=True)
 class Raw(Step):
     data: bytes
 
-    async def act(self, line: WebSocketSession | RestExchange) -> None:
-        await line.pipe.write(self.data)
+    async def act(self, channel: Channel) -> None:
+        await channel.writer.write(self.data)
 
 
 @dataclass(frozen=True, slots=True)
 class Blackhole(Step):
-    async def act(self, line: WebSocketSession | RestExchange) -> None:
-        await line.blackhole()
+    async def act(self, channel: Channel) -> None:
+        await channel.blackhole()
 
 
 @dataclass(frozen=True, slots=True)
 class Drop(Step):
-    async def act(self, line: WebSocketSession | RestExchange) -> None:
-        await line.drop()
+    async def act(self, channel: Channel) -> None:
+        await channel.drop()
 
 
 @dataclass(frozen=True, slots=True)
 class Abort(Step):
-    async def act(self, line: WebSocketSession | RestExchange) -> None:
-        line.abort()
+    async def act(self, channel: Channel) -> None:
+        channel.abort()
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,16 +162,16 @@ class Slice(Step):
     size: int = 1
     pause: float = 0.0
 
-    async def act(self, line: WebSocketSession | RestExchange) -> None:
-        line.pipe.slice, line.pipe.pause = self.size, self.pause
+    async def act(self, channel: Channel) -> None:
+        channel.writer.slice, channel.writer.pause = self.size, self.pause
 
 
 @dataclass(frozen=True, slots=True)
 class Throttle(Step):
     rate: float
 
-    async def act(self, line: WebSocketSession | RestExchange) -> None:
-        line.pipe.rate = self.rate
+    async def act(self, channel: Channel) -> None:
+        channel.writer.rate = self.rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,16 +179,16 @@ class CutAfter(Step):
     size: int
     reset: bool = False
 
-    async def act(self, line: WebSocketSession | RestExchange) -> None:
-        line.pipe.left, line.pipe.reset = self.size, self.reset
+    async def act(self, channel: Channel) -> None:
+        channel.writer.left, channel.writer.reset = self.size, self.reset
 
 
 @dataclass(frozen=True, slots=True)
 class Linger(Step):
     seconds: float
 
-    async def act(self, line: WebSocketSession | RestExchange) -> None:
-        line.pipe.linger = self.seconds
+    async def act(self, channel: Channel) -> None:
+        channel.writer.linger = self.seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,62 +196,62 @@ class Accept(SocketStep):
     subprotocol: str | None = ByTheRules
     key: str | None = None
 
-    async def act(self, line: WebSocketSession) -> None:
-        await line.accept(self.subprotocol, self.key)
+    async def act(self, channel: WebSocketSession) -> None:
+        await channel.accept(self.subprotocol, self.key)
 
 
 @dataclass(frozen=True, slots=True)
 class NoSubprotocol(SocketStep):
-    async def act(self, line: WebSocketSession) -> None:
-        await line.accept(None)
+    async def act(self, channel: WebSocketSession) -> None:
+        await channel.accept(None)
 
 
 @dataclass(frozen=True, slots=True)
 class WrongAccept(SocketStep):
-    async def act(self, line: WebSocketSession) -> None:
-        await line.accept(ByTheRules, "bm90IHRoZSByaWdodCBrZXkgYXQgYWw=")
+    async def act(self, channel: WebSocketSession) -> None:
+        await channel.accept(ByTheRules, "bm90IHRoZSByaWdodCBrZXkgYXQgYWw=")
 
 
 @dataclass(frozen=True, slots=True)
 class ExpectAuth(SocketStep):
     answer: bool = True
 
-    async def act(self, line: WebSocketSession) -> None:
-        await line.expect_auth(answer=self.answer)
+    async def act(self, channel: WebSocketSession) -> None:
+        await channel.expect_auth(answer=self.answer)
 
 
 @dataclass(frozen=True, slots=True)
 class ExpectFilter(SocketStep):
     subscribe: bool = True
 
-    async def act(self, line: WebSocketSession) -> None:
-        await line.expect_filter(subscribe=self.subscribe)
+    async def act(self, channel: WebSocketSession) -> None:
+        await channel.expect_filter(subscribe=self.subscribe)
 
 
 @dataclass(frozen=True, slots=True)
 class Stall(SocketStep):
     at: Literal["upgrade", "auth", "filter", "close"]
 
-    async def act(self, line: WebSocketSession) -> None:
+    async def act(self, channel: WebSocketSession) -> None:
         if self.at == "close":
-            line.answers_close = False
+            channel.answers_close = False
             return
         if self.at in ("auth", "filter"):
-            await line.accept()
-            await line.expect_auth(answer=self.at == "filter")
+            await channel.accept()
+            await channel.expect_auth(answer=self.at == "filter")
         if self.at == "filter":
-            await line.expect_filter(subscribe=False)
-        await line.silence()
+            await channel.expect_filter(subscribe=False)
+        await channel.silence()
 
 
 @dataclass(frozen=True, slots=True)
 class AuthFailure(SocketStep):
     reason: str = "Invalid API key"
 
-    async def act(self, line: WebSocketSession) -> None:
-        await line.expect_auth(answer=False)
-        await line.send({"type": "auth_failure", "reason": self.reason})
-        await line.close(1008)
+    async def act(self, channel: WebSocketSession) -> None:
+        await channel.expect_auth(answer=False)
+        await channel.send({"type": "auth_failure", "reason": self.reason})
+        await channel.close(1008)
 
 
 class Send(SocketStep):
@@ -272,10 +262,10 @@ class Send(SocketStep):
     def __init__(self, *what: Mapping[str, Any] | str | bytes) -> None:
         self.what = what
 
-    async def act(self, line: WebSocketSession) -> None:
-        await line.accept()
+    async def act(self, channel: WebSocketSession) -> None:
+        await channel.accept()
         for frame in self.what:
-            await line.send(frame)
+            await channel.send(frame)
 
     def __repr__(self) -> str:
         return f"Send{self.what!r}"
@@ -285,9 +275,9 @@ class Send(SocketStep):
 class BadFrame(SocketStep):
     data: str = '{"type":"log","log":{'
 
-    async def act(self, line: WebSocketSession) -> None:
-        await line.serve(0)
-        await line.send(self.data)
+    async def act(self, channel: WebSocketSession) -> None:
+        await channel.serve(0)
+        await channel.send(self.data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,61 +285,51 @@ class Close(SocketStep):
     code: int | None = 1000
     reason: str = ""
 
-    async def act(self, line: WebSocketSession) -> None:
-        await line.accept()
-        await line.close(self.code, self.reason)
+    async def act(self, channel: WebSocketSession) -> None:
+        await channel.accept()
+        await channel.close(self.code, self.reason)
 
 
 @dataclass(frozen=True, slots=True)
 class Duplicate(SocketStep):
-    async def act(self, line: WebSocketSession) -> None:
-        line.shape(lambda frames: [frame for frame in frames for _ in range(2)])
+    async def act(self, channel: WebSocketSession) -> None:
+        channel.shape(lambda frames: [frame for frame in frames for _ in range(2)])
 
 
 @dataclass(frozen=True, slots=True)
 class Late(SocketStep):
     by: int = 1
 
-    async def act(self, line: WebSocketSession) -> None:
-        held: list[Any] = []
-        passed = 0
+    async def act(self, channel: WebSocketSession) -> None:
+        first: list[Outgoing] = []
+        waited_for = 0
 
-        def shape(frames: list[Any]) -> list[Any]:
-            nonlocal passed
-            kept = []
+        def shape(frames: list[Outgoing]) -> list[Outgoing]:
+            nonlocal waited_for
+            sent = []
             for frame in frames:
-                if not held and not passed:
-                    held.append(frame)
+                if not first:
+                    first.append(frame)
                     continue
-                kept.append(frame)
-                passed += 1
-                if passed == self.by:
-                    kept.append(held[0])
-            return kept
+                sent.append(frame)
+                waited_for += 1
+                if waited_for == self.by:
+                    sent.append(first[0])
+            return sent
 
-        line.shape(shape)
+        channel.shape(shape)
 
 
 @dataclass(frozen=True, slots=True)
 class Reorder(SocketStep):
-    async def act(self, line: WebSocketSession) -> None:
-        line.shape(lambda frames: line.rng.sample(frames, len(frames)))
+    async def act(self, channel: WebSocketSession) -> None:
+        channel.shape(lambda frames: channel.rng.sample(frames, len(frames)))
 
 
 @dataclass(frozen=True, slots=True)
 class Lose(SocketStep):
     every: int = 2
 
-    async def act(self, line: WebSocketSession) -> None:
-        seen = 0
-
-        def shape(frames: list[Any]) -> list[Any]:
-            nonlocal seen
-            kept = []
-            for frame in frames:
-                seen += 1
-                if seen % self.every:
-                    kept.append(frame)
-            return kept
-
-        line.shape(shape)
+    async def act(self, channel: WebSocketSession) -> None:
+        number = itertools.count(1)
+        channel.shape(lambda frames: [frame for frame in frames if next(number) % self.every])

@@ -1,8 +1,8 @@
-"""When two requests are the same to a cassette, whoever sent them and whenever. Pure.
+"""Decides when two requests are the same to a cassette, whoever sends them and whenever. Pure.
 
-Two WebSockets are the same by their path and filter message, two requests by method, path, query and body. What differs
-from run to run is left out: credentials, moments in time, the order of a list of ids, and parts of a filter that say
-nothing (null, or the operator ``and_``). Every moment counts as the same, and a filter's time range as none.
+Two WebSockets are the same by path and filter message, two requests by method, path, query and body. What differs from
+run to run is left out of these keys: credentials, moments in time, the order of a list of ids, and parts of a filter
+without effect (null, or the operator ``and_``). Any moment equals any other, and a filter's time range equals none.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import orjson
 
 from rawlogs.models import parse_timestamp
+from rawlogs.testing.recording_view import decoded
 from rawlogs.testing.redact import Redactor
 
 LISTS = "/logs/filter"
@@ -22,54 +23,50 @@ _MOMENT = "<moment>"
 _REDACTOR = Redactor()
 
 
-def conversation(path: str, frame: str | bytes) -> str:
-    """The key of a WebSocket: its path below the API's base path, and its filter message."""
-    message = _json(frame)
+def websocket_key(path: str, frame: str | bytes) -> str:
+    """Return the key of a WebSocket: its path below the API's base path, and its filter message."""
+    message = decoded(frame)
     if not isinstance(message, Mapping):
         return _key("socket", path, str(frame))
-    chosen = _choice(message.get("filter"))
-    return _key("socket", path, {**_plain(message), "filter": chosen})
+    return _key("socket", path, {**_plain(message), "filter": _without_times(message.get("filter"))})
 
 
-def question(method: str, target: str, content: str | bytes | None) -> str:
-    """The key of a request: ``target`` is its path below the API's base path, with its query."""
-    return _key(method, *_place(target), _plain(_body(content)))
+def request_key(method: str, target: str, content: str | bytes | None) -> str:
+    """Return the key of a request; ``target`` is its path below the API's base path, with its query."""
+    return _key(method, *_path_and_query(target), _plain(_body(content)))
 
 
-def exactly(method: str, target: str, content: str | bytes | None) -> str:
-    """The same, but with the moments that it names."""
-    return _key(method, *_place(target), _body(content))
+def exact_key(method: str, target: str, content: str | bytes | None) -> str:
+    """Return the key of a request with the moments that it names."""
+    return _key(method, *_path_and_query(target), _body(content))
 
 
-def choice(frame_or_body: str | bytes | None, part: str) -> str:
-    """The key of which logs are asked for: the filter in a filter message (``filter``) or a list's body (``logs``)."""
-    message = _json(frame_or_body)
-    return _key(_choice(message.get(part) if isinstance(message, Mapping) else None))
+def filter_key(message: str | bytes | None, part: str) -> str:
+    """Return the key of the filter in a filter message (part ``filter``) or in a list's body (part ``logs``)."""
+    value = decoded(message)
+    return _key(_without_times(value.get(part) if isinstance(value, Mapping) else None))
 
 
-def _choice(chosen: Any) -> Any:
-    kept = (
-        {name: part for name, part in chosen.items() if name not in _RANGES}
-        if isinstance(chosen, dict)
-        else {}
-    )
-    return _plain(kept)
+def _without_times(chosen: Any) -> Any:
+    parts = chosen if isinstance(chosen, dict) else {}
+    return _plain({name: part for name, part in parts.items() if name not in _RANGES})
 
 
-def _place(target: str) -> tuple[str, list[tuple[str, str]]]:
+def _path_and_query(target: str) -> tuple[str, list[tuple[str, str]]]:
     try:
         parts = urlsplit(target)
-    except ValueError:  # a recording may hold anything
+    except ValueError:  # a recording can hold any text
         return target, []
-    if parts.path == "/csrf-token":  # asked for under a new name each time
+    if parts.path == "/csrf-token":  # its query names the client, whose id is new in each run
         return parts.path, []
     return unquote(parts.path), sorted(parse_qsl(parts.query, keep_blank_values=True))
 
 
 def _plain(value: Any) -> Any:
+    """Return a value without what differs from run to run."""
     if isinstance(value, dict):
-        said = {name: _plain(item) for name, item in value.items() if (name, item) != ("operator", "and_")}
-        return {name: item for name, item in said.items() if item is not None}
+        parts = {name: _plain(item) for name, item in value.items() if (name, item) != ("operator", "and_")}
+        return {name: item for name, item in parts.items() if item is not None}
     if isinstance(value, list):
         items = [_plain(item) for item in value]
         return sorted(items) if all(isinstance(item, str) for item in items) else items
@@ -77,7 +74,7 @@ def _plain(value: Any) -> Any:
 
 
 def _is_moment(text: str) -> bool:
-    # "2026" alone is a number to some readers of times; a moment has a date and a time.
+    # A year or a date alone may be a name: a moment has a date and a time.
     if len(text) < 19 or text[4:5] != "-" or text[10:11] not in ("T", " "):
         return False
     try:
@@ -88,7 +85,7 @@ def _is_moment(text: str) -> bool:
 
 
 def _body(content: str | bytes | None) -> Any:
-    """The JSON of a body as a recording keeps it: the token of a body is masked there."""
+    """Return the JSON of a body as a recording keeps it: with secrets masked."""
     if not content:
         return None
     text = content if isinstance(content, str) else content.decode("utf-8", "backslashreplace")
@@ -97,13 +94,6 @@ def _body(content: str | bytes | None) -> Any:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
         return text
-
-
-def _json(content: str | bytes | None) -> Any:
-    try:
-        return orjson.loads(content) if content else None
-    except orjson.JSONDecodeError:
-        return None
 
 
 def _key(*parts: Any) -> str:

@@ -1,19 +1,22 @@
-"""Which steps happen to which connection or request."""
+"""Chooses the steps that happen on each connection and request."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rawlogs.testing.faults import Serve, Step, Where
-
-Model = Callable[[Where, int], Sequence[Step]]
-"""What happens where nothing goes wrong."""
+from rawlogs.testing.faults import Step, Where
 
 
 @dataclass(slots=True)
 class Rule:
-    """Steps for one place; ``connection`` None means all, ``left`` None any number of times."""
+    """Steps for the connections or requests that fit.
+
+    connection: the number of one connection or request, from 0; None for all.
+    path: one path; None for all.
+    left: how many more times it applies; None for no limit.
+    whole: the steps are a script; otherwise they come before the normal behaviour.
+    """
 
     where: Where
     steps: tuple[Step, ...]
@@ -23,6 +26,7 @@ class Rule:
     whole: bool = False
 
     def fits(self, where: Where, number: int, path: str) -> bool:
+        """Return whether the rule applies here, and still."""
         return (
             self.where == where
             and self.connection in (None, number)
@@ -30,38 +34,35 @@ class Rule:
             and (self.left is None or self.left > 0)
         )
 
+    def use(self) -> tuple[Step, ...]:
+        """Return the steps, and count this use."""
+        if self.left is not None:
+            self.left -= 1
+        return self.steps
+
 
 class FaultPlan:
-    """The scripts and faults that were asked for, in that order."""
+    """The scripts and faults of one server, in the order in which they were added."""
 
-    def __init__(self, model: Model | None = None) -> None:
+    def __init__(self) -> None:
         self.rules: list[Rule] = []
-        self._model = model or (lambda _where, _number: (Serve(),))
 
     def add(self, rule: Rule) -> None:
-        """Raises TypeError for a step that makes no sense in that place."""
+        """Add a rule. Raises TypeError for a step that cannot happen there."""
         for step in rule.steps:
             if not (step.on_rest if rule.where == "rest" else step.on_socket):
-                place = "REST request" if rule.where == "rest" else "WebSocket"
-                raise TypeError(f"{type(step).__name__} cannot happen to a {place}")
+                kind = "REST request" if rule.where == "rest" else "WebSocket"
+                raise TypeError(f"{type(step).__name__} cannot happen to a {kind}")
         self.rules.append(rule)
 
-    def steps(self, where: Where, number: int, path: str) -> Sequence[Step]:
-        """What happens to this connection or request.
+    def steps(self, where: Where, number: int, path: str, normal: Sequence[Step]) -> Sequence[Step]:
+        """Return the steps of this connection or request; ``normal`` are those without any rule.
 
-        A script for exactly this connection says everything; one for all connections comes next; otherwise
-        every fault that fits is applied, and then the model serves.
+        A script for exactly this connection comes first, then one for all connections. Without a script every fault
+        that fits is applied before the normal steps.
         """
         fitting = [rule for rule in self.rules if rule.fits(where, number, path)]
         scripts = [rule for rule in fitting if rule.whole]
         if scripts:
-            chosen = next((rule for rule in scripts if rule.connection is not None), scripts[0])
-            self._use(chosen)
-            return chosen.steps
-        for rule in fitting:
-            self._use(rule)
-        return [*(step for rule in fitting for step in rule.steps), *self._model(where, number)]
-
-    def _use(self, rule: Rule) -> None:
-        if rule.left is not None:
-            rule.left -= 1
+            return next((rule for rule in scripts if rule.connection is not None), scripts[0]).use()
+        return [*(step for rule in fitting for step in rule.use()), *normal]

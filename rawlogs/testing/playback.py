@@ -1,37 +1,39 @@
-"""A recording played back: each recorded WebSocket to the next client that connects, and its logs over REST.
+"""Plays a recording: ``Playback`` is the engine; ``InOrder`` gives each client the next recorded WebSocket.
 
-What a client says is not compared with what was recorded (its token may be another one), but its filter is honoured,
-apart from its times: those of a recording are long past, and a client that asks for what comes from now on means it.
-After the last recorded session the server behaves like Prefect with nothing new to tell.
+What a client says is not compared with the recording (its token may be another one). Its filter is honoured, but not
+its times: those of a recording are long past, and a client that asks for logs from now on means the recorded ones.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import unquote
 
-from rawlogs.testing import recording_view
-from rawlogs.testing.faults import Serve, SocketStep, Step, Where
+from rawlogs.testing import recording_view as view
+from rawlogs.testing.faults import Serve, SocketStep, Step
 from rawlogs.testing.model.behaviour import Behaviour
+from rawlogs.testing.model.connection_log import Connection
+from rawlogs.testing.model.rest import Answer, RestRequest
 from rawlogs.testing.model.state import ServerState
-from rawlogs.testing.model.subscriptions import Outgoing
+from rawlogs.testing.model.subscriptions import Outgoing, outgoing
 from rawlogs.testing.net.faulty_writer import Ended
-from rawlogs.testing.net.rest_exchange import Answer, RestRequest
-from rawlogs.testing.net.websocket_session import WebSocketSession, outgoing
+from rawlogs.testing.net.websocket_session import WebSocketSession
 from rawlogs.testing.recording import Recording
-from rawlogs.wire.events import WireEvent
+from rawlogs.testing.recording_view import Session
+from rawlogs.testing.responder import Responder
 
 _MODELLED = ("/logs/filter", "/logs/", "/csrf-token")
+"""Requests that the model answers: from the recorded logs, which are complete, whatever was asked then."""
 _CHUNK = 256
 
 
-class ReplayClock:
-    """The clock of the recorded server: it starts when the recording did, and runs at its speed."""
+class PlaybackClock:
+    """The clock of the recorded server: it starts at the recording's beginning and runs at its speed."""
 
     def __init__(self, recording: Recording, speed: float | None) -> None:
         self._origin = recording.created
@@ -45,165 +47,185 @@ class ReplayClock:
         self._started = self.monotonic()
 
     def now(self) -> datetime:
+        """Return the recorded server's time."""
         passed = self.monotonic() - self._started if self._started is not None else 0.0
         return self._origin + timedelta(seconds=passed * (self._speed or 1.0))
 
     def monotonic(self) -> float:
+        """Return the machine's monotonic seconds."""
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
+        """Wait."""
         await asyncio.sleep(seconds)
 
 
-class Replay:
-    """What a recording holds, ready to be served. ``speed`` 2.0 is twice as fast, None at once."""
+class Playback:
+    """A recording that is ready to be played. ``speed`` 2.0 is twice as fast, None at once."""
 
     def __init__(self, recording: Recording, speed: float | None) -> None:
         self.recording = recording
         self.speed = speed
-        self.clock = ReplayClock(recording, speed)
-        self.sessions: dict[str, list[Sequence[WireEvent]]] = {"logs": [], "events": []}
-        for session in recording_view.sessions(recording.events):
-            self.sessions["events" if session.path.endswith("/events/out") else "logs"].append(session.events)
-        self._exchanges = list(recording_view.exchanges(recording.events))
-        self._rows, streamed = recording_view.logs(recording.events)
-        self._unplayed = {entry.id: entry for _, entry in streamed}
+        self.clock = PlaybackClock(recording, speed)
+        self.sessions = view.sessions(recording.events)
+        self.exchanges = list(view.exchanges(recording.events))
+        self._rows, streamed = view.logs(recording.events)
+        self._unstored = {entry.id: entry for _, entry in streamed}
         self._timeline = [(at, entry.id) for at, entry in streamed]
         self._begun = False
-        self.played = 0
+        self.played: set[Session] = set()
 
     def behaviour(self) -> Behaviour:
-        """The recorded server, as far as the recording knows it."""
-        base = recording_view.path_of(self.recording.api_url or "").rstrip("/") or "/api"
-        return Behaviour(version=self.recording.prefect_version or Behaviour().version, base_path=base)
-
-    @property
-    def finished(self) -> bool:
-        """Whether every recorded session with logs was played to its end."""
-        return self.played >= len(self.sessions["logs"])
+        """Return the recorded server's behaviour, as far as the recording tells it."""
+        version = self.recording.prefect_version or Behaviour().version
+        return Behaviour(version=version, base_path=view.base_path(self.recording.api_url))
 
     def begin(self, state: ServerState) -> None:
-        """The first client is here: store what only REST ever showed now, and what was streamed as time goes by."""
+        """Start the clock when the first client comes; store what was never streamed now, the rest in its time."""
         if not self._begun:
             self._begun = True
             self.clock.start()
             state.store(self._rows)
-            state.spawn(self._unfold(state))
+            state.spawn(self._store_streamed(state))
 
-    async def _unfold(self, state: ServerState) -> None:
+    async def _store_streamed(self, state: ServerState) -> None:
         began = self.clock.monotonic()
         for at, id in self._timeline:
-            if self.speed is not None and (wait := began + at / self.speed - self.clock.monotonic()) > 0:
-                await self.clock.sleep(wait)
-            self.commit(state, [id])
+            await self.wait_until(began, at)
+            self.store(state, [id])
 
-    def commit(self, state: ServerState, ids: Sequence[str]) -> None:
-        """Make streamed logs readable over REST."""
-        state.store(entry for id in ids if (entry := self._unplayed.pop(id, None)) is not None)
+    def store(self, state: ServerState, ids: Iterable[str]) -> None:
+        """Make streamed logs readable over REST, unless they are."""
+        state.store(entry for id in ids if (entry := self._unstored.pop(id, None)) is not None)
 
-    def steps(self, where: Where, number: int) -> Sequence[Step]:
-        """What happens to the next connection."""
-        sessions = self.sessions.get(where, [])
-        return (Play(self, sessions[number], where),) if number < len(sessions) else (Serve(),)
-
-    def answer(self, request: RestRequest) -> Answer | None:
-        """What the recorded server answered to this request, the last time where there were several."""
-        if request.path in _MODELLED:
-            return None
-        for asked in reversed(self._exchanges):
-            same = asked.method == request.method and unquote(asked.path).endswith(request.path)
-            if same and recording_view.decoded(asked.content) == request.body:
-                return asked.answer
-        return None
+    async def wait_until(self, began: float, at: float) -> None:
+        """Wait until ``at`` recorded seconds have passed since ``began``, at this playback's speed."""
+        if self.speed is not None and (wait := began + at / self.speed - self.clock.monotonic()) > 0:
+            await self.clock.sleep(wait)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Play(SocketStep):
-    """One recorded session, from the upgrade (or where the client is by now) to how it ended."""
+class PlaySession(SocketStep):
+    """Plays one recorded WebSocket, from the upgrade (or from where the client is by now) to its end."""
 
-    replay: Replay
-    events: Sequence[WireEvent]
-    channel: str
+    playback: Playback
+    session: Session
 
-    async def act(self, line: WebSocketSession) -> None:
+    async def act(self, channel: WebSocketSession) -> None:
         try:
-            await self._open(line)
-            await self._stream(line)
+            await self._open(channel)
+            await self._stream(channel)
         finally:
-            if self.channel == "logs":
-                self.replay.played += 1
-            line.state.changed()
-        await self._finish(line)
+            self.playback.played.add(self.session)
+            channel.state.changed()
+        await self._finish(channel)
 
-    async def _open(self, line: WebSocketSession) -> None:
-        for event in self.events:
+    async def _open(self, channel: WebSocketSession) -> None:
+        for event in self.session.events:
             if event.kind == "refused":
-                body = event.data.encode() if isinstance(event.data, str) else event.data or b""
-                await line.http(recording_view.integer(event.facts.get("status"), 403), {}, body)
+                await channel.http(
+                    view.integer(event.facts.get("status"), 403), {}, view.as_bytes(event.data)
+                )
             if event.kind == "upgrade_ok":
-                await line.accept(None if event.facts.get("subprotocol") is None else "prefect")
+                await channel.accept(None if event.facts.get("subprotocol") is None else "prefect")
                 return
-        await line.drop()
+        await channel.drop()
 
-    async def _stream(self, line: WebSocketSession) -> None:
-        clock = self.replay.clock
-        started, began = clock.monotonic(), self.events[0].at
+    async def _stream(self, channel: WebSocketSession) -> None:
+        playback = self.playback
+        started, began = playback.clock.monotonic(), self.session.events[0].at
         waiting: list[Outgoing] = []
         subscribed = False
-        greeted = line.record.auth is not None
-        for event in self.events:
+        authenticated = channel.record.auth is not None
+        for event in self.session.events:
             if event.direction != "server" or event.kind not in ("text", "binary") or event.data is None:
                 continue
-            if recording_view.kind_of(event.data).startswith("auth_"):
-                if greeted:
-                    continue
-                await line.expect_auth(answer=False)
-                line.become("authenticated")
-                await line.send(event.data)
+            if view.kind_of(event.data).startswith("auth_"):
+                if not authenticated:
+                    await channel.expect_auth(answer=False)
+                    channel.become("authenticated")
+                    await channel.send(event.data)
                 continue
             if not subscribed:
-                await line.expect_filter()
+                await channel.expect_filter()
                 subscribed = True
-                started, began = clock.monotonic(), self._subscribed_at()
-            if self.replay.speed is not None:
-                due = started + (event.at - began) / self.replay.speed
-                if (wait := due - clock.monotonic()) > 0:
-                    await clock.sleep(wait)
-            told, frame = recording_view.told(event.data), outgoing(event.data)
-            if _passes(line, told):
-                waiting.append(frame._replace(id=recording_view.id_of(told)))
-            if self.replay.speed is not None or len(waiting) == _CHUNK:
-                await self._send(line, waiting)
+                # The client may have taken another time for its handshake than the recorded one.
+                started, began = playback.clock.monotonic(), self._subscribed_at()
+            await playback.wait_until(started, event.at - began)
+            payload = view.payload_of(event.data)
+            if _passes(channel, payload):
+                waiting.append(outgoing(event.data)._replace(id=view.id_of(payload)))
+            if playback.speed is not None or len(waiting) == _CHUNK:
+                await self._send(channel, waiting)
                 waiting = []
-        await self._send(line, waiting)
+        await self._send(channel, waiting)
 
     def _subscribed_at(self) -> float:
-        said = [event.at for event in self.events if event.direction == "client" and event.kind == "text"]
-        return said[1] if len(said) > 1 else self.events[0].at
+        """Return when the recorded client sent its second message, the filter."""
+        events = self.session.events
+        sent = [event.at for event in events if event.direction == "client" and event.kind == "text"]
+        return sent[1] if len(sent) > 1 else events[0].at
 
-    async def _send(self, line: WebSocketSession, frames: list[Outgoing]) -> None:
-        if frames:
-            self.replay.commit(line.state, [frame.id for frame in frames if frame.id is not None])
-            await line.send_frames(frames)
-            line.record.sent.extend(frame.id for frame in frames if frame.id is not None)
-            line.state.changed()
+    async def _send(self, channel: WebSocketSession, frames: list[Outgoing]) -> None:
+        # Stored first: a client that asks REST about a log that it has just received finds it.
+        self.playback.store(channel.state, [frame.id for frame in frames if frame.id is not None])
+        await channel.deliver(frames)
 
-    async def _finish(self, line: WebSocketSession) -> None:
-        for event in self.events:
-            if event.direction == "server" and event.kind == "close":
-                await line.close(recording_view.integer(event.facts.get("code"), 1000), str(event.data or ""))
+    async def _finish(self, channel: WebSocketSession) -> None:
+        for event in self.session.events:
+            if (event.direction, event.kind) == ("server", "close"):
+                await channel.close(view.integer(event.facts.get("code"), 1000), str(event.data or ""))
                 raise Ended
-            if event.direction == "server" and event.kind == "drop":
-                await line.drop()
-            if event.direction == "client" and event.kind == "close":
+            if (event.direction, event.kind) == ("server", "drop"):
+                await channel.drop()
+            if (event.direction, event.kind) == ("client", "close"):
                 break
-        await line.serve()
+        await channel.serve()
 
 
-def _passes(line: WebSocketSession, told: Any) -> bool:
-    """Whether a client's filter lets it through; what is neither log nor event passes."""
-    item = recording_view.entry_of(told) if line.record.channel != "events" else told
+def _passes(channel: WebSocketSession, payload: Any) -> bool:
+    """Return whether the client's filter lets a frame through; what is neither log nor event passes."""
+    item = view.entry_of(payload) if channel.record.channel != "events" else payload
     try:
-        return item is None or line.chooses(item)
-    except (KeyError, TypeError, ValueError, AttributeError):  # an event such as Prefect never sent
+        return item is None or channel.chooses(item)
+    except (KeyError, TypeError, ValueError, AttributeError):  # an event of a shape that Prefect never sends
         return True
+
+
+class InOrder(Responder):
+    """Plays the recorded WebSockets to the clients in the order in which they connect.
+
+    after: what happens to a client that comes after the last one.
+    """
+
+    def __init__(self, state: ServerState, playback: Playback, after: Sequence[Step] = (Serve(),)) -> None:
+        super().__init__(state)
+        self._playback = playback
+        self._after = after
+        self._events = [session for session in playback.sessions if session.path.endswith("/events/out")]
+        self._logs = [session for session in playback.sessions if session not in self._events]
+
+    @property
+    def finished(self) -> bool:
+        """Return whether every recorded WebSocket for logs was played, as far as its client stayed."""
+        return self._playback.played.issuperset(self._logs)
+
+    def begin(self) -> None:
+        """Start the recording's time with the first client."""
+        self._playback.begin(self.state)
+
+    def steps(self, connection: Connection) -> Sequence[Step]:
+        """Return the playback of the next recorded WebSocket."""
+        sessions = self._events if connection.channel == "events" else self._logs
+        if connection.number < len(sessions):
+            return (PlaySession(self._playback, sessions[connection.number]),)
+        return self._after if connection.channel == "logs" else (Serve(),)
+
+    async def answer(self, request: RestRequest) -> Answer:
+        """Return the last recorded answer to an equal request; otherwise the model's."""
+        if request.path not in _MODELLED:
+            for exchange in reversed(self._playback.exchanges):
+                same = exchange.method == request.method and unquote(exchange.path).endswith(request.path)
+                if same and view.decoded(exchange.content) == request.body:
+                    return exchange.answer
+        return await super().answer(request)

@@ -1,4 +1,4 @@
-"""What a recording holds: its WebSocket sessions, its REST questions with their answers, its logs. Pure."""
+"""Reads what a recording holds: WebSocket sessions, REST exchanges, logs. Pure."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ import orjson
 from rawlogs.masking import MASK
 from rawlogs.models import parse_timestamp
 from rawlogs.testing.model.logs import Entry, iso, micros
-from rawlogs.testing.net.rest_exchange import Answer
+from rawlogs.testing.model.rest import Answer
 from rawlogs.wire.events import WireEvent
 
-_OF_THE_LINE = frozenset(
+_OF_THE_CONNECTION = frozenset(
     {"connection", "content-encoding", "content-length", "date", "server", "transfer-encoding"}
 )
+"""Headers of a recorded answer that are not sent again: they describe how it was sent then."""
 _FRAMES = ("text", "binary")
-_ENDS = ("close", "drop")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Session:
-    """One recorded WebSocket: its path as the client asked for it, and everything that was said."""
+    """One recorded WebSocket: the path that the client asked for, and all events, the upgrade first."""
 
     path: str
     events: Sequence[WireEvent]
 
     @property
     def filter(self) -> str | bytes | None:
-        """The client's filter message; None where the conversation did not get as far."""
-        said = (event.data for event in self.events if event.direction == "client" and event.kind in _FRAMES)
-        return next((data for data in said if data is not None and kind_of(data) == "filter"), None)
+        """Return the client's filter message; None where the session ended before it."""
+        sent = (event.data for event in self.events if event.direction == "client" and event.kind in _FRAMES)
+        return next((data for data in sent if data is not None and kind_of(data) == "filter"), None)
 
     @property
-    def left(self) -> bool:
-        """Whether it was the client that ended it, or nobody."""
-        ends = [event.direction for event in self.events if event.kind in _ENDS]
-        return not ends or ends[0] == "client"
+    def ended_by_server(self) -> bool:
+        """Return whether the server closed or cut it; False where the client did, or neither."""
+        ends = [event.direction for event in self.events if event.kind in ("close", "drop")]
+        return bool(ends) and ends[0] == "server"
 
 
 @dataclass(frozen=True, slots=True)
-class Exchanged:
-    """One recorded request and its answer. ``target`` is its path with the query."""
+class RecordedExchange:
+    """One recorded request and its answer. ``target`` is the request's path with its query."""
 
     method: str
     target: str
@@ -53,11 +53,12 @@ class Exchanged:
 
     @property
     def path(self) -> str:
+        """Return the path without the query."""
         return path_of(self.target)
 
 
 def path_of(url: object) -> str:
-    """The path of a recorded URL; empty for what is no URL."""
+    """Return the path of a recorded URL; empty for what is no URL."""
     try:
         return urlsplit(str(url)).path
     except ValueError:
@@ -65,13 +66,18 @@ def path_of(url: object) -> str:
 
 
 def below(target: str, api_url: str | None) -> str:
-    """A recorded path, with its query, below the API's base path; a path that is not below it stays as it is."""
-    base = path_of(api_url or "").rstrip("/") or "/api"
+    """Return a recorded path, with its query, below the API's base path; another path stays as it is."""
+    base = base_path(api_url)
     return target[len(base) :] if target.startswith(f"{base}/") else target
 
 
-def sessions(events: Sequence[WireEvent]) -> Iterator[Session]:
-    """Each recorded WebSocket, in the order of their beginning."""
+def base_path(api_url: str | None) -> str:
+    """Return the path of the recorded API; Prefect's default where the recording names none."""
+    return path_of(api_url or "").rstrip("/") or "/api"
+
+
+def sessions(events: Sequence[WireEvent]) -> list[Session]:
+    """Return the recorded WebSockets in the order in which they began."""
     current: dict[int, list[WireEvent]] = {}
     found: list[Session] = []
     for event in events:
@@ -81,43 +87,39 @@ def sessions(events: Sequence[WireEvent]) -> Iterator[Session]:
             found.append(Session(path, current[event.connection]))
         elif event.connection in current and event.kind not in ("request", "response"):
             current[event.connection].append(event)
-    return iter(found)
+    return found
 
 
-def exchanges(events: Sequence[WireEvent]) -> Iterator[Exchanged]:
-    """Each recorded request that was answered, in the order of the answers."""
+def exchanges(events: Sequence[WireEvent]) -> Iterator[RecordedExchange]:
+    """Yield each recorded request that was answered, in the order of the answers."""
     asked: dict[int, WireEvent] = {}
     for event in events:
         if event.kind == "request":
             asked[event.connection] = event
         elif event.kind == "response" and (request := asked.pop(event.connection, None)) is not None:
             method, target = str(request.facts.get("method", "GET")), str(request.facts.get("path", ""))
-            yield Exchanged(method, target, request.data, _answer(event))
+            yield RecordedExchange(method, target, request.data, _answer(event))
 
 
 def logs(events: Sequence[WireEvent]) -> tuple[list[Entry], list[tuple[float, Entry]]]:
-    """The logs of a recording: those that only the REST list showed, and those that were streamed, with when."""
+    """Return the logs that only the REST list showed, and those that were streamed with the second of each."""
     listed: dict[str, Entry] = {}
-    for asked in exchanges(events):
-        if (
-            asked.method == "POST"
-            and asked.path.endswith("/logs/filter")
-            and isinstance(asked.answer.body, list)
-        ):
-            for row in asked.answer.body:
-                if (entry := entry_of(row)) is not None:
-                    listed.setdefault(entry.id, entry)
+    for exchange in exchanges(events):
+        is_list = exchange.method == "POST" and exchange.path.endswith("/logs/filter")
+        rows = exchange.answer.body
+        for row in rows if is_list and isinstance(rows, list) else ():
+            if (entry := entry_of(row)) is not None:
+                listed.setdefault(entry.id, entry)
     streamed: dict[str, tuple[float, Entry]] = {}
     for event in events:
-        if event.direction == "server" and event.kind in _FRAMES:
-            log = told(event.data) if event.data is not None else None
-            if (entry := entry_of(log, listed)) is not None:
-                streamed.setdefault(entry.id, (event.at, entry))
+        sent = event.direction == "server" and event.kind in _FRAMES
+        if sent and (entry := entry_of(payload_of(event.data), listed)) is not None:
+            streamed.setdefault(entry.id, (event.at, entry))
     return [entry for id, entry in listed.items() if id not in streamed], list(streamed.values())
 
 
 def entry_of(log: Any, listed: Mapping[str, Entry] | None = None) -> Entry | None:
-    """A recorded log as the store holds it, with the dates of its listed row; None for what is no log."""
+    """Return a recorded log as the store holds it, with the dates of its listed row; None for what is no log."""
     try:
         moment = parse_timestamp(log["timestamp"])
         row = {
@@ -140,34 +142,39 @@ def entry_of(log: Any, listed: Mapping[str, Entry] | None = None) -> Entry | Non
     return Entry(row, micros(moment), log["timestamp"])
 
 
-def told(data: str | bytes) -> Any:
-    """The log or the event in a frame; None in any other frame."""
+def payload_of(data: str | bytes | None) -> Any:
+    """Return the log or the event in a frame; None for any other frame."""
     value = decoded(data)
     return value.get("log", value.get("event")) if isinstance(value, dict) else None
 
 
-def id_of(told: Any) -> str | None:
-    """The id of a log or an event, where it has one."""
-    id = told.get("id") if isinstance(told, Mapping) else None
+def id_of(payload: Any) -> str | None:
+    """Return the id of a log or an event; None where it has none."""
+    id = payload.get("id") if isinstance(payload, Mapping) else None
     return id if isinstance(id, str) else None
 
 
 def kind_of(data: str | bytes) -> str:
-    """The type of a frame; empty where it has none."""
+    """Return the type that a frame names; empty where it names none."""
     value = decoded(data)
     return str(value.get("type", "")) if isinstance(value, dict) else ""
 
 
 def decoded(data: str | bytes | None) -> Any:
-    """The JSON value; None where there is none."""
+    """Return the JSON value; None where there is none or it is no JSON."""
     try:
         return orjson.loads(data) if data is not None else None
     except orjson.JSONDecodeError:
         return None
 
 
+def as_bytes(data: str | bytes | None) -> bytes:
+    """Return recorded data as the bytes that were sent."""
+    return data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data or b""
+
+
 def integer(value: Any, default: int) -> int:
-    """The number itself, and the default for anything else."""
+    """Return an int as it is, and the default for any other value."""
     return value if type(value) is int else default
 
 
@@ -179,10 +186,9 @@ def _answer(event: WireEvent) -> Answer:
         for pair in pairs
         if isinstance(pair, (list, tuple)) and len(pair) == 2 and pair[1] != MASK
     }
-    raw = event.data.encode() if isinstance(event.data, str) else event.data or b""
     return Answer(
         decoded(event.data),
         integer(event.facts.get("status"), 200),
-        {name: value for name, value in headers.items() if name not in _OF_THE_LINE},
-        raw=raw,
+        {name: value for name, value in headers.items() if name not in _OF_THE_CONNECTION},
+        raw=as_bytes(event.data),
     )

@@ -1,8 +1,8 @@
 """``FakeServer``: a configurable fake Prefect server on the loopback interface.
 
-A ``Listener`` hands each TCP connection to a ``ClientConnection``, which reads HTTP until a WebSocket is asked for.
-``Api`` answers requests, a ``WebSocketSession`` serves a socket; both read one ``ServerState`` (what is stored, who is
-subscribed). The ``FaultPlan`` chooses the steps that happen on each connection (``rawlogs.testing.faults``).
+A ``Listener`` hands each TCP connection to a ``ClientConnection``, which reads HTTP until a WebSocket is asked for. The
+``Router`` decides what happens to each request and WebSocket: the steps of the ``FaultPlan``, then those of the
+``Responder``, which answers from the ``ServerState`` (what is stored, who is subscribed) or from a recording.
 """
 
 from __future__ import annotations
@@ -11,40 +11,46 @@ import asyncio
 import os
 import random
 import ssl
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
-from urllib.parse import unquote
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 from uuid import UUID
 
 from rawlogs.clock import Clock, SystemClock
 from rawlogs.host import is_loopback
-from rawlogs.testing.client_connection import ClientConnection
-from rawlogs.testing.faults import Step, Where
-from rawlogs.testing.model.api import Api
+from rawlogs.loop_thread import LoopThread
+from rawlogs.testing.faults import Serve, Step, Where
+from rawlogs.testing.http_server import HttpServer
 from rawlogs.testing.model.behaviour import Behaviour
-from rawlogs.testing.model.connection_log import Connection, SocketName
+from rawlogs.testing.model.connection_log import Connection
 from rawlogs.testing.model.logs import Entry
+from rawlogs.testing.model.rest import RestRequest
 from rawlogs.testing.model.state import LogLike, ServerState
-from rawlogs.testing.net.access import Refusal, check_request
-from rawlogs.testing.net.listener import Listener
-from rawlogs.testing.net.rest_exchange import Answer, RestRequest
-from rawlogs.testing.net.websocket_session import outgoing
-from rawlogs.testing.plan import FaultPlan, Rule
-from rawlogs.testing.playback import Replay
+from rawlogs.testing.model.subscriptions import outgoing
+from rawlogs.testing.plan import Rule
+from rawlogs.testing.playback import InOrder, Playback
 from rawlogs.testing.recording import Recording, read
+from rawlogs.testing.responder import Responder
+from rawlogs.testing.router import Router
+from rawlogs.waiting import within
+
+T = TypeVar("T")
 
 
 class FakeServer:
-    """An async context manager; inside it, ``api_url`` is what PREFECT_API_URL would be.
+    """A context manager; inside it, ``api_url`` is what PREFECT_API_URL would be.
+
+    With ``async with`` it runs on the caller's event loop. With ``with`` it runs in a thread of its own, so the code
+    under test may block; all methods may then be called from any thread and any event loop.
 
     behaviour: which server it is; None is a Prefect 3.8.8 with streaming on.
-    seed: all chance (ids, reordering, unstable ties) comes from it.
-    clock: the server's wall clock, e.g. the test's own; its ``sleep`` is never used.
-    tls: serve https and wss with that context.
-    recording: play that recording back (ConfigError where it cannot be read): its sessions to the clients in the
-        order in which they connect, its logs over REST as time goes by.
-    speed: how much faster than it was recorded; None: at once.
+    host, port: where it listens; port 0 takes a free one.
+    seed: of all chance (ids, reordering, unstable ties).
+    clock: the server's wall clock; its ``sleep`` is never used.
+    tls: serve https and wss with this context.
+    recording: play this recording (ConfigError where it cannot be read): its WebSockets to the clients in the order in
+        which they connect, its logs over REST as time goes by.
+    speed: how many times faster than it was recorded; None: at once.
+    after_recording: the steps of a client that connects after the last recorded WebSocket.
     """
 
     def __init__(
@@ -58,107 +64,140 @@ class FakeServer:
         tls: ssl.SSLContext | None = None,
         recording: Recording | str | os.PathLike[str] | None = None,
         speed: float | None = 1.0,
+        after_recording: Sequence[Step] = (Serve(),),
     ) -> None:
-        self._replay: Replay | None = None
+        playback: Playback | None = None
         if recording is not None:
-            self._replay = Replay(recording if isinstance(recording, Recording) else read(recording), speed)
-            behaviour, clock = behaviour or self._replay.behaviour(), clock or self._replay.clock
+            playback = Playback(recording if isinstance(recording, Recording) else read(recording), speed)
+            behaviour, clock = behaviour or playback.behaviour(), clock or playback.clock
         self.behaviour = behaviour or Behaviour()
         self.state = ServerState(self.behaviour, clock or SystemClock(), random.Random(seed))
-        self.connections: list[Connection] = []
-        self.event_connections: list[Connection] = []
-        self.requests: list[RestRequest] = []
-        self._host = host
-        self._seed = seed
-        self._scheme = "https" if tls else "http"
-        self._api = Api(self.state)
-        self._plan = FaultPlan(self._replay.steps if self._replay is not None else None)
-        self._listener = Listener(self._serve, host, port, tls)
-        self._peers: set[ClientConnection] = set()
+        self._playback = InOrder(self.state, playback, after_recording) if playback is not None else None
+        self._router = Router(
+            self._playback or Responder(self.state),
+            base_path=self.behaviour.base_path,
+            loopback=is_loopback(host),
+            seed=seed,
+        )
+        self._server = HttpServer(self._router, host=host, port=port, tls=tls)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: LoopThread | None = None
 
     # Where it is, and what happened.
 
     @property
     def port(self) -> int:
-        return self._listener.port
+        """Return the port; 0 before the server has started where none was chosen."""
+        return self._server.port
 
     @property
     def origin(self) -> str:
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"{self._scheme}://{host}:{self.port}"
+        """Return scheme, host and port, as a URL has them."""
+        return self._server.origin
 
     @property
     def api_url(self) -> str:
+        """Return the URL of the API: the value of PREFECT_API_URL."""
         return f"{self.origin}{self.behaviour.base_path}"
 
     @property
+    def connections(self) -> list[Connection]:
+        """Return the records of all WebSockets but those for events, the first one first."""
+        return self._router.connections
+
+    @property
+    def event_connections(self) -> list[Connection]:
+        """Return the records of all WebSockets for events."""
+        return self._router.event_connections
+
+    @property
+    def requests(self) -> list[RestRequest]:
+        """Return all REST requests, the first one first."""
+        return self._router.requests
+
+    @property
     def logs(self) -> list[dict[str, Any]]:
-        """What is stored, as the REST list shows it, by timestamp."""
-        return [dict(entry.row) for entry in self.state.logs]
+        """Return what is stored, as the REST list shows it, by timestamp."""
+        return self._call(lambda: [dict(entry.row) for entry in self.state.logs])
 
     @property
     def sent(self) -> list[list[str]]:
-        """The ids of the logs that each connection was sent live."""
+        """Return the ids of the logs that each WebSocket was sent."""
         return [list(connection.sent) for connection in self.connections]
 
     @property
     def replayed(self) -> bool:
-        """Whether every recorded session was played to a client, as far as that stayed."""
-        return self._replay is None or self._replay.finished
+        """Return whether every recorded WebSocket was played to a client, as far as the client stayed."""
+        return self._playback is None or self._playback.finished
 
     @property
     def subscribed(self) -> int:
-        """How many clients are subscribed to logs right now."""
-        return len(self.state.log_hub.subscriptions)
-
-    async def until(self, condition: Callable[[], object], timeout: float = 10.0) -> None:
-        """Wait until the condition holds; it is looked at whenever something happened. TimeoutError after
-        ``timeout``.
-        """
-        await asyncio.wait_for(self.state.until(condition), timeout)
-
-    async def until_subscribed(self, clients: int = 1, timeout: float = 10.0) -> None:
-        """Wait until so many clients are subscribed to logs (nothing tells the client itself)."""
-        await self.until(lambda: self.subscribed >= clients, timeout)
+        """Return how many clients are subscribed to logs now."""
+        return len(self.state.log_subscribers)
 
     @property
     def world(self) -> ServerState:
-        """The old name of ``state``."""
+        """Return ``state``: its name before 0.2.0."""
         return self.state
+
+    async def until(self, condition: Callable[[], object], timeout: float = 10.0) -> None:
+        """Wait until the condition holds; it is checked whenever a client did something.
+
+        Raises TimeoutError after ``timeout`` seconds. The condition is called in the server's thread.
+        """
+        await self._await(within(timeout, self.state.until(condition)))
+
+    async def until_subscribed(self, clients: int = 1, timeout: float = 10.0) -> None:
+        """Wait until so many clients are subscribed to logs; the protocol does not tell the client itself.
+
+        Raises TimeoutError after ``timeout`` seconds.
+        """
+        await self.until(lambda: self.subscribed >= clients, timeout)
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run one of the server's coroutines from code that blocks: ``server.run(server.drop_all())``.
+
+        Raises RuntimeError unless the server was started with ``with``.
+        """
+        if self._thread is None:
+            work.close()
+            raise RuntimeError("start the server with `with FakeServer() as server:` to use run()")
+        return self._thread.run(work)
 
     # What it holds.
 
     def post(self, logs: LogLike | Iterable[LogLike], **fields: Any) -> list[dict[str, Any]]:
-        """One POST of logs: published to the subscribers, then stored; returns the rows.
+        """Publish and store logs as one POST does; return the rows.
 
-        A log is a dict as ``POST /logs/`` takes it, or just a message; ``fields`` hold for all of them
-        (``level``, ``name``, ``timestamp``, ``flow_run_id``, ``task_run_id``, and ``id``, which no real
-        server takes).
+        A log is a dict as ``POST /logs/`` takes it, or a str, its message. ``fields`` hold for all logs: ``level``,
+        ``name``, ``timestamp``, ``flow_run_id``, ``task_run_id``, and ``id``, which no real server takes.
         """
-        entries = self._entries(logs, fields)
-        self.state.ingest(entries)
-        return [dict(entry.row) for entry in entries]
+        return self._add(self.state.ingest, logs, fields)
 
     def store(self, logs: LogLike | Iterable[LogLike], **fields: Any) -> list[dict[str, Any]]:
-        """Logs that are readable over REST and were never published: lost live, or ingested by another
-        process.
-        """
-        entries = self._entries(logs, fields)
-        self.state.store(entries)
-        return [dict(entry.row) for entry in entries]
+        """Store logs without publishing them, as another server process does; return the rows."""
+        return self._add(self.state.store, logs, fields)
 
     def publish(self, logs: LogLike | Iterable[LogLike], **fields: Any) -> list[dict[str, Any]]:
-        """Logs that are streamed and never stored: the transaction was rolled back."""
-        entries = self._entries(logs, fields)
-        self.state.publish(entries)
-        return [dict(entry.row) for entry in entries]
+        """Publish logs without storing them, as a transaction does that is rolled back; return the rows."""
+        return self._add(self.state.publish, logs, fields)
+
+    def _add(
+        self,
+        add: Callable[[list[Entry]], None],
+        logs: LogLike | Iterable[LogLike],
+        fields: Mapping[str, Any],
+    ) -> list[dict[str, Any]]:
+        def work() -> list[dict[str, Any]]:
+            entries = self.state.entries([logs] if isinstance(logs, (str, Mapping)) else logs, fields)
+            add(entries)
+            return [dict(entry.row) for entry in entries]
+
+        return self._call(work)
 
     def delete(self, ids: Iterable[str]) -> None:
         """Remove stored logs."""
-        self.state.logs.remove(ids)
-
-    def _entries(self, logs: LogLike | Iterable[LogLike], fields: Mapping[str, Any]) -> list[Entry]:
-        return self.state.entries([logs] if isinstance(logs, (str, Mapping)) else logs, fields)
+        self._call(lambda: self.state.logs.remove(ids))
 
     def add_run(
         self,
@@ -171,39 +210,45 @@ class FakeServer:
         tags: Iterable[str] = (),
         id: UUID | str | None = None,
     ) -> UUID:
-        """A flow run, in that state (which is also emitted as an event); ``parent`` makes it a subflow of
-        that run.
+        """Add a flow run in a state, which also emits the state's event; return its id.
+
+        parent: the flow run that it is a subflow of.
         """
-        run = self.state.runs.add_flow_run(
-            name,
-            flow=flow,
-            parent=str(parent) if parent else None,
-            deployment=deployment,
-            tags=tags,
-            id=str(UUID(str(id))) if id else None,
-        )
-        self.set_state(run["id"], state)
-        return UUID(run["id"])
+
+        def work() -> str:
+            run = self.state.runs.add_flow_run(
+                name,
+                flow=flow,
+                parent=str(parent) if parent else None,
+                deployment=deployment,
+                tags=tags,
+                id=str(UUID(str(id))) if id else None,
+            )
+            self.state.set_state(run["id"], state, None, None)
+            return str(run["id"])
+
+        return UUID(self._call(work))
 
     def add_deployment(self, flow: str, name: str) -> UUID:
-        """A deployment, and its flow."""
-        return UUID(self.state.runs.add_deployment(flow, name)["id"])
+        """Add a deployment, and its flow where there is none; return its id."""
+        return UUID(self._call(lambda: str(self.state.runs.add_deployment(flow, name)["id"])))
 
     def set_state(
         self, run_id: UUID | str, state: str, *, name: str | None = None, message: str | None = None
     ) -> None:
-        """Move a flow run to a state type (``name`` is the state's own name), and emit the event."""
-        self.state.set_state(str(run_id), state, name, message)
+        """Move a flow run to a state type, and emit the event. ``name``: the state's own name."""
+        self._call(lambda: self.state.set_state(str(run_id), state, name, message))
 
     # What goes wrong.
 
     def script(
         self, steps: Sequence[Step], connection: int | None = None, *, channel: Where = "logs"
     ) -> None:
-        """The whole conversation of one connection (counted from 0; None: of every one without its own
-        script).
+        """Replace everything that happens on a connection by these steps.
+
+        connection: its number, from 0; None: every connection without a script of its own.
         """
-        self._plan.add(Rule(channel, tuple(steps), connection, whole=True))
+        self._call(lambda: self._router.plan.add(Rule(channel, tuple(steps), connection, whole=True)))
 
     def fault(
         self,
@@ -213,143 +258,102 @@ class FakeServer:
         times: int | None = None,
         path: str | None = None,
     ) -> None:
-        """Steps that come before the model's own: for ``logs`` or ``events`` on each connection, for ``rest``
-        on each request; for one connection, so many times, or one REST path only, where that is said.
+        """Run steps before the normal behaviour of each connection (``logs``, ``events``) or request (``rest``).
+
+        connection, path: only there. times: only so often.
         """
-        self._plan.add(Rule(where, steps, connection, path, times))
+        self._call(lambda: self._router.plan.add(Rule(where, steps, connection, path, times)))
 
     def heal(self) -> None:
-        """Forget all scripts and faults; connections that are up keep theirs."""
-        self._plan.rules.clear()
+        """Remove all scripts and faults; open connections keep theirs."""
+        self._call(self._router.plan.rules.clear)
 
     def refuse(self, on: bool = True) -> None:
-        """Refuse TCP connections (on the same port), or accept them again. What is connected stays so."""
-        if on:
-            self._listener.refuse()
-        else:
-            self._listener.listen()
+        """Refuse TCP connections on the same port, or accept them again; open ones stay open."""
+        self._call(lambda: self._server.refuse(on))
 
     async def drop_all(self, *, reset: bool = False) -> None:
         """Cut every WebSocket without a close frame, as a killed server or a broken network does."""
-        peers = self._talking()
-        for peer in peers:
-            if peer.conversation is not None:
-                peer.conversation.cut(reset=reset)
-        await self.until(lambda: all(peer.conversation is None for peer in peers))
+        await self._await(self._server.drop_all(reset=reset))
 
     async def close_all(self, code: int, reason: str = "") -> None:
-        """Close every WebSocket with that close frame, and wait until those have gone."""
-        peers = self._talking()
-        talks = [peer.conversation for peer in peers if peer.conversation is not None]
-        await asyncio.gather(*(talk.leave(code, reason) for talk in talks))
-        await self.until(lambda: all(peer.conversation is None for peer in peers))
-
-    def _talking(self) -> list[ClientConnection]:
-        """The peers that are in a conversation now; others may come while these are waited for."""
-        return [peer for peer in self._peers if peer.conversation is not None]
+        """Close every WebSocket with this close frame, and wait until they have ended."""
+        await self._await(self._server.close_all(code, reason))
 
     async def restart(self, downtime: float = 0.0, *, abrupt: bool = False) -> None:
-        """Go down and come back on the same port, remembering what is stored.
+        """Go down and come back on the same port after ``downtime`` seconds; what is stored stays.
 
-        Clients get close 1012, as from SIGTERM; where ``abrupt``, no close frame, as from SIGKILL.
+        Clients get close 1012, as from a server that got SIGTERM; with ``abrupt`` no close frame, as after SIGKILL.
         """
-        self.refuse()
-        await (self.drop_all() if abrupt else self.close_all(1012))
-        await self._listener.end_lines()
-        await asyncio.sleep(downtime)
-        self.refuse(False)
+        await self._await(self._server.restart(downtime, abrupt=abrupt))
 
     def send(self, frame: Mapping[str, Any] | str | bytes) -> None:
-        """Send a frame to every subscribed client, whatever its filter, behind what waits for it.
+        """Send a frame to every subscribed client, whatever its filter, after what is queued for it.
 
-        An object goes out as compact JSON, a text as it is, bytes as a binary frame.
+        A mapping is sent as compact JSON, a str as it is, bytes as a binary frame.
         """
-        for hub in (self.state.log_hub, self.state.events.hub):
-            for subscription in hub.subscriptions:
-                subscription.push(outgoing(frame))
 
-    # The life of the server.
+        def work() -> None:
+            for subscribers in (self.state.log_subscribers, self.state.event_subscribers):
+                subscribers.push(outgoing(frame))
+
+        self._call(work)
+
+    # Its life.
 
     async def __aenter__(self) -> FakeServer:
-        self._listener.bind()
-        self._listener.listen()
+        self._loop = asyncio.get_running_loop()
+        self._server.start()
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._listener.close()
-        await self._listener.end_lines()
-        await self.state.stop()
-        if kind is None and self._listener.failures:
-            raise self._listener.failures[0]
+        await self._server.stop()
+        if kind is None:
+            self._server.check()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        peer = ClientConnection(self, reader, writer)
-        self._peers.add(peer)
+    def __enter__(self) -> FakeServer:
+        self._thread = LoopThread("rawlogs-fake-server")
         try:
-            await peer.run()
+            return self._thread.run(self.__aenter__())
+        except BaseException:
+            self._end_thread()
+            raise
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        assert self._thread is not None
+        try:
+            self._thread.run(self.__aexit__(kind))
         finally:
-            self._peers.discard(peer)
-            self.state.changed()
+            self._end_thread()
 
-    # What a peer asks.
+    def _end_thread(self) -> None:
+        assert self._thread is not None
+        self._thread.stop()
+        self._thread = None
 
-    def channel(self, path: str) -> SocketName | None:
-        """``logs`` or ``events`` for the path of a socket, None for any other."""
-        channels: dict[str, SocketName] = {"/logs/out": "logs", "/events/out": "events"}
-        return channels.get(self._below_base(path) or "")
+    def _call(self, work: Callable[[], T]) -> T:
+        """Call a function on the server's own loop, since nothing in the model is safe for threads."""
+        if self._thread is None or _running_loop() is self._loop:
+            return work()
 
-    def admit(self, record: Connection) -> Sequence[Step]:
-        """Number a new WebSocket and choose what happens to it."""
-        self._begin()
-        connections = self.event_connections if record.channel == "events" else self.connections
-        record.number = len(connections)
-        connections.append(record)
-        self.state.changed()
-        return self._plan.steps(
-            "events" if record.channel == "events" else "logs", record.number, record.path
-        )
+        async def call() -> T:
+            return work()
 
-    def refusal(self, request: RestRequest) -> Refusal | None:
-        """Why a request, or an upgrade, is not looked at any further; None where it is."""
-        headers = request.headers
-        return check_request(
-            headers.get("host"),
-            request.target,
-            loopback=is_loopback(self._host),
-            origin=headers.get("origin"),
-        )
+        return self._thread.run(call())
 
-    def receive(self, request: RestRequest) -> tuple[RestRequest, Sequence[Step]]:
-        """Write a request down and choose what happens to it."""
-        self._begin()
-        below = self._below_base(request.path)
-        if below is not None:
-            base = self.behaviour.base_path.rstrip("/")
-            request = replace(request, path=below, target=request.target[len(base) :])
-        else:
-            request = replace(request, below_base=False)
-        self.requests.append(request)
-        self.state.changed()
-        return request, self._plan.steps("rest", len(self.requests) - 1, request.path)
-
-    def _begin(self) -> None:
-        if self._replay is not None:
-            self._replay.begin(self.state)
-
-    async def answer(self, request: RestRequest) -> Answer:
-        """The recorded answer, or the model's."""
-        answer = self._replay.answer(request) if self._replay is not None else None
-        answer = answer or self._api.answer(request)
-        await self.state.ingested()
-        return answer
-
-    def _below_base(self, path: str) -> str | None:
-        base = self.behaviour.base_path.rstrip("/")
-        return unquote(path[len(base) :]) if path.startswith(f"{base}/") else None
-
-    def rng(self, number: int) -> random.Random:
-        """The chance of one connection."""
-        return random.Random(f"{self._seed}/{number}")
+    async def _await(self, work: Coroutine[Any, Any, T]) -> T:
+        """Await a coroutine on the server's own loop."""
+        if self._thread is None or _running_loop() is self._loop:
+            return await work
+        assert self._loop is not None
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
     def __repr__(self) -> str:
         return f"<FakeServer {self.api_url} logs={len(self.state.logs)} subscribed={self.subscribed}>"
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

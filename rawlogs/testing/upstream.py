@@ -1,4 +1,4 @@
-"""The real server behind a cassette: what clients say goes there, what it answers comes back, and both are told."""
+"""The real server behind a cassette: passes requests and WebSockets on to it, and reports both directions."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 from rawlogs.errors import RawlogsError
 from rawlogs.rest.forward import ForwardingClient, forwardable_headers
-from rawlogs.testing.model.subscriptions import Outgoing
-from rawlogs.testing.net.rest_exchange import Answer, RestRequest
-from rawlogs.testing.net.websocket_session import WebSocketSession, outgoing
+from rawlogs.testing.model.rest import Answer, RestRequest
+from rawlogs.testing.model.subscriptions import Outgoing, outgoing
+from rawlogs.testing.net.websocket_session import WebSocketSession
 from rawlogs.testing.recording_view import decoded
 from rawlogs.wire.connection import Connection, Target, open_connection
 from rawlogs.wire.events import WireEvent
@@ -20,28 +20,27 @@ from rawlogs.wire.events import WireEvent
 if TYPE_CHECKING:
     from rawlogs.config.settings import Settings
 
-Tell = Callable[[WireEvent], None]
-
 
 class Upstream:
-    """One real server, reached with its own settings whatever credentials the clients have.
+    """One real server, reached with its own settings whatever credentials the clients send.
 
-    ``problem`` says why the server was not reached the last time; None where it was.
+    record: called with each wire event of both directions.
+    problem: why the last attempt to reach the server failed; None where it did not.
     """
 
-    def __init__(self, settings: Settings, tell: Tell) -> None:
+    def __init__(self, settings: Settings, record: Callable[[WireEvent], None]) -> None:
         self._settings = settings
-        self._tell = tell
+        self._record = record
         self._rest = ForwardingClient(settings)
         self._connections = 0
         self.problem: str | None = None
 
     async def close(self) -> None:
-        """Close what is open for REST."""
+        """Close the REST connections."""
         await self._rest.close()
 
     async def ask(self, request: RestRequest) -> Answer:
-        """One request, passed on; 502 where no answer came."""
+        """Pass a request on, and return its answer; 502 where none came."""
         number = self._number()
         method, target = request.method, request.target
         try:
@@ -56,42 +55,44 @@ class Upstream:
             (passed.status, passed.headers, passed.content),
         )
         for event in asked:
-            self._tell(event)
+            self._record(event)
         return Answer(decoded(passed.content), passed.status, passed.headers, raw=passed.content)
 
-    async def converse(self, line: WebSocketSession) -> None:
-        """A conversation whose client has said its filter, from there to its end on either side."""
-        frame = await line.read_filter()
-        said: list[WireEvent] = []
-        connection = await self._open(line, frame, said)
+    async def converse(self, channel: WebSocketSession) -> None:
+        """Connect a client that has sent its filter to the server, until either side ends the connection."""
+        frame = await channel.read_filter()
+        closes: list[WireEvent] = []
+        connection = await self._open(channel, frame, closes)
         try:
-            line.become("subscribed")
+            channel.become("subscribed")
             while True:
-                await line.send_frames([_frame(payload) for payload in await connection.batch()])
+                await channel.send_frames([_frame(payload) for payload in await connection.batch()])
         except RawlogsError:
-            if not said:
-                await line.drop()
-            code = said[0].facts["code"]
-            await line.close(None if code == 1005 else code, str(said[0].data or ""))
+            if not closes:
+                await channel.drop()
+            code = closes[0].facts["code"]
+            await channel.close(None if code == 1005 else code, str(closes[0].data or ""))
         finally:
-            code = line.record.close_code
+            code = channel.record.close_code
             try:
-                if code is not None or not line.gone:
+                if code is not None or not channel.gone:
                     await connection.close(1000 if code in (None, 1005, 1006) else code)
-            finally:  # also where the cassette ends while the close is awaited
+            finally:  # the wait for the server's close frame may be cancelled
                 connection.abort()
 
-    async def _open(self, line: WebSocketSession, frame: str | bytes, said: list[WireEvent]) -> Connection:
-        """``said`` is where the server's close frame is put."""
+    async def _open(
+        self, channel: WebSocketSession, frame: str | bytes, closes: list[WireEvent]
+    ) -> Connection:
+        """Open the server's WebSocket. The server's close frame is appended to ``closes``."""
 
         def tap(event: WireEvent) -> None:
-            self._tell(event)
+            self._record(event)
             if (event.direction, event.kind) == ("server", "close"):
-                said.append(event)
+                closes.append(event)
 
         settings, address = self._settings, self._settings.address
         target = Target(
-            url=address.events_url if line.record.channel == "events" else address.logs_url,
+            url=address.events_url if channel.record.channel == "events" else address.logs_url,
             token=settings.websocket_token,
             headers=settings.headers,
             tls=settings.ssl_context(),
@@ -102,10 +103,10 @@ class Upstream:
             connection = await open_connection(target, text, tap=tap, number=self._number())
         except RawlogsError as error:
             self.problem = f"{target.url} could not be opened: {error.text}"
-            if said:
-                with suppress(UnicodeError):
-                    await line.close(said[0].facts["code"], str(said[0].data or ""))
-            await line.drop()
+            if closes:
+                with suppress(UnicodeError):  # a reason that no close frame can carry
+                    await channel.close(closes[0].facts["code"], str(closes[0].data or ""))
+            await channel.drop()
             raise
         self.problem = None
         return connection
@@ -116,7 +117,7 @@ class Upstream:
 
 
 def api_path(settings: Settings, target: str) -> str:
-    """The whole path of what is asked below the API's base path."""
+    """Return the whole path of a target below the API's base path."""
     return urlsplit(settings.api_url).path.rstrip("/") + target
 
 
@@ -125,7 +126,7 @@ def exchange_events(
     asked: tuple[str, str, Mapping[str, str], bytes],
     answered: tuple[int, Mapping[str, str], bytes],
 ) -> tuple[WireEvent, WireEvent]:
-    """One request (method, path, headers, body) and its answer (status, headers, body) as a recording has them."""
+    """Return a request (method, path, headers, body) and its answer (status, headers, body) as wire events."""
     now = time.monotonic()
     method, path, headers, content = asked
     status, fields, body = answered

@@ -1,4 +1,4 @@
-"""The REST side of the model: a table of routes over the state. Pure but for the state it changes."""
+"""The modelled REST API: a table of routes over the server's state."""
 
 from __future__ import annotations
 
@@ -6,32 +6,31 @@ import base64
 import random
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
 import orjson
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from rawlogs.testing.model.logs import iso
-from rawlogs.testing.model.schemas import LogCreate, LogSort, Page, ReadNamed, ReadRuns, read_logs
-from rawlogs.testing.model.state import ServerState
-from rawlogs.testing.net.rest_exchange import Answer, RestRequest
+from rawlogs.testing.model.rest import Answer, RestRequest
+from rawlogs.testing.model.schemas import LogSort, Page, ReadNamed, ReadRuns, read_logs
+from rawlogs.testing.model.state import LOGS, ServerState
 
 UNAUTHORIZED = Answer({"exception_message": "Unauthorized"}, 401)
 NOT_FOUND = Answer({"detail": "Not Found"}, 404)
 INTERNAL_ERROR = Answer({"exception_message": "Internal Server Error"}, 500, hangs_up=True)
-"""After a 500 the server may cut the keep-alive connection (seen on 3.4.7 and 3.8.8)."""
+"""After a 500 the server may close the keep-alive connection (seen on 3.4.7 and 3.8.8)."""
 API_VERSION = "0.8.4"
 _OPEN = {("GET", "/health"), ("GET", "/ready")}
-_LOGS = TypeAdapter(list[LogCreate])
 Body = TypeVar("Body", bound=Page)
 Handler = Callable[["Api", RestRequest, "re.Match[str]"], Answer]
 
 
 class Invalid(Exception):
-    """The request is answered with 422."""
+    """Raised for a request that is answered with 422."""
 
     def __init__(self, body: Any) -> None:
         self.answer = Answer(body, 422)
@@ -46,7 +45,7 @@ class Api:
         self._read_logs = read_logs(state.behaviour)
 
     def answer(self, request: RestRequest) -> Answer:
-        """The answer; the request's path is the one below the API's base path."""
+        """Return the answer to a request, whose path is below the API's base path."""
         path = request.path
         if (request.method, path) not in _OPEN and not self._authorized(request):
             return UNAUTHORIZED
@@ -56,13 +55,13 @@ class Api:
         for method, pattern, handler in ROUTES:
             if (match := pattern.fullmatch(path)) is not None:
                 if method == request.method:
-                    return self._handled(handler, request, match)
+                    return self._handle(handler, request, match)
                 allowed.append(method)
         if allowed:
             return Answer({"detail": "Method Not Allowed"}, 405, {"allow": ", ".join(allowed)})
         return NOT_FOUND
 
-    def _handled(self, handler: Handler, request: RestRequest, match: re.Match[str]) -> Answer:
+    def _handle(self, handler: Handler, request: RestRequest, match: re.Match[str]) -> Answer:
         version = request.headers.get("x-prefect-api-version")
         if version and not re.fullmatch(r"\d+\.\d+\.\d+", version):
             expected = "Invalid X-PREFECT-API-VERSION header format.Expected header in format 'x.y.z'"
@@ -93,7 +92,7 @@ class Api:
             return Answer({"detail": "Invalid CSRF token or client identifier."}, 403)
         return None
 
-    # Handlers, in the order of the table.
+    # Handlers, in the order of the table below.
 
     def _health(self, _request: RestRequest, _match: re.Match[str]) -> Answer:
         return Answer(True)
@@ -142,11 +141,11 @@ class Api:
         )
 
     def _post_logs(self, request: RestRequest, _match: re.Match[str]) -> Answer:
-        if re.search(rb"\\u[dD][89abAB]", request.content) and _lone_surrogate(request.content):
+        if _has_lone_surrogate(request.content):
             return INTERNAL_ERROR
         given = _decoded(request)
         try:
-            _LOGS.validate_python(given)
+            LOGS.validate_python(given)
         except ValidationError as error:
             raise _invalid_body(error, given) from None
         self._state.ingest(self._state.entries(given))
@@ -192,7 +191,7 @@ class Api:
 
     # What handlers share.
 
-    def _by_id(self, table: dict[str, Any], match: re.Match[str], missing: str) -> Answer:
+    def _by_id(self, table: Mapping[str, Any], match: re.Match[str], missing: str) -> Answer:
         try:
             id = str(UUID(match[1]))
         except ValueError:
@@ -231,7 +230,10 @@ def _decoded(request: RestRequest) -> Any:
         raise Invalid(_invalid(detail, request.content.decode("utf-8", "replace"))) from None
 
 
-def _lone_surrogate(content: bytes) -> bool:
+def _has_lone_surrogate(content: bytes) -> bool:
+    """Return whether a string of the JSON holds half of a surrogate pair, which Prefect's database cannot store."""
+    if not re.search(rb"\\u[dD][89abAB]", content):
+        return False
     try:
         orjson.loads(content)
     except orjson.JSONDecodeError as error:
@@ -272,4 +274,4 @@ ROUTES: tuple[tuple[str, re.Pattern[str], Handler], ...] = tuple(
         ("POST", "/deployments/filter", Api._list_deployments),
     )
 )
-"""Every request that the fake answers, with the path below the API's base path."""
+"""Every request that is answered: the method, and the path below the API's base path."""

@@ -1,4 +1,4 @@
-"""What is written down about the clients of the sockets."""
+"""What the fake server records of each WebSocket."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ State = Literal["opening", "refused", "open", "authenticated", "subscribed", "en
 
 @dataclass(slots=True)
 class Connection:
-    """What one client of a socket said, and what it was sent.
+    """What one client of a WebSocket said, and what it was sent.
 
-    ``headers`` have lower-case names; ``auth`` is its auth frame and ``token`` what that held (None where
-    there was none); ``envelope`` is its filter frame and ``filter`` what that held; ``frames`` are all its
-    frames in order; ``sent`` the ids of the logs or events that it was sent live; ``close_code`` and
-    ``close_reason`` the client's own close frame. ``channel`` is None for a path that no socket has.
+    headers: of the upgrade, with lower-case names.
+    channel: None for a path that has no socket.
+    auth, token: the auth frame, and the token in it; None where there was none.
+    envelope, filter: the filter frame, and the filter in it.
+    frames: all frames of the client, in order.
+    sent: the ids of the logs or events that it was sent.
+    close_code, close_reason: of the client's own close frame.
     """
 
     number: int
@@ -36,4 +39,5 @@ class Connection:
 
     @property
     def token(self) -> Any:
+        """Return the token of the auth frame; None where there was none."""
         return self.auth.get("token") if self.auth else None

@@ -1,61 +1,47 @@
-"""The events that a server holds: which of them a filter chooses, and what a new subscriber is sent again."""
+"""Events of flow runs: how one is made, and which of them a filter chooses. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+import orjson
+
 from rawlogs.models import parse_timestamp
 from rawlogs.testing.model.schemas import EventFilter, EventResource
-from rawlogs.testing.model.subscriptions import Subscriptions
+from rawlogs.testing.model.subscriptions import Outgoing
 
 BACKFILL = timedelta(minutes=15)
-"""How far back a new subscriber is served (PREFECT_SERVER_EVENTS_MAXIMUM_WEBSOCKET_BACKFILL)."""
+"""How far back a new subscriber is sent old events (PREFECT_SERVER_EVENTS_MAXIMUM_WEBSOCKET_BACKFILL)."""
 Event = dict[str, Any]
 
 
-class EventLog:
-    """All events, oldest first, and the hub that tells new ones."""
+def latest(events: Sequence[Event], run_id: str) -> str | None:
+    """Return the id of the last event of a flow run; None where it has none."""
+    resource = f"prefect.flow-run.{run_id}"
+    ids = (event["id"] for event in reversed(events) if event["resource"]["prefect.resource.id"] == resource)
+    return next(ids, None)
 
-    def __init__(self) -> None:
-        self._events: list[Event] = []
-        self.hub: Subscriptions[Event] = Subscriptions()
 
-    def add(self, event: Event) -> None:
-        self._events.append(event)
-
-    def __iter__(self) -> Iterator[Event]:
-        return iter(self._events)
-
-    def latest(self, run_id: str) -> str | None:
-        """The id of the last event of that flow run."""
-        resource = f"prefect.flow-run.{run_id}"
-        ids = (
-            event["id"]
-            for event in reversed(self._events)
-            if event["resource"]["prefect.resource.id"] == resource
-        )
-        return next(ids, None)
-
-    def backfill(self, accepts: Callable[[Event], bool]) -> list[Event]:
-        return [event for event in self._events if accepts(event)]
+def outgoing(event: Event) -> Outgoing:
+    """Return the frame of an event."""
+    return Outgoing(str(event["id"]), orjson.dumps({"type": "event", "event": event}))
 
 
 def accepts(chosen: EventFilter, now: datetime) -> Callable[[Event], bool]:
-    """Which events that filter lets through, for one who subscribes now.
+    """Return a predicate of the events that a client is sent that subscribes at ``now``.
 
-    ``occurred.until`` that is not set means now: such a subscriber gets the backfill and never a live event.
+    Without ``occurred.until`` the client gets old events and never a live one: it means ``now``.
     """
     since = max(chosen.occurred.since or now - BACKFILL, now - BACKFILL)
     until = chosen.occurred.until or now
-
     fitting = fits(chosen)
     return lambda event: since <= parse_timestamp(event["occurred"]) <= until and fitting(event)
 
 
 def fits(chosen: EventFilter) -> Callable[[Event], bool]:
-    """Which events that filter chooses, whenever they occurred."""
+    """Return a predicate of the events that a filter chooses, whenever they occurred."""
 
     def accept(event: Event) -> bool:
         name: str = event["event"]
@@ -98,7 +84,7 @@ def run_event(
     related: list[dict[str, str]],
     received: str,
 ) -> Event:
-    """The event of a flow run's new state: the name carries the state's name, the resource its type."""
+    """Return the event of a flow run's new state; ``previous`` is the state before, None for the first."""
     state = run["state"]
     brief = {"type": state["type"], "name": state["name"]}
     return {

@@ -1,4 +1,4 @@
-"""The model behind the ports: what is stored, who is subscribed, what time it is. No socket."""
+"""The modelled server's state: what is stored, who is subscribed, what time it is. No socket."""
 
 from __future__ import annotations
 
@@ -9,56 +9,58 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import orjson
 from pydantic import TypeAdapter
 
 from rawlogs.clock import Clock
+from rawlogs.testing.model import events
 from rawlogs.testing.model.behaviour import Behaviour
-from rawlogs.testing.model.events import EventLog, run_event
 from rawlogs.testing.model.logs import Entry, LogStore, in_utc, iso, micros, uuid7
 from rawlogs.testing.model.runs import RunStore
 from rawlogs.testing.model.schemas import LogCreate
-from rawlogs.testing.model.subscriptions import Subscriptions
+from rawlogs.testing.model.subscriptions import Outgoing, Subscriptions
 
 LogLike = Mapping[str, Any] | str
-_LOGS = TypeAdapter(list[LogCreate])
+LOGS = TypeAdapter(list[LogCreate])
 
 
 class ServerState:
-    """One server's state. A restart keeps what is stored and forgets who listened."""
+    """One server's state. A restart keeps what is stored and ends the subscriptions."""
 
     def __init__(self, behaviour: Behaviour, clock: Clock, rng: random.Random) -> None:
         self.behaviour = behaviour
         self.rng = rng
         self.logs = LogStore()
-        self.log_hub: Subscriptions[Entry] = Subscriptions()
+        self.log_subscribers: Subscriptions[Entry] = Subscriptions(
+            lambda entry: Outgoing(entry.id, entry.frame())
+        )
         self.runs = RunStore(self.now, self.new_id)
-        self.events = EventLog()
+        self.events: list[events.Event] = []
+        self.event_subscribers: Subscriptions[events.Event] = Subscriptions(events.outgoing)
         self._clock = clock
         self._tasks: set[asyncio.Task[None]] = set()
         self._ingesting: set[asyncio.Task[None]] = set()
         self._watchers: set[asyncio.Event] = set()
 
     def now(self) -> datetime:
-        """The server's clock."""
+        """Return the time on the server's clock."""
         return self._clock.now() + timedelta(seconds=self.behaviour.clock_skew)
 
     def new_id(self) -> UUID:
+        """Return a new id that carries the server's time."""
         return uuid7(self.now(), self.rng)
 
     def entries(self, logs: Iterable[LogLike], defaults: Mapping[str, Any] | None = None) -> list[Entry]:
-        """Logs as a sender has them, as the server will hold them: ids minted, times normalised.
+        """Turn a sender's logs into rows: with ids, dates and normalised times.
 
-        A text is a message. Unlike Prefect's API, ``id`` may be given. Raises pydantic's ValidationError.
+        A str is a message. Unlike Prefect's API this takes an ``id``. Raises pydantic's ValidationError.
         """
         given = []
         for log in logs:
             fields: dict[str, Any] = {"name": "prefect.flow_runs", "level": 20, "timestamp": self.now()}
-            given.append(
-                {**fields, **(defaults or {}), **({"message": log} if isinstance(log, str) else log)}
-            )
+            own = {"message": log} if isinstance(log, str) else log
+            given.append({**fields, **(defaults or {}), **own})
         ids = [fields.pop("id", None) for fields in given]
-        return [self._entry(log, id) for log, id in zip(_LOGS.validate_python(given), ids, strict=True)]
+        return [self._entry(log, id) for log, id in zip(LOGS.validate_python(given), ids, strict=True)]
 
     def _entry(self, log: LogCreate, id: object) -> Entry:
         created = iso(self.now())
@@ -77,9 +79,7 @@ class ServerState:
         return Entry(row, micros(log.timestamp), iso(log.timestamp))
 
     def ingest(self, entries: Sequence[Entry]) -> None:
-        """Publish and store what one POST brought, in parts as Prefect does; a task does the parts after the
-        first.
-        """
+        """Publish and store the logs of one POST, in parts as Prefect does: the first now, a task does the rest."""
         size = self.behaviour.batch
         self._ingest_part(entries[:size])
         if len(entries) > size:
@@ -95,7 +95,7 @@ class ServerState:
     async def _ingest_rest(self, entries: Sequence[Entry]) -> None:
         size = self.behaviour.batch
         for start in range(0, len(entries), size):
-            for _ in range(3):  # the database write of the part before: the senders have their turn
+            for _ in range(3):  # stands for the database's write, during which the senders run
                 await asyncio.sleep(0)
             self._ingest_part(entries[start : start + size])
 
@@ -112,47 +112,39 @@ class ServerState:
         self.store(entries)
 
     def publish(self, entries: Iterable[Entry]) -> None:
-        """Offer logs to the subscribers; nothing is stored."""
+        """Offer logs to the subscribers without storing them."""
         if self.behaviour.streaming and self.behaviour.publishing:
-            self.log_hub.publish(entries, lambda entry: entry.id, Entry.frame)
+            self.log_subscribers.publish(entries)
 
     def store(self, entries: Iterable[Entry]) -> None:
-        """Make logs readable over REST; nobody is told."""
+        """Make logs readable over REST without publishing them."""
         self.logs.add(entries)
         self.changed()
 
     def set_state(self, run_id: str, type: str, name: str | None, message: str | None) -> None:
-        """Move a flow run on, and emit the event that tells it. Raises KeyError for an unknown run."""
+        """Move a flow run to a state, and store and publish the event of it. Raises KeyError for an unknown run."""
         run = self.runs.flow_runs[run_id]
         previous = self.runs.set_state(run, type, name, message)
-        event = run_event(
+        event = events.run_event(
             run,
             previous,
             id=str(self.new_id()),
-            follows=self.events.latest(run_id) if previous else None,
+            follows=events.latest(self.events, run_id) if previous else None,
             related=self.runs.related(run),
             received=iso(self.now()),
         )
-        self.emit(event)
+        self.events.append(event)
+        if self.behaviour.events:
+            self.event_subscribers.publish([event])
         self.changed()
 
-    def emit(self, event: dict[str, Any]) -> None:
-        """Store an event and offer it to the subscribers."""
-        self.events.add(event)
-        if self.behaviour.events:
-            self.events.hub.publish(
-                [event],
-                lambda item: str(item["id"]),
-                lambda item: orjson.dumps({"type": "event", "event": item}),
-            )
-
     def changed(self) -> None:
-        """Something happened that somebody may wait for."""
+        """Let every waiting ``until`` check its condition again."""
         for watcher in self._watchers:
             watcher.set()
 
     async def until(self, condition: Callable[[], object]) -> None:
-        """Wait until the condition holds."""
+        """Wait until the condition holds; it is checked after every ``changed()``."""
         watcher = asyncio.Event()
         self._watchers.add(watcher)
         try:
@@ -163,14 +155,14 @@ class ServerState:
             self._watchers.discard(watcher)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Do it in a task that ends with the server."""
+        """Run a coroutine in a task that is cancelled when the server stops."""
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
     async def stop(self) -> None:
-        """End what is still under way."""
+        """Cancel the tasks that still run."""
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

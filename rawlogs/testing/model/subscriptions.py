@@ -1,40 +1,46 @@
-"""Who is subscribed, and what waits for them: the queue of 256 that loses logs."""
+"""The subscribers of one socket path, and the queue of each, which drops what does not fit as Prefect's does."""
 
 from __future__ import annotations
 
 import asyncio
 import collections
-from collections.abc import Callable, Iterable
-from typing import Generic, NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import orjson
 
 Item = TypeVar("Item")
 
 
 class Outgoing(NamedTuple):
-    """A frame on its way out; ``id`` is the log's or event's, None for what is neither."""
+    """A frame to be sent. ``id`` is that of its log or event; None for any other frame."""
 
     id: str | None
     payload: bytes
     binary: bool = False
 
 
+def outgoing(frame: Mapping[str, Any] | str | bytes) -> Outgoing:
+    """Return a frame without an id: an object as compact JSON, a str as text, bytes as a binary frame."""
+    if isinstance(frame, bytes):
+        return Outgoing(None, frame, binary=True)
+    return Outgoing(None, frame.encode() if isinstance(frame, str) else orjson.dumps(frame))
+
+
 class Subscription(Generic[Item]):
-    """One subscriber's queue of frames. What does not fit is dropped without a word, as Prefect does it."""
+    """One subscriber's queue. A frame that does not fit is dropped, and nobody is told."""
 
     def __init__(self, accepts: Callable[[Item], bool], limit: int) -> None:
         self.accepts = accepts
         self._limit = limit
         self._queue: collections.deque[Outgoing] = collections.deque()
         self._filled = asyncio.Event()
-        self.dropped = 0
 
-    def offer(self, item: Item, id: str, frame: Callable[[], bytes]) -> None:
-        if not self.accepts(item):
-            return
-        if len(self._queue) >= self._limit:
-            self.dropped += 1
-            return
-        self.push(Outgoing(id, frame()))
+    def offer(self, item: Item, frame: Callable[[], Outgoing]) -> None:
+        """Queue the frame of an item that the filter accepts, where there is room."""
+        if len(self._queue) < self._limit and self.accepts(item):
+            self.push(frame())
 
     def push(self, frame: Outgoing) -> None:
         """Queue a frame whatever the filter and the limit say."""
@@ -42,7 +48,7 @@ class Subscription(Generic[Item]):
         self._filled.set()
 
     async def take(self, most: int) -> list[Outgoing]:
-        """The next frames, at least one, at most so many."""
+        """Wait for frames; return at least one and at most ``most``."""
         while not self._queue:
             self._filled.clear()
             await self._filled.wait()
@@ -53,22 +59,32 @@ class Subscription(Generic[Item]):
 
 
 class Subscriptions(Generic[Item]):
-    """All subscriptions of one channel."""
+    """All subscriptions of one socket path; ``frame`` renders an item."""
 
-    def __init__(self) -> None:
-        self.subscriptions: list[Subscription[Item]] = []
+    def __init__(self, frame: Callable[[Item], Outgoing]) -> None:
+        self._frame = frame
+        self._subscriptions: list[Subscription[Item]] = []
 
-    def publish(
-        self, items: Iterable[Item], id: Callable[[Item], str], frame: Callable[[Item], bytes]
-    ) -> None:
-        """Offer each item to each subscriber, in one go: no sender runs meanwhile."""
+    def add(self, subscription: Subscription[Item]) -> None:
+        """Subscribe."""
+        self._subscriptions.append(subscription)
+
+    def discard(self, subscription: Subscription[Item]) -> None:
+        """Unsubscribe, where it is subscribed."""
+        if subscription in self._subscriptions:
+            self._subscriptions.remove(subscription)
+
+    def publish(self, items: Iterable[Item]) -> None:
+        """Offer each item to each subscriber. No sender runs meanwhile: a large burst overflows the queues."""
         for item in items:
-            made: list[bytes] = []
+            frame = cache(lambda item=item: self._frame(item))  # rendered once, and only where it is wanted
+            for subscription in self._subscriptions:
+                subscription.offer(item, frame)
 
-            def once(item: Item = item, made: list[bytes] = made) -> bytes:
-                if not made:
-                    made.append(frame(item))
-                return made[0]
+    def push(self, frame: Outgoing) -> None:
+        """Queue a frame for every subscriber, whatever its filter and limit."""
+        for subscription in self._subscriptions:
+            subscription.push(frame)
 
-            for subscription in self.subscriptions:
-                subscription.offer(item, id(item), once)
+    def __len__(self) -> int:
+        return len(self._subscriptions)

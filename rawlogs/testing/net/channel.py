@@ -1,4 +1,4 @@
-"""What a socket conversation and a REST exchange have in common: one line, and the ways it can end."""
+"""``Channel``: one client being served, and ``Step``: one thing that a script makes happen to it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import random
 from collections.abc import Mapping, Sequence
 from email.utils import format_datetime
 from http import HTTPStatus
+from typing import Any, ClassVar
 
-from rawlogs.testing.faults import Step
 from rawlogs.testing.model.state import ServerState
 from rawlogs.testing.net.faulty_writer import Ended, FaultyWriter
 
@@ -18,28 +18,44 @@ BAD_REQUEST = (
 )
 
 
-class Channel:
-    """One client on one TCP connection, and the steps that happen to it."""
+class Step:
+    """One step of a script. Steps are values: they can be compared and reused."""
 
-    def __init__(self, state: ServerState, pipe: FaultyWriter, rng: random.Random) -> None:
+    __slots__ = ()
+    on_socket: ClassVar[bool] = True
+    on_rest: ClassVar[bool] = True
+
+    async def act(self, channel: Any) -> None:
+        """Do it; ``channel`` is a ``WebSocketSession``, for REST a ``RestExchange``."""
+        raise NotImplementedError
+
+
+class Channel:
+    """One client on one TCP connection."""
+
+    def __init__(self, state: ServerState, writer: FaultyWriter, rng: random.Random) -> None:
         self.state = state
-        self.pipe = pipe
+        self.writer = writer
         self.rng = rng
         self.mute = False
 
     async def play(self, steps: Sequence[Step]) -> None:
-        """Run the steps in order. Raises Ended where one of them ends the line."""
+        """Run the steps in order. Raises Ended where a step ends the connection."""
         for step in steps:
             await step.act(self)
 
+    async def serve(self, frames: int | None = None) -> None:
+        """Behave like Prefect from here on; on a socket until ``frames`` logs or events are sent."""
+        raise NotImplementedError
+
     async def http(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        """Answer so, and end the line."""
+        """Send this HTTP answer and close the connection."""
         head = self.head(status, {"content-type": "text/plain", "connection": "close", **headers}, len(body))
-        await self.pipe.write(head + body)
+        await self.writer.write(head + body)
         await self.drop()
 
     def head(self, status: int, headers: Mapping[str, str], length: int) -> bytes:
-        """The head of an HTTP answer, with the server's date and name."""
+        """Return the head of an HTTP answer, with the server's date and name."""
         phrase = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "Unknown"
         fields = {
             "date": format_datetime(self.state.now(), usegmt=True),
@@ -51,20 +67,20 @@ class Channel:
         return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
     async def drop(self) -> None:
-        """End the line without a word."""
-        await self.pipe.close()
+        """Close the TCP connection without a close frame."""
+        await self.writer.close()
         raise Ended
 
     def abort(self) -> None:
-        """Reset the line."""
-        self.pipe.abort()
+        """Reset the TCP connection."""
+        self.writer.abort()
         raise Ended
 
     async def silence(self) -> None:
-        """Say nothing more by itself; pings are still answered."""
+        """Send nothing more for ever; pings are still answered."""
         await asyncio.get_running_loop().create_future()
 
     async def blackhole(self) -> None:
-        """Say nothing at all, and leave the line up: a half-open connection."""
+        """Send nothing at all for ever, no pongs either, and keep the connection open (half-open)."""
         self.mute = True
         await self.silence()

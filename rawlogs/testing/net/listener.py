@@ -1,4 +1,4 @@
-"""The listening socket: a port that can refuse for a while and be the same port afterwards."""
+"""The listening socket: a port that can refuse connections for a while, and stays the same port."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 class Listener:
-    """Accepts TCP connections on one address and hands each to ``serve`` in a task of its own.
+    """Accepts TCP connections on one address, and hands each to ``serve`` in a task of its own.
 
-    While it refuses, the port stays bound without listening: clients get ECONNREFUSED, and nobody else gets
-    the port.
+    While it refuses, the port stays bound without listening: clients get ECONNREFUSED, and no other program gets the
+    port. ``failures`` are the errors that ``serve`` raised, but for those of a client that is gone.
     """
 
     def __init__(self, serve: Serve, host: str, port: int, tls: ssl.SSLContext | None) -> None:
@@ -27,16 +27,17 @@ class Listener:
         self._socket: socket.socket | None = None
         self._loop: asyncio.AbstractEventLoop | None = None  # while it listens
         self._accepting: asyncio.Task[None] | None = None
-        self._lines: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._untouched: set[socket.socket] = set()
         self.failures: list[BaseException] = []
 
     @property
     def port(self) -> int:
+        """Return the port; 0 before ``bind`` where none was chosen."""
         return self._address[1]
 
     def bind(self) -> None:
-        """Take the port, without listening yet."""
+        """Take the port without listening yet. Raises OSError where it is taken."""
         self._socket = socket.socket(self._family, socket.SOCK_STREAM)
         if os.name == "posix":  # elsewhere it would let two servers share the port
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -54,22 +55,22 @@ class Listener:
             self._loop = asyncio.get_running_loop()
             self._socket.listen(1024)
             try:
-                # No task: one that is cancelled in the turn in which a connection came would leave that open.
+                # A task that is cancelled in the turn in which a connection came would leave that one open.
                 self._loop.add_reader(self._socket, self._accept_one, self._socket)
             except NotImplementedError:  # Windows
                 self._accepting = self._loop.create_task(self._accept(self._socket))
 
     def refuse(self) -> None:
-        """Refuse connections from now on; those that are up stay up."""
+        """Refuse connections from now on; open ones stay open."""
         if self._loop is not None:
             self.close()
             self.bind()
 
     def close(self) -> None:
-        """Give the port back."""
+        """Release the port."""
         if self._loop is not None and self._socket is not None:
-            # A connection that waits at this moment has its callback queued, which would run on a closed socket.
-            with suppress(NotImplementedError):  # Windows, where there is no such callback
+            # Otherwise a callback that is already queued would run on the closed socket.
+            with suppress(NotImplementedError):  # Windows has no such callback
                 self._loop.remove_reader(self._socket)
             self._loop = None
         if self._accepting is not None:
@@ -79,18 +80,18 @@ class Listener:
             self._socket.close()
             self._socket = None
 
-    async def end_lines(self) -> None:
-        """Cut every connection that is still up."""
-        lines = list(self._lines)
-        for line in lines:
-            line.cancel()
-        await asyncio.gather(*lines, return_exceptions=True)
+    async def end_connections(self) -> None:
+        """Cut every connection that is still open."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         for connection in self._untouched:  # their tasks were cancelled before the first step
             connection.close()
         self._untouched.clear()
 
     def _accept_one(self, listening: socket.socket) -> None:
-        # Gone again, or taken by an earlier callback of the same turn.
+        # The client may be gone again, or an earlier callback of the same turn has accepted it.
         with suppress(BlockingIOError, InterruptedError, ConnectionAbortedError):
             connection, _ = listening.accept()
             connection.setblocking(False)
@@ -102,19 +103,19 @@ class Listener:
             self._begin(connection)
 
     def _begin(self, connection: socket.socket) -> None:
-        line = asyncio.get_running_loop().create_task(self._line(connection))
-        self._lines.add(line)
-        line.add_done_callback(self._lines.discard)
+        task = asyncio.get_running_loop().create_task(self._run(connection))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         self._untouched.add(connection)
 
-    async def _line(self, connection: socket.socket) -> None:
+    async def _run(self, connection: socket.socket) -> None:
         self._untouched.discard(connection)
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(limit=1 << 20)
         protocol = asyncio.StreamReaderProtocol(reader)
         try:
             transport, _ = await loop.connect_accepted_socket(lambda: protocol, connection, ssl=self._tls)
-        except (OSError, asyncio.CancelledError):  # also a TLS handshake that the client gave up
+        except (OSError, asyncio.CancelledError):  # such as a TLS handshake that the client gave up
             connection.close()
             return
         writer = asyncio.StreamWriter(transport, protocol, reader, loop)
@@ -126,5 +127,5 @@ class Listener:
             pass
         except Exception as failure:
             self.failures.append(failure)
-        finally:  # also when the server ends, which waits for no slow reader
+        finally:  # a server that ends waits for no slow reader
             transport.abort()

@@ -1,4 +1,4 @@
-"""One WebSocket conversation as Prefect has it: upgrade, auth, filter, logs for ever. Steps drive it."""
+"""One WebSocket as Prefect serves it: upgrade, auth frame, filter frame, then logs or events without end."""
 
 from __future__ import annotations
 
@@ -7,31 +7,24 @@ from typing import Any
 
 import orjson
 
-from rawlogs.testing.faults import ByTheRules
 from rawlogs.testing.model import events, logs
-from rawlogs.testing.model.handshake import (
-    Closed,
-    Refused,
-    check_auth,
-    check_filter,
-    check_upgrade,
-)
+from rawlogs.testing.model.handshake import Closed, Refused, check_auth, check_filter, check_upgrade
 from rawlogs.testing.model.schemas import EventFilter, log_filter
-from rawlogs.testing.model.subscriptions import Outgoing, Subscription, Subscriptions
+from rawlogs.testing.model.subscriptions import Outgoing, Subscription, Subscriptions, outgoing
 from rawlogs.testing.net.faulty_writer import Ended
-from rawlogs.testing.net.websocket import WebSocketChannel, offered
+from rawlogs.testing.net.websocket import WebSocketChannel
 
-_CHUNK = 64
+ByTheRules: Any = "by the rules"
+"""Stands for the subprotocol that the modelled server would choose."""
 Shape = Callable[[list[Outgoing]], list[Outgoing]]
+_CHUNK = 64
 
 
 class WebSocketSession(WebSocketChannel):
-    """The server's side of one conversation: each method goes as far as its name says, and does nothing
-    twice.
-    """
+    """The server's side. Each method goes as far as its name says, and repeats nothing that was done before."""
 
     _frame: str | bytes | None = None
-    _judged = False
+    _checked = False
     _subscription: Subscription[Any] | None = None
     _chooses: Callable[[Any], bool] | None = None
     _backfill: tuple[Outgoing, ...] = ()
@@ -39,11 +32,12 @@ class WebSocketSession(WebSocketChannel):
     _legacy = False
 
     async def accept(self, subprotocol: str | None = ByTheRules, key: str | None = None) -> None:
-        """Answer the upgrade, by the model's rules or with that subprotocol and accept key."""
+        """Answer the upgrade by the model's rules, or with this subprotocol (None: without) and accept key."""
         if self.record.state != "opening":
             return
         if subprotocol is ByTheRules:
-            verdict = check_upgrade(self.record.channel, offered(self.request), self.state.behaviour)
+            offered = self.request.headers.get_all("Sec-WebSocket-Protocol") if self.request else []
+            verdict = check_upgrade(self.record.channel, offered, self.state.behaviour)
             if isinstance(verdict, Refused):
                 await self.refuse(verdict.status)
                 return
@@ -52,7 +46,7 @@ class WebSocketSession(WebSocketChannel):
         await self.upgrade(subprotocol, key)
 
     async def expect_auth(self, *, answer: bool = True) -> None:
-        """Read the auth frame and answer it; in legacy mode there is none."""
+        """Read the auth frame, and answer it by the model's rules; a legacy client sends none."""
         await self.accept()
         if self._legacy or self.record.state != "open" or self.record.auth is not None:
             return
@@ -68,7 +62,7 @@ class WebSocketSession(WebSocketChannel):
         await self.send({"type": "auth_success"})
 
     async def read_filter(self) -> str | bytes:
-        """Read the filter frame, whatever it says."""
+        """Return the filter frame, whatever it holds."""
         await self.expect_auth()
         if self._frame is None:
             self._frame = await self.receive()
@@ -78,11 +72,11 @@ class WebSocketSession(WebSocketChannel):
         return self._frame
 
     async def expect_filter(self, *, subscribe: bool = True) -> None:
-        """Read the filter frame and subscribe."""
+        """Read the filter frame, close the connection where it is wrong, and subscribe the client."""
         frame = await self.read_filter()
-        if self._judged:
+        if self._checked:
             return
-        self._judged = True
+        self._checked = True
         on_events = self.record.channel == "events"
         model: Any = EventFilter if on_events else log_filter(self.state.behaviour)
         verdict = check_filter(frame, model)
@@ -98,16 +92,16 @@ class WebSocketSession(WebSocketChannel):
             accepts = events.accepts(chosen, self.state.now())
             self._chooses = events.fits(chosen)
             if envelope.get("backfill", True) and behaviour.events:
-                self._backfill = tuple(map(_event, self.state.events.backfill(accepts)))
+                self._backfill = tuple(map(events.outgoing, filter(accepts, self.state.events)))
         else:
             accepts = logs.live(chosen)
             self._chooses = logs.live(chosen.model_copy(update={"timestamp": None}))
         self._subscription = Subscription(accepts, behaviour.queue)
-        self._hub.subscriptions.append(self._subscription)
+        self._subscribers.add(self._subscription)
         self.become("subscribed")
 
     async def serve(self, frames: int | None = None) -> None:
-        """The rest of the conversation, or as much of it as so many logs (or events) take."""
+        """Do what is left of the handshake, and send what the client subscribed to, at most ``frames`` of it."""
         await self.expect_filter()
         if self._subscription is None:
             await self.silence()
@@ -121,31 +115,36 @@ class WebSocketSession(WebSocketChannel):
                 batch = await self._subscription.take(room)
             for shape in self._shapes:
                 batch = shape(batch)
-            if batch:
-                await self.send_frames(batch)
-                self.record.sent.extend(frame.id for frame in batch if frame.id is not None)
-                self.state.changed()
+            await self.deliver(batch)
             left = None if left is None else left - len(batch)
 
+    async def deliver(self, frames: list[Outgoing]) -> None:
+        """Send frames and record the ids of the logs and events in them."""
+        if frames:
+            await self.send_frames(frames)
+            self.record.sent.extend(frame.id for frame in frames if frame.id is not None)
+            self.state.changed()
+
     def chooses(self, item: Any) -> bool:
-        """Whether this client's filter lets a log or an event through, were it not for times."""
+        """Return whether the client's filter, without its times, lets a log or an event through."""
         return self._chooses is not None and self._chooses(item)
 
     def shape(self, shape: Shape) -> None:
-        """Let that function decide which of the waiting frames are sent, and in which order."""
+        """Let this function decide which of the waiting frames are sent, and in which order."""
         self._shapes += (shape,)
 
     async def send(self, frame: Mapping[str, Any] | str | bytes) -> None:
-        """One frame at once, before what waits."""
+        """Send one frame now, before those that wait."""
         await self.send_frames([outgoing(frame)])
 
     def ended(self) -> None:
-        if self._subscription in self._hub.subscriptions:
-            self._hub.subscriptions.remove(self._subscription)
+        """Unsubscribe the client."""
+        if self._subscription is not None:
+            self._subscribers.discard(self._subscription)
 
     @property
-    def _hub(self) -> Subscriptions[Any]:
-        return self.state.events.hub if self.record.channel == "events" else self.state.log_hub
+    def _subscribers(self) -> Subscriptions[Any]:
+        return self.state.event_subscribers if self.record.channel == "events" else self.state.log_subscribers
 
     async def _end(self, verdict: Closed) -> None:
         if verdict.says is not None:
@@ -156,20 +155,9 @@ class WebSocketSession(WebSocketChannel):
         raise Ended
 
 
-def outgoing(frame: Mapping[str, Any] | str | bytes) -> Outgoing:
-    """A frame that is no log: an object as compact JSON, a text as it is, bytes as a binary frame."""
-    if isinstance(frame, bytes):
-        return Outgoing(None, frame, binary=True)
-    return Outgoing(None, frame.encode() if isinstance(frame, str) else orjson.dumps(frame))
-
-
 def _object(frame: str | bytes) -> dict[str, Any] | None:
     try:
         message = orjson.loads(frame)
     except orjson.JSONDecodeError:
         return None
     return message if isinstance(message, dict) else None
-
-
-def _event(event: dict[str, Any]) -> Outgoing:
-    return Outgoing(event["id"], orjson.dumps({"type": "event", "event": event}))
