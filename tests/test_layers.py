@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from pathlib import Path
 
@@ -53,7 +54,8 @@ LINES: list[set[str]] = [
     {"delivery.audit"},
     {"delivery"},
     {"runs"},
-    {"arguments"},
+    {"arguments", "testing.model"},
+    {"testing.net"},
     {"output", "testing", "api", "logging", "health"},
     {"sync", "doctor", "trace", "relay", "compat", "ship"},
     {"serve", "contrib"},
@@ -77,7 +79,6 @@ HOMES: dict[str, set[str] | None] = {
     "django": {"contrib"},
     "channels": {"contrib"},
     "pytest": {"testing"},
-    "pytest_asyncio": {"testing"},
     "opentelemetry": {"otlp"},
     "google": {"otlp"},
     "tomli": {"config", "testing"},
@@ -153,6 +154,34 @@ def test_a_module_imports_only_its_own_room_and_the_lines_above_it(module: str) 
     assert [
         name for name in sorted(inner) if room(name) != room(module) and line_of(name) >= line_of(module)
     ] == []
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    """Neither at run time nor for type checkers."""
+    own = {
+        module: {name for name in imports(module) if name in MODULES and name != module} for module in MODULES
+    }
+    try:
+        TopologicalSorter(own).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_every_module_can_be_imported_alone() -> None:
+    """Each finds no other module of rawlogs loaded; foreign libraries stay loaded, to be quick."""
+    code = """
+import importlib, sys
+for module in sys.argv[1:]:
+    for name in [name for name in sys.modules if name.split(".")[0] == "rawlogs"]:
+        del sys.modules[name]
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        print(module, repr(error))
+"""
+    modules = [module for module in MODULES if module != "rawlogs.__main__"]  # that one runs the command
+    found = subprocess.run([sys.executable, "-c", code, *modules], capture_output=True, text=True, check=True)
+    assert found.stdout == ""
 
 
 def test_the_documentation_has_the_rooms_in_the_same_order() -> None:

@@ -1,10 +1,10 @@
-"""Fixtures for tests of applications that read logs: ``fake_prefect``, a fake server, and ``prefect_cassette``.
+"""The pytest fixtures ``fake_prefect``, a fake server, and ``prefect_cassette``, a recorded one.
 
-It is loaded only where it is asked for: with ``-p rawlogs.testing.plugin``, or in the top ``conftest.py``::
+The plugin is loaded only where it is asked for: with ``-p rawlogs.testing.plugin``, or in the top ``conftest.py``::
 
     pytest_plugins = ["rawlogs.testing.plugin"]
 
-    async def test_errors_are_forwarded(fake_prefect):
+    def test_the_page_shows_errors(fake_prefect, client):
         fake_prefect.post("boom", level=40)
         ...
 
@@ -12,19 +12,18 @@ It is loaded only where it is asked for: with ``-p rawlogs.testing.plugin``, or 
     def test_report():
         ...
 
-``fake_prefect`` runs on the test's own event loop, so the test is a coroutine: run it with pytest-asyncio or with
-anyio. Override ``fake_prefect_behaviour`` for another server::
+Both servers run in threads of their own: the test may block, or be a coroutine of any asyncio plugin. Override
+``fake_prefect_behaviour`` for another server::
 
     @pytest.fixture
     def fake_prefect_behaviour():
         return Behaviour(auth_string="admin:pass")
 
-``prefect_cassette`` (the fixture, or the marker alone) serves any test. Its file is
-``cassettes/MODULE/TEST.jsonl`` beside the test's module. Override ``prefect_cassette_upstream`` where the settings do
-not say which server is to be recorded.
+The file of ``prefect_cassette`` (the fixture, or the marker alone) is ``cassettes/MODULE/TEST.jsonl`` beside the test's
+module. Override ``prefect_cassette_upstream`` where the settings do not name the server to be recorded.
 
-The environment's PREFECT_API_URL, PREFECT_API_AUTH_STRING and PREFECT_API_KEY match the server for the length of the
-test; PREFECT_API_SSL_CERT_FILE and PREFECT_CLIENT_CUSTOM_HEADERS are taken away.
+For the length of the test the environment's PREFECT_API_URL, PREFECT_API_AUTH_STRING and PREFECT_API_KEY match the
+server; PREFECT_API_SSL_CERT_FILE and PREFECT_CLIENT_CUSTOM_HEADERS are removed.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import AsyncIterator, Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,11 +43,6 @@ from rawlogs.testing.server import FakeServer
 
 if TYPE_CHECKING:
     from rawlogs.config.settings import Settings
-
-try:
-    from pytest_asyncio import fixture as _async_fixture
-except ImportError:  # anyio runs coroutine fixtures that are declared the plain way
-    _async_fixture: Any = pytest.fixture  # type: ignore[no-redef]
 
 MARKER = "prefect_cassette"
 _CASSETTE = pytest.StashKey[Cassette]()
@@ -62,29 +56,27 @@ _NO_CREDENTIALS = dict.fromkeys(
 )
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.\[\]=+,-]")
 _RESERVED = re.compile(r"(?i:con|prn|aux|nul|com\d|lpt\d)(\..*)?")
-"""What Windows takes for a device."""
+"""Names that Windows takes for devices."""
 _LONGEST = 100
 
 
 @pytest.fixture
 def fake_prefect_behaviour() -> Behaviour:
-    """Which server ``fake_prefect`` is; override it."""
+    """Return the behaviour of ``fake_prefect``; override it."""
     return Behaviour()
 
 
-@_async_fixture
-async def fake_prefect(
-    fake_prefect_behaviour: Behaviour, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[FakeServer]:
-    """A running ``FakeServer``, which the environment's settings point at."""
-    async with FakeServer(fake_prefect_behaviour) as server:
+@pytest.fixture
+def fake_prefect(fake_prefect_behaviour: Behaviour, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
+    """Run a ``FakeServer`` that the environment's settings point at; the test may block, or be a coroutine."""
+    with FakeServer(fake_prefect_behaviour) as server:
         _set(monkeypatch, settings(server))
         yield server
 
 
 @pytest.fixture
 def prefect_cassette_upstream() -> str | Settings | None:
-    """The server that ``prefect_cassette`` records; None: the one that the settings name. Override it."""
+    """Return the server that ``prefect_cassette`` records; None: the one that the settings name. Override it."""
     return None
 
 
@@ -94,7 +86,7 @@ def prefect_cassette(
     prefect_cassette_upstream: str | Settings | None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Cassette]:
-    """The test's cassette, which the environment's settings point at."""
+    """Run the test's cassette, which the environment's settings point at."""
     item = request.node
     chosen = item.get_closest_marker(MARKER)
     path, options = _chosen(*(chosen.args if chosen else ()), **(chosen.kwargs if chosen else {}))
@@ -120,7 +112,7 @@ def _chosen(
     mode: Mode | None = None,
     upstream: str | Settings | None = None,
 ) -> tuple[str | os.PathLike[str] | None, dict[str, Any]]:
-    """What the marker says; TypeError for what it cannot say."""
+    """Return the marker's arguments. Raises TypeError for arguments that it does not have."""
     return path, {"mode": mode, "upstream": upstream}
 
 
@@ -149,7 +141,7 @@ def _check(cassette: Cassette, cause: Exception | None) -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """``--prefect-record``."""
+    """Add ``--prefect-record``."""
     parser.getgroup("rawlogs").addoption(
         "--prefect-record",
         choices=MODES,
@@ -159,7 +151,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The marker."""
+    """Register the marker."""
     config.addinivalue_line(
         "markers",
         f"{MARKER}(path=None, *, mode='once', upstream=None): replay what a Prefect server said from a cassette, or "
@@ -168,16 +160,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def default_path(item: pytest.Item) -> Path:
-    """``cassettes/MODULE/TEST.jsonl`` beside the module; a test in a class is ``CLASS.TEST``."""
+    """Return ``cassettes/MODULE/TEST.jsonl`` beside the module; TEST of a test in a class is ``CLASS.TEST``."""
     names = [node.name for node in item.listchain() if isinstance(node, pytest.Class)]
     name = ".".join([*names, item.name])
     return item.path.parent / "cassettes" / safe_name(item.path.stem) / f"{safe_name(name)}.jsonl"
 
 
 def safe_name(name: str) -> str:
-    """A test's name as a file's name, on any system.
+    """Return a test's name as a file's name on any system.
 
-    What had to be changed is followed by a digest of the whole name, so that two tests never share a file.
+    A name that has to be changed gets a digest of the whole name, so that two tests never share a file.
     """
     safe = _UNSAFE.sub("-", name)[:_LONGEST].strip(". ")
     if safe == name and not _RESERVED.fullmatch(name):
@@ -195,7 +187,7 @@ def _set(monkeypatch: pytest.MonkeyPatch, wanted: Mapping[str, str | None]) -> N
 
 
 def settings(server: FakeServer) -> Mapping[str, str | None]:
-    """The settings with which a client reaches that server; None for what must not be set."""
+    """Return the settings with which a client reaches a server; None for a setting that must not be set."""
     return {
         **_NO_CREDENTIALS,
         "PREFECT_API_URL": server.api_url,
