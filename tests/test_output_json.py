@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rawlogs.models import Log
 from rawlogs.output.escape import HIDDEN
 from rawlogs.output.formats import encode_batch
-from rawlogs.output.json import JsonFormat, encode_object
+from rawlogs.output.json import JsonFormat, RunNames, encode_object
 from rawlogs.output.raw import RawFormat
 from rawlogs.wire.frames import decode_batch
 
@@ -236,7 +236,7 @@ def frame_of(**fields: Any) -> bytes:
     return b'{"type":"log","log":' + log.encode(errors="surrogatepass") + b"}"
 
 
-def expect_the_same_bytes(payloads: list[bytes], names: dict[UUID, str] | None) -> bool:
+def expect_the_same_bytes(payloads: list[bytes], names: dict[UUID, RunNames] | None) -> bool:
     """Whether the frames were taken as they are is not seen in what comes out; whether they could be is returned."""
     batch, _ = decode_batch(payloads, keep=True)
     careful, _ = decode_batch(payloads, keep=True, fast=False)
@@ -262,8 +262,10 @@ ESCAPES = [r"\u001b[31m", r"\u001B", r"\u0041", r"\/", r"\\u0041", r"\b\f", r"\u
         *(frame_of().replace(b"hello", escape.encode()) for escape in ESCAPES),
     ],
 )
-@pytest.mark.parametrize("names", [None, {}, {RUN: 'happy \u202e"otter"'}])
-def test_a_frame_gives_the_line_that_its_log_gives(payload: bytes, names: dict[UUID, str] | None) -> None:
+@pytest.mark.parametrize("names", [None, {}, {RUN: RunNames('happy \u202e"otter"', "fl\u00f6w", None)}])
+def test_a_frame_gives_the_line_that_its_log_gives(
+    payload: bytes, names: dict[UUID, RunNames] | None
+) -> None:
     """Live and listed logs have one form."""
     assert expect_the_same_bytes([payload, frame_of(), payload], names)
 
@@ -283,9 +285,9 @@ ESCAPED = st.builds(
 )
 
 
-@given(st.lists(FRAMES | ESCAPED, max_size=4), st.sampled_from([None, {}, {RUN: "é"}]))
+@given(st.lists(FRAMES | ESCAPED, max_size=4), st.sampled_from([None, {}, {RUN: RunNames("é")}]))
 def test_any_batch_gives_the_lines_that_its_logs_give(
-    payloads: list[bytes], names: dict[UUID, str] | None
+    payloads: list[bytes], names: dict[UUID, RunNames] | None
 ) -> None:
     """Byte for byte."""
     expect_the_same_bytes(payloads, names)
@@ -293,10 +295,10 @@ def test_any_batch_gives_the_lines_that_its_logs_give(
 
 def test_a_name_that_comes_later_is_in_the_lines_from_then_on() -> None:
     """Runs are named when they have been looked up."""
-    names: dict[UUID, str] = {}
+    names: dict[UUID, RunNames] = {}
     form = JsonFormat(names)
     batch, _ = decode_batch([frame_of(), frame_of(flow_run_id=None)])
     before = [json.loads(line)["flow_run_name"] for line in encode_batch(form, batch).splitlines()]
-    names[RUN] = "happy-otter"
+    names[RUN] = RunNames("happy-otter", "etl", "nightly")
     after = [json.loads(line)["flow_run_name"] for line in encode_batch(form, batch).splitlines()]
     assert (before, after) == ([None, None], ["happy-otter", None])

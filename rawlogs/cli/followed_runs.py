@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from rawlogs.errors import ConfigError
+from rawlogs.clock import Clock, SystemClock
+from rawlogs.errors import ConfigError, RawlogsError
 
 if TYPE_CHECKING:
     from rawlogs.rest.client import RestClient
     from rawlogs.rest.flow_runs import Runs
-    from rawlogs.runs.follower import Follower, RunSource
+    from rawlogs.runs.follower import Follower, OnFound, RunSource
 
 
 class FollowedRuns:
@@ -25,15 +27,38 @@ class FollowedRuns:
         deployment: str | None = None,
         tag: str | None = None,
         children: bool = True,
+        clock: Clock | None = None,
+        rng: random.Random | None = None,
     ) -> None:
         self._names = tuple(names)
         self._flow = flow
         self._deployment = deployment
         self._tag = tag
         self._children = children
+        self._clock = clock or SystemClock()
+        self._rng = rng or random.Random()
 
     def __bool__(self) -> bool:
         return bool(self._names or self._flow or self._deployment or self._tag)
+
+    @property
+    def key(self) -> list[object]:
+        """What a cursor is known by: the same for the same flags."""
+        return [sorted(self._names), self._flow, self._deployment, self._tag, self._children]
+
+    def none_yet(self, *, follow: bool, since: datetime | None) -> str:
+        """Return what is said where there is no run: that it waits for one, or where others may be."""
+        if self._flow is not None:
+            runs = f"of the flow {self._flow!r}"
+        elif self._deployment is not None:
+            runs = f"of {self._deployment}"
+        else:
+            runs = f"with the tag {self._tag!r}"
+        if follow:
+            return f"no run {runs} yet; waiting"
+        if since is not None:
+            return f"no run {runs} since {since.isoformat(' ', 'seconds')}"
+        return f"no run {runs} is going on; --since 1d also finds those that have ended since yesterday"
 
     def access(self, given: dict[str, Any]) -> dict[str, Any]:
         """Return the access that goes with pasted URLs: theirs, unless the settings name a server elsewhere.
@@ -61,19 +86,49 @@ class FollowedRuns:
             )
         return {**given, "api_url": url}
 
-    async def follower(
-        self, rest: RestClient, *, since: datetime, follow: bool, notify: Callable[..., None]
+    async def find(
+        self,
+        rest: RestClient,
+        *,
+        since: datetime,
+        follow: bool,
+        tries: int | None,
+        notify: Callable[..., None],
+        on_found: OnFound | None = None,
     ) -> Follower:
-        """Return what follows them. Raises ConfigError for what there is not, and what the REST client raises.
+        """Return what follows the runs, after its first look.
 
         since: runs of a flow, a deployment or a tag that had ended by then are left out.
+        tries: how often it is tried again where the server does not answer; None: without end.
+        Raises ConfigError for what there is not, and what the REST client raises.
         """
+        from rawlogs.delivery.retry import is_transient
         from rawlogs.rest.flow_runs import Runs
+        from rawlogs.rest.timing import delay
         from rawlogs.runs.follower import Follower
 
-        runs = Runs(rest)
-        source = await self._source(runs, since)
-        return Follower(runs, source, children=self._children, follow=follow, notify=notify)
+        runs, tried = Runs(rest), 0
+        while True:
+            try:
+                source = await self._source(runs, since)
+                follower = Follower(
+                    runs,
+                    source,
+                    children=self._children,
+                    follow=follow,
+                    notify=notify,
+                    on_found=on_found,
+                )
+                await follower.begin()
+            except RawlogsError as error:
+                if not is_transient(error) or (tries is not None and tried >= tries):
+                    raise
+                pause = delay(tried, getattr(error, "retry_after", None), self._rng)
+                notify("retrying", f"{error.text}; trying again in {pause:.1f} s", attempt=tried + 1)
+            else:
+                return follower
+            tried += 1
+            await self._clock.sleep(pause)
 
     async def _source(self, runs: Runs, since: datetime) -> RunSource:
         from rawlogs.runs.follower import DynamicRuns, NamedRuns, named

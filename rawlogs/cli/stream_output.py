@@ -6,13 +6,16 @@ import os
 import sys
 from collections.abc import Mapping
 from datetime import timezone
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
 from rawlogs.output.color import want_color
 from rawlogs.output.formats import Format
 from rawlogs.output.notices import NoticePrinter
 from rawlogs.output.sink import Sink, StdoutSink
+
+if TYPE_CHECKING:
+    from rawlogs.output.json import RunNames
 
 
 class StreamOutput:
@@ -51,15 +54,18 @@ class StreamOutput:
 
         return FileSink(self.path)
 
-    def format(self, api_url: str, names: Mapping[UUID, str] | None, *, many: bool) -> Format:
+    def format(
+        self, api_url: str, names: Mapping[UUID, str] | None, all_names: Mapping[UUID, RunNames] | None = None
+    ) -> Format:
         """Return the format.
 
-        names: the followed runs' names, None where the command follows none. many: whether text has to tell runs apart.
+        names: what text calls the runs, None where it has not to tell them apart.
+        all_names: what JSON adds to each line, None where the command follows no runs.
         """
         if self.name == "json":
             from rawlogs.output.json import JsonFormat
 
-            return JsonFormat(names)
+            return JsonFormat(all_names)
         if self.name == "raw":
             from rawlogs.output.raw import RawFormat
 
@@ -79,7 +85,7 @@ class StreamOutput:
             color=self.path is None and self._wants_color(sys.stdout),
             timezone=timezone.utc if self._utc else None,
             timestamps=self._timestamps,
-            run_names=names if many else None,
+            run_names=names,
             encoding=(sys.stdout.encoding if self.path is None and sys.stdout else None) or "utf-8",
         )
 

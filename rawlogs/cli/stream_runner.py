@@ -3,43 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import replace
-from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from rawlogs.cli import exit_codes
 from rawlogs.cli.signals import exit_now, on_end, on_signals
+from rawlogs.cli.stream_setup import StreamSetup
 from rawlogs.errors import RawlogsError
-from rawlogs.notices import Notice
 
 if TYPE_CHECKING:
     from rawlogs.cli.cursor_saver import CursorSaver
-    from rawlogs.cli.followed_runs import FollowedRuns
-    from rawlogs.cursor import CursorFile
     from rawlogs.delivery.stream import LogStream
-    from rawlogs.delivery.vitals import Vitals
     from rawlogs.health.metrics import Metric
     from rawlogs.output.notices import NoticePrinter
-    from rawlogs.rest.client import RestClient
     from rawlogs.runs.follower import Follower
-
-FIND_RETRIES = 6
-"""How often a request for the followed runs is sent again: half a minute, in which a rate limit has filled up again."""
 
 
 class StreamRunner:
     """Runs one stream to its end. A subclass says with ``pump`` where its logs go.
 
     Args:
-        access, chosen: arguments of ``rawlogs.stream``: where the server is, which logs.
-        options: fields of ``Options``.
-        notices: where everything about the stream is told.
-        followed: the runs whose end is the stream's end; None: no run is followed.
-        cursor_file, reset_cursor: where the position is kept, and whether to begin anew.
+        access, chosen, options, notices, more: arguments of ``StreamSetup``.
         limit: how many logs at most; ``pump`` ends at it.
         timeout: seconds until it ends with code 124.
     """
@@ -54,29 +39,28 @@ class StreamRunner:
         options: dict[str, Any],
         notices: NoticePrinter,
         *,
-        followed: FollowedRuns | None = None,
-        cursor_file: str | None = None,
-        reset_cursor: bool = False,
         limit: int | None = None,
         timeout: float | None = None,
+        **more: Any,
     ) -> None:
         self.notices = notices
         self.limit = limit
-        self.follower: Follower | None = None
-        self.saver: CursorSaver | None = None
+        self.setup = StreamSetup(access, chosen, options, notices, **more)
+        self.notify = self.setup.notify
         self.stop_code: int | None = None
-        self._access = access
-        self._chosen = chosen
-        self._options = options
-        self._followed = followed
-        self._cursor_file = cursor_file
-        self._reset_cursor = reset_cursor
         self._timeout = timeout
         self._main: asyncio.Task[Any] | None = None
-        self._stream: LogStream | None = None
-        self._cursor: CursorFile | None = None
-        self._rest: RestClient | None = None
         self._background: set[asyncio.Task[Any]] = set()
+
+    @property
+    def follower(self) -> Follower | None:
+        """What follows runs; None where none are followed, or the stream is not made yet."""
+        return self.setup.follower
+
+    @property
+    def saver(self) -> CursorSaver | None:
+        """What saves the cursor; None where none is kept."""
+        return self.setup.saver
 
     # What a subclass says
 
@@ -106,17 +90,9 @@ class StreamRunner:
         from rawlogs.cli.watching import watched
         from rawlogs.health.subject import StreamSubject
 
-        subject = StreamSubject(self._vitals, self.metrics)
+        subject = StreamSubject(self.setup.vitals, self.metrics)
         async with watched(subject, self.notices, listen=listen, health_file=health_file):
             return await self.run()
-
-    def _vitals(self) -> Vitals | None:
-        if self._stream is None:
-            return None
-        vitals = self._stream.vitals()
-        if self._rest is not None:  # what looks for the runs and their states
-            return replace(vitals, answers=Counter(vitals.answers) + self._rest.answers)
-        return vitals
 
     async def run(self) -> int:
         """Stream until the end, a limit, a signal or an error. Return the exit code."""
@@ -125,8 +101,9 @@ class StreamRunner:
         on_signals({"SIGUSR1": self.tell_account})
         try:
             await self.open()
-            self._stream = await self._make_stream()
-            return await self._run_stream(self._stream)
+            if self._timeout is not None:
+                asyncio.get_running_loop().call_later(self._timeout, self.stop, exit_codes.TIMEOUT)
+            return await self._run_stream(await self.setup.open(self.flush))
         except RawlogsError as error:
             self.notices.error(error)
             return exit_codes.exit_code(error)
@@ -135,72 +112,11 @@ class StreamRunner:
                 raise
             return self.stop_code
         finally:
-            if self._cursor is not None:
-                self._cursor.close()
-            if self._rest is not None:
-                await self._rest.close()
-
-    # What is streamed
-
-    async def _make_stream(self) -> LogStream:
-        from rawlogs.api import stream
-
-        chosen, options = dict(self._chosen), dict(self._options)
-        options["track"] = self._cursor_file is not None
-        if self._followed is not None:
-            chosen["flow_run_id"] = await self._find_runs(self._followed)
-            options["keep_ids"] = True
-            options["since"] = options["since"] or _beginning()
-        else:
-            chosen["flow_run_id"] = chosen["flow_run_id"] or None
-        chosen["task_run_id"] = chosen["task_run_id"] or None
-        logs = stream(**chosen, on_notice=self.notices, options=options, **self._access)
-        if self._rest is not None:
-            logs.stats.requests += self._rest.requests
-        if self._cursor_file is not None:
-            self._open_cursor(logs, self._cursor_file)
-        return logs
-
-    async def _find_runs(self, followed: FollowedRuns) -> list[UUID]:
-        """Find the runs that there are when the command starts; the follower looks for the others."""
-        from rawlogs.config.settings import resolve
-        from rawlogs.rest.client import RestClient
-
-        self._access = followed.access(self._access)
-        asked = self._options["retries"]
-        retries = FIND_RETRIES if asked is None else min(asked, FIND_RETRIES)
-        self._rest = RestClient(resolve(**self._access), retries=retries, on_notice=self.notices)
-        self.follower = await followed.follower(
-            self._rest,
-            since=_moment(self._options["since"]) or datetime.now(timezone.utc),
-            follow=self._options["follow"],
-            notify=self.notify,
-        )
-        return await self.follower.begin()
-
-    def _open_cursor(self, logs: LogStream, path: str) -> None:
-        from rawlogs.cli.cursor_saver import CursorSaver
-        from rawlogs.cursor import CursorFile, filter_digest
-
-        chosen = self._chosen
-        digest = filter_digest(logs.selection.asked, chosen["include"], chosen["exclude"], chosen["logger"])
-        self._cursor = CursorFile(path, api=logs.settings.api_url, digest=digest)
-        resume = self._cursor.open(reset=self._reset_cursor)
-        logs.resume(resume)
-        self.saver = CursorSaver(self._cursor, logs, self.flush, self.notices.error)
-        since = _moment(self._options["since"])
-        where = (
-            f"going on from {resume.low.isoformat()}"
-            if resume
-            else "no cursor yet: starting " + (f"at {since}" if since else "now")
-        )
-        logs.notify("cursor", f"{path}: {where}")
+            await self.setup.close()
 
     # The run
 
     async def _run_stream(self, logs: LogStream) -> int:
-        if self._timeout is not None:
-            asyncio.get_running_loop().call_later(self._timeout, self.stop, exit_codes.TIMEOUT)
         self.spawn(self._ending(logs, self.beside))
         async with logs:
             try:
@@ -227,10 +143,6 @@ class StreamRunner:
         if self.saver is not None:
             await self.saver.save()
 
-    def notify(self, kind: Any, text: str, /, **facts: Any) -> None:
-        """Tell the user."""
-        self.notices(Notice(kind, text, datetime.now(timezone.utc), facts))
-
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Start a task that is cancelled when the stream ends."""
         task = asyncio.create_task(work)
@@ -248,8 +160,8 @@ class StreamRunner:
             return
         self.stop_code = code
         asyncio.get_running_loop().call_later(self.end_within, self._give_up, code)
-        if self._stream is not None and self._stream.entered:
-            self.spawn(self._stream.finish(3.0))
+        if self.setup.stream is not None and self.setup.stream.entered:
+            self.spawn(self.setup.stream.finish(3.0))
         elif self._main is not None:
             self._main.cancel()
 
@@ -260,8 +172,8 @@ class StreamRunner:
 
     def tell_account(self) -> None:
         """Tell what was delivered so far."""
-        if self._stream is not None:
-            stats = self._stream.stats
+        if self.setup.stream is not None:
+            stats = self.setup.stream.stats
             self.notify("account", stats.line(), **stats.as_dict())
 
     def _code(self, logs: LogStream) -> int:
@@ -283,14 +195,3 @@ class StreamRunner:
             "failed": exit_codes.ERROR,
             "running": exit_codes.PENDING,
         }[outcome]
-
-
-def _moment(given: datetime | timedelta | None) -> datetime | None:
-    """Return the moment; a duration is counted back from now."""
-    return datetime.now(timezone.utc) - given if isinstance(given, timedelta) else given
-
-
-def _beginning() -> datetime:
-    from rawlogs.models import BEGINNING
-
-    return BEGINNING

@@ -68,13 +68,15 @@ def _check(run: tuple[str, ...], given: dict[str, Any]) -> None:
         raise ConfigError(
             f"{ways[0]} follows runs; --flow-run and --task-run are plain filters: use one of the two"
         )
-    if ways and (given["tail"] is not None or given["live_only"] or given["transport"] == "ws"):
-        raise ConfigError(f"{ways[0]} reads the stored logs: it does not go with --tail, --live-only or ws")
+    if ways and (given["live_only"] or given["transport"] == "ws"):
+        wrong = "--live-only" if given["live_only"] else "--transport ws"
+        raise ConfigError(f"{ways[0]} also reads stored logs, which {wrong} does not", setting=wrong)
     if given["live_only"] and (given["cursor_file"] or given["strict"]):
         raise ConfigError("--live-only has no REST list, which --cursor-file and --strict need")
-    if given["cursor_file"] and (ways or given["tail"] is not None):
+    if given["cursor_file"] and given["tail"] is not None:
         raise ConfigError(
-            "--cursor-file goes on where it ended; it does not go with RUN, --flow ... or --tail"
+            "--cursor-file says where to go on, and --tail where to begin: give one of the two",
+            setting="--tail",
         )
     if given["reset_cursor"] and not given["cursor_file"]:
         raise ConfigError("--reset-cursor needs --cursor-file", setting="--reset-cursor")

@@ -35,7 +35,12 @@ class TailRunner(StreamRunner):
         **more: Any,
     ) -> None:
         super().__init__(
-            access, chosen, {**options, "keep_raw": output.name == "raw"}, output.notices, **more
+            access,
+            chosen,
+            {**options, "keep_raw": output.name == "raw"},
+            output.notices,
+            look_up_names=output.name == "json",
+            **more,
         )
         self._output = output
         self._opened: AsyncSink | None = None
@@ -125,9 +130,8 @@ class TailRunner(StreamRunner):
 
     def _current_format(self, logs: LogStream) -> Format:
         """Return the format, with run names as prefixes once there is more than one run."""
-        names = self.follower.names if self.follower is not None else None
-        many = names is not None and len(names) > 1
-        if self._format is None or many != self._prefixed:
-            self._prefixed = many
-            self._format = self._output.format(logs.settings.api_url, names, many=many)
+        names = self.setup.text_names
+        if self._format is None or (names is not None) != self._prefixed:
+            self._prefixed = names is not None
+            self._format = self._output.format(logs.settings.api_url, names, self.setup.json_names)
         return self._format

@@ -266,6 +266,10 @@ class LogStream:
 
     # Following runs
 
+    def use_runs(self, runs: Iterable[UUID]) -> None:
+        """Before entering: only logs of these flow runs, which may be none yet; the others come by ``follow_runs``."""
+        self._subscription.use_runs(runs)
+
     async def follow_runs(self, runs: Iterable[UUID], added: Iterable[UUID]) -> None:
         """Deliver the logs of these flow runs from now on; of those in ``added``, all that is stored already, too."""
         auditor = self._supervisor.auditor

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from math import isfinite
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -16,12 +16,23 @@ from rawlogs.models import Log, Row, level_name
 from rawlogs.output.escape import HIDDEN, SURROGATES
 
 _DEEPEST = 100
-_OWN_KEYS = ("level_name", "flow_run_name")
+_OWN_KEYS = ("level_name", "flow_run_name", "flow_name", "deployment_name")
 _START = len('{"type":"log","log":')
 """Where the log's object begins in a canonical frame; its last brace is the one but last of the frame."""
 _FULL_SECOND = b'.000000Z","flow_run_id"'
 _OTHER_SPELLING = re.compile(rb"\\(?:/|u(?!00(?:0[0-7bef]|1[0-9a-f])))").search
 """An escape that orjson would not write; a backslash that is escaped itself may be taken for the start of one."""
+
+
+class RunNames(NamedTuple):
+    """What a log's flow run is called, and its flow and its deployment; None where that is not known."""
+
+    flow_run_name: str | None = None
+    flow_name: str | None = None
+    deployment_name: str | None = None
+
+
+_UNKNOWN = RunNames()
 
 
 def encode_object(value: dict[str, Any]) -> bytes:
@@ -53,10 +64,11 @@ class JsonFormat:
     """Every field of a log in the wire's order, then the fields this version does not know, ``level_name`` at the end.
 
     ``created`` and ``updated`` are null on logs that came live: servers send them only over REST. With ``run_names``,
-    which may grow meanwhile, each line ends in ``flow_run_name``, null while the mapping has no name for the run.
+    which may grow meanwhile, each line ends in ``flow_run_name``, ``flow_name`` and ``deployment_name``, null while the
+    mapping has no name for them.
     """
 
-    def __init__(self, run_names: Mapping[UUID, str] | None = None) -> None:
+    def __init__(self, run_names: Mapping[UUID, RunNames] | None = None) -> None:
         self._run_names = run_names
         self._ends: dict[str, bytes] = {}
 
@@ -80,7 +92,8 @@ class JsonFormat:
         fields["level_name"] = log.level_name
         if self._run_names is not None:
             run = log.flow_run_id
-            fields["flow_run_name"] = self._run_names.get(run) if run is not None else None
+            names = self._run_names.get(run, _UNKNOWN) if run is not None else _UNKNOWN
+            fields.update(names._asdict())
         return encode_object(fields) + b"\n"
 
     def encode_rows(self, rows: Sequence[Row], frames: Sequence[bytes]) -> bytes:
@@ -106,8 +119,8 @@ class JsonFormat:
         """What follows on the wire's fields."""
         if self._run_names is None:
             return self._ends.get(row[2]) or self._new_end(row[2])
-        name = self._run_names.get(UUID(row[5])) if row[5] else None
-        fields = {"level_name": level_name(int(row[2])), "flow_run_name": name}
+        names = self._run_names.get(UUID(row[5]), _UNKNOWN) if row[5] else _UNKNOWN
+        fields = {"level_name": level_name(int(row[2])), **names._asdict()}
         return b"," + encode_object(fields)[1:] + b"\n"
 
     def _new_end(self, level: str) -> bytes:

@@ -7,13 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from types import NoneType
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 from urllib.parse import quote
 from uuid import UUID
 
 from rawlogs.errors import ConfigError, HistoryError
 from rawlogs.models import parse_timestamp
 from rawlogs.rest.client import RestClient
+from rawlogs.rest.id_prefix import id_prefix, ids_with
 from rawlogs.rest.responses import page_limit
 from rawlogs.untrusted import excerpt
 
@@ -140,7 +141,7 @@ class Runs:
             raise HistoryError(f"The task run {run} cannot be read: {error}", transient=True) from None
 
     async def find(self, names_or_ids: Iterable[UUID | str]) -> list[FlowRun]:
-        """The runs with these ids or exact names, in this order; every run of a name, as names may repeat.
+        """The runs with these ids, exact names or beginnings of ids, in this order; several where it is not unique.
 
         Raises ConfigError for a name that no run has; for an id otherwise as ``read``.
         """
@@ -148,11 +149,11 @@ class Runs:
         for text in names_or_ids:
             if (run_id := as_uuid(text)) is not None:
                 runs = [await self.read(run_id)]
-            elif not (runs := await self.by_name(str(text))):
+            elif not (runs := await self.by_name(str(text)) or await self.by_prefix(str(text))):
                 raise ConfigError(
                     f"There is no flow run with the id or name {str(text)!r}",
                     setting="RUN",
-                    hint="A run is given by its id, its whole name, or the URL of its page.",
+                    hint="A run is given by its id (6 digits or more of it), its whole name, or the URL of its page.",
                 )
             found.update((run.id, run) for run in runs)
         return list(found.values())
@@ -160,6 +161,29 @@ class Runs:
     async def by_name(self, name: str, *, since: datetime | None = None) -> list[FlowRun]:
         """All runs of exactly that name; names may repeat."""
         return await self._list({"name": {"any_": [name]}}, since)
+
+    async def by_prefix(self, text: str) -> list[FlowRun]:
+        """The runs whose ids begin so, 20 at most; none where the text is no beginning of 6 hex digits or more."""
+        prefix = id_prefix(text)
+        if prefix is None:
+            return []
+
+        async def ids(offset: int, limit: int) -> list[UUID]:
+            body = {"sort": "ID_DESC", "offset": offset, "limit": limit}
+            rows = await self._rows("/flow_runs/filter", body)
+            return [found for row in rows if (found := as_uuid(row.get("id"))) is not None]
+
+        return await self.by_ids(await ids_with(prefix, ids))
+
+    async def names(self, kind: Literal["flows", "deployments"], ids: Iterable[UUID]) -> dict[UUID, str]:
+        """The names of the flows, or of the deployments, with these ids, as far as the server tells them."""
+        found: dict[UUID, str] = {}
+        for some in _chunks(str(one) for one in ids):
+            for row in await self._rows(f"/{kind}/filter", {kind: {"id": {"any_": some}}}):
+                one, name = as_uuid(row.get("id")), row.get("name")
+                if one is not None and isinstance(name, str):
+                    found[one] = name
+        return found
 
     async def by_ids(self, run_ids: Iterable[UUID]) -> list[FlowRun]:
         """The runs with these ids; one that is gone is left out."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 from uuid import UUID
@@ -26,7 +26,11 @@ POLL = 2.0
 """Seconds between looks at the states without events."""
 POLL_BESIDE_EVENTS = 15.0
 
+_CANDIDATES = 10
+"""How many runs of an ambiguous name are shown."""
+
 Outcome = Literal["completed", "failed", "running"]
+OnFound = Callable[[Sequence[FlowRun]], Awaitable[None]]
 
 
 class RunSource(Protocol):
@@ -72,7 +76,7 @@ class Follower:
     """Keeps a LogStream on the right flow runs and finishes it when they are done.
 
     ``names`` maps each run's id to its name, for prefixes. ``begin()`` finds what there is, ``run(stream)`` goes on
-    beside the reading of the stream.
+    beside the reading of the stream. ``on_found`` is awaited with new runs before their logs are read.
     """
 
     def __init__(
@@ -85,6 +89,7 @@ class Follower:
         clock: Clock | None = None,
         rng: random.Random | None = None,
         notify: Callable[..., None] = lambda kind, text, **facts: None,
+        on_found: OnFound | None = None,
     ) -> None:
         self._runs = runs
         self._roots = roots
@@ -93,6 +98,7 @@ class Follower:
         self._clock = clock or SystemClock()
         self._rng = rng or random.Random()
         self._notify = notify
+        self._on_found = on_found
         self._followed: dict[UUID, _Followed] = {}
         self._streamed: set[UUID] = set()
         self._changed = asyncio.Event()
@@ -116,7 +122,13 @@ class Follower:
         if self._children:
             await self._find_children()
         self._streamed = set(self._followed)
+        await self._tell_found(self._followed)
         return list(self._followed)
+
+    async def _tell_found(self, run_ids: Iterable[UUID]) -> None:
+        found = [self._followed[run_id].run for run_id in run_ids]
+        if found and self._on_found is not None:
+            await self._on_found(found)
 
     async def run(self, stream: LogStream) -> None:
         """Until every run has ended and was swept (without an end for a flow, a deployment or a tag)."""
@@ -152,6 +164,7 @@ class Follower:
         try:
             added = await self._refresh()
             if added:
+                await self._tell_found(added)
                 await self._stream.follow_runs(self._current(), added)
                 self._streamed.update(added)
             await self._sweep()
@@ -318,12 +331,21 @@ async def named(runs: Runs, given: Iterable[str]) -> list[FlowRun]:
                 raise
             raise ConfigError(error.text, setting="RUN", hint=error.hint) from error
         if len(matches) > 1:
-            ids = ", ".join(str(run.id) for run in matches[:3])
+            shown = "".join(f"\n  {_described(run)}" for run in matches[:_CANDIDATES])
+            more = f"\n  and {len(matches) - _CANDIDATES} more" if len(matches) > _CANDIDATES else ""
+            how = "are named" if all(run.name == text for run in matches) else "have an id that begins with"
             raise ConfigError(
-                f"{len(matches)} flow runs are named {text!r}", setting="RUN", hint=f"Give an id: {ids}"
+                f"{len(matches)} flow runs {how} {text!r}",
+                setting="RUN",
+                hint=f"Give an id:{shown}{more}",
             )
         found.extend(matches)
     return list({run.id: run for run in found}.values())
+
+
+def _described(run: FlowRun) -> str:
+    began = run.began.isoformat(" ", "seconds").replace("+00:00", "Z") if run.began else "not begun"
+    return f"{run.id}  {run.name}  {run.state_name or run.state_type}  {began}"
 
 
 async def _pasted(runs: Runs, url: str) -> UUID:
