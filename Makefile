@@ -9,8 +9,10 @@ VERSIONS ?=
 ARGS ?=
 # Files of tests at the same time; most of them wait for something. 0: one after the other, in this process.
 JOBS ?= 2
-# Files of rawlogs/delivery for `mutants`.
-MODULES ?= ledger merge reader audit
+# Modules for `mutants`; the tests of rawlogs/A/B.py are tests/test_B.py, or those of TESTS_B.
+MODULES ?= delivery/ledger delivery/merge delivery/reader delivery/audit delivery/retry \
+    wire/frames wire/handshake config/settings host serve/gate
+TESTS_gate := access serve serve_guard
 
 EXTRAS := web,django,redis,metrics,otlp
 MATRIX_PYTHONS := 3.10 3.11 3.12 3.13
@@ -107,15 +109,17 @@ dist: .venvs/release/.rawlogs-tools ## the sdist and the wheel, checked and trie
 	@ls -l dist
 
 # In a copy, which mutmut fills with changed files. CONTRIBUTING says what may survive.
-mutants: .venvs/mutants/.rawlogs-tools ## small changes to the heart that its tests do not notice (MODULES="ledger merge", a quarter of an hour each)
-	@for module in $(MODULES); do \
-	    rm -rf .mutants; mkdir .mutants; cp -r rawlogs tests fixtures pyproject.toml .mutants; \
-	    printf '%s\n' '' '[tool.mutmut]' 'source_paths = ["rawlogs"]' 'also_copy = ["tests", "fixtures"]' \
-	        "only_mutate = [\"rawlogs/delivery/$$module.py\"]" \
-	        'pytest_add_cli_args = ["-p", "no:cacheprovider", "-p", "no:xdist", "-x"]' \
-	        "pytest_add_cli_args_test_selection = [\"tests/test_$$module.py\"]" >> .mutants/pyproject.toml; \
-	    (cd .mutants; ../.venvs/mutants/bin/mutmut run; echo "$$module:"; ../.venvs/mutants/bin/mutmut results); \
-	done
+mutants: .venvs/mutants/.rawlogs-tools ## small changes that the tests do not notice (MODULES="delivery/ledger host", a quarter of an hour each)
+	@$(foreach module,$(MODULES),$(call mutate,$(module),$(or $(TESTS_$(notdir $(module))),$(notdir $(module))));)
+
+# $(1): a module, $(2): the names of its files of tests
+define mutate
+	rm -rf .mutants; mkdir .mutants; cp -r rawlogs tests fixtures pyproject.toml .mutants; \
+	printf '%s\n' '' '[tool.mutmut]' 'source_paths = ["rawlogs"]' 'also_copy = ["tests", "fixtures"]' \
+	    'only_mutate = ["rawlogs/$(1).py"]' 'pytest_add_cli_args = ["-p", "no:cacheprovider", "-p", "no:xdist", "-x"]' \
+	    'pytest_add_cli_args_test_selection = [$(foreach name,$(2),"tests/test_$(name).py", )]' >> .mutants/pyproject.toml; \
+	(cd .mutants; ../.venvs/mutants/bin/mutmut run; echo "$(1):"; ../.venvs/mutants/bin/mutmut results)
+endef
 
 fixtures: $(TOOLS) prefect ## record fixtures/ anew from real servers (VERSIONS="3.4.7 3.6.29 3.7.8 3.8.8 3.9.1")
 	$(VENV)/bin/python -m tests.real.record_fixtures $(VERSIONS)
@@ -185,7 +189,7 @@ $(TOOLS): $(INSTALLED) constraints/test.txt constraints/lint.txt
 .venvs/mutants/.rawlogs-tools: $(VENV)/.rawlogs-made constraints/test.txt constraints/mutants.txt
 	@echo "Making .venvs/mutants"
 	@$(VENV)/bin/python -m venv --clear .venvs/mutants
-	@.venvs/mutants/bin/python $(PIP) -e . mutmut -r constraints/test.txt -c constraints/mutants.txt -c constraints/highest.txt
+	@.venvs/mutants/bin/python $(PIP) -e '.[$(EXTRAS)]' mutmut -r constraints/test.txt -c constraints/mutants.txt -c constraints/highest.txt
 	@touch $@
 
 .venvs/release/.rawlogs-tools: $(VENV)/.rawlogs-made constraints/release.txt
