@@ -117,7 +117,7 @@ def test_many_seconds_and_names_do_not_pile_up() -> None:
         names[run] = f"run-{n}"
         form.line(make_log(name=f"logger-{n}", timestamp=stamp, flow_run_id=str(run)))
     assert form.line(first) == expected
-    assert max(len(form._seconds), len(form._heads), len(form._prefixes), len(form._runs)) <= 1024
+    assert max(len(form._seconds), len(form._heads), len(form._layout._written), len(form._runs)) <= 1024
 
 
 HOSTILE = [
@@ -243,13 +243,6 @@ def test_run_names_may_become_known_later() -> None:
     names[UUID(RUN)] = "noisy-bat"
     assert form.line(make_log()).startswith("noisy-bat | ")
     assert form.line(make_log()).startswith("noisy-bat | "), "the remembered name is the same"
-
-
-def test_a_given_prefix_replaces_the_runs_name() -> None:
-    """An empty prefix leaves it out."""
-    form = text_format(run_names={UUID(RUN): "noisy-bat"})
-    assert form.line(make_log(), prefix="child").startswith("child | 03:")
-    assert form.line(make_log(), prefix="").startswith("03:")
 
 
 @pytest.mark.parametrize(

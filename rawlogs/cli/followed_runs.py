@@ -60,6 +60,11 @@ class FollowedRuns:
             return f"no run {runs} since {since.isoformat(' ', 'seconds')}"
         return f"no run {runs} is going on; --since 1d also finds those that have ended since yesterday"
 
+    @property
+    def several(self) -> bool:
+        """Whether they may be more than one: each line then has to say whose it is, from the first one on."""
+        return self._children or len(self._names) != 1
+
     def access(self, given: dict[str, Any]) -> dict[str, Any]:
         """Return the access that goes with pasted URLs: theirs, unless the settings name a server elsewhere.
 

@@ -58,7 +58,7 @@ def command(to: str | None, quiet: int, verbose: int, **given: Any) -> int:
 
     Start it twice, on two machines: one writes, the other takes over when that dies. See docs/redis.md.
     """
-    from rawlogs.output.notices import NoticePrinter
+    from rawlogs.output.stderr import NoticePrinter
 
     url = to or os.environ.get(URL)
     if not url:

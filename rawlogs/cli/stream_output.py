@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Mapping
-from datetime import timezone
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
 from rawlogs.output.color import want_color
 from rawlogs.output.formats import Format
-from rawlogs.output.notices import NoticePrinter
 from rawlogs.output.sink import Sink, StdoutSink
+from rawlogs.output.stderr import NoticePrinter, can_redraw, is_terminal
 
 if TYPE_CHECKING:
+    from rawlogs.delivery.stats import Stats
     from rawlogs.output.json import RunNames
 
 
@@ -41,7 +43,7 @@ class StreamOutput:
         self.notices = NoticePrinter(
             sys.stderr,
             color=self._wants_color(sys.stderr),
-            as_json=output != "text",
+            as_json=output != "text" and not is_terminal(sys.stderr),
             quiet=quiet,
             verbose=verbose,
         )
@@ -53,6 +55,16 @@ class StreamOutput:
         from rawlogs.output.file import FileSink
 
         return FileSink(self.path)
+
+    async def show_status(self, stats: Stats, *, polling: bool) -> None:
+        """Tell people how the stream is doing, until cancelled. Returns at once where stderr is no terminal."""
+        if can_redraw(sys.stderr, os.environ):
+            from rawlogs.cli.status import show_status
+            from rawlogs.clock import SystemClock
+            from rawlogs.output.progress import Progress
+
+            progress = Progress(zone=timezone.utc if self._utc else None)
+            await show_status(self.notices, stats, progress, SystemClock(), polling=polling)
 
     def format(
         self, api_url: str, names: Mapping[UUID, str] | None, all_names: Mapping[UUID, RunNames] | None = None
@@ -66,10 +78,11 @@ class StreamOutput:
             from rawlogs.output.json import JsonFormat
 
             return JsonFormat(all_names)
+        on_terminal = self.path is None and is_terminal(sys.stdout)
         if self.name == "raw":
             from rawlogs.output.raw import RawFormat
 
-            return RawFormat(terminal=self.path is None and sys.stdout is not None and sys.stdout.isatty())
+            return RawFormat(terminal=on_terminal)
         if self.name == "otel":
             from rawlogs.otlp.record import resource_of
             from rawlogs.output.otel import OtelFormat
@@ -79,18 +92,18 @@ class StreamOutput:
             from rawlogs.output.ecs import EcsFormat
 
             return EcsFormat()
+        from rawlogs.output.layout import column_bound
         from rawlogs.output.text import TextFormat
 
         return TextFormat(
             color=self.path is None and self._wants_color(sys.stdout),
             timezone=timezone.utc if self._utc else None,
             timestamps=self._timestamps,
+            now=lambda: datetime.now(timezone.utc),
             run_names=names,
+            column=column_bound(shutil.get_terminal_size().columns) if on_terminal else None,
             encoding=(sys.stdout.encoding if self.path is None and sys.stdout else None) or "utf-8",
         )
 
     def _wants_color(self, stream: Any) -> bool:
-        try:
-            return want_color(self._color, stream is not None and stream.isatty(), os.environ)
-        except ValueError:  # the stream was closed
-            return False
+        return want_color(self._color, is_terminal(stream), os.environ)

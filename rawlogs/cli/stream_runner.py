@@ -14,9 +14,10 @@ from rawlogs.errors import RawlogsError
 
 if TYPE_CHECKING:
     from rawlogs.cli.cursor_saver import CursorSaver
+    from rawlogs.delivery.stats import Stats
     from rawlogs.delivery.stream import LogStream
     from rawlogs.health.metrics import Metric
-    from rawlogs.output.notices import NoticePrinter
+    from rawlogs.output.stderr import NoticePrinter
     from rawlogs.runs.follower import Follower
 
 
@@ -70,6 +71,9 @@ class StreamRunner:
     async def beside(self) -> None:
         """Work beside the stream, from before it is opened; an error of this ends the stream."""
 
+    async def show_status(self, stats: Stats) -> None:
+        """Tell people how the stream is doing, until cancelled."""
+
     async def pump(self, logs: LogStream) -> None:
         """Hand the batches of an open stream on until its end, and commit and save what has arrived."""
         raise NotImplementedError
@@ -118,6 +122,7 @@ class StreamRunner:
 
     async def _run_stream(self, logs: LogStream) -> int:
         self.spawn(self._ending(logs, self.beside))
+        self.spawn(self.show_status(logs.stats))
         async with logs:
             try:
                 if self.follower is not None:

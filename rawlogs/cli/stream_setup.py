@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rawlogs.delivery.stream import LogStream
     from rawlogs.delivery.vitals import Vitals
     from rawlogs.output.json import RunNames
-    from rawlogs.output.notices import NoticePrinter
+    from rawlogs.output.stderr import NoticePrinter
     from rawlogs.rest.client import RestClient
     from rawlogs.runs.follower import Follower
 
@@ -99,9 +99,10 @@ class StreamSetup:
 
     @property
     def text_names(self) -> Mapping[UUID, str] | None:
-        """What text calls the runs: None where there is one at most."""
-        names = None if self.follower is None else self.follower.names
-        return names if names is not None and len(names) > 1 else None
+        """What text calls the runs: None where they are never more than one."""
+        if self.follower is None or self._followed is None or not self._followed.several:
+            return None
+        return self.follower.names
 
     @property
     def json_names(self) -> Mapping[UUID, RunNames] | None:

@@ -18,6 +18,7 @@ from rawlogs.wire.ways import fast
 
 if TYPE_CHECKING:
     from rawlogs.batch import Batch
+    from rawlogs.delivery.stats import Stats
     from rawlogs.delivery.stream import LogStream
     from rawlogs.health.metrics import Metric
     from rawlogs.models import Log
@@ -43,10 +44,10 @@ class TailRunner(StreamRunner):
             **more,
         )
         self._output = output
+        self._polling = options["transport"] == "poll"
         self._opened: AsyncSink | None = None
         self._written = 0
         self._format: Format | None = None
-        self._prefixed = False
 
     async def run(self) -> int:
         """Write until the end, a limit, a signal or an error. Return the exit code."""
@@ -74,6 +75,10 @@ class TailRunner(StreamRunner):
     async def beside(self) -> None:
         """Wait for the output's reader to go."""
         await self._out.closed()
+
+    async def show_status(self, stats: Stats) -> None:
+        """Draw the status line, where stderr is a terminal."""
+        await self._output.show_status(stats, polling=self._polling)
 
     async def flush(self) -> None:
         """Make sure that what was written can be read by others."""
@@ -112,16 +117,15 @@ class TailRunner(StreamRunner):
         """Write a batch in the turn that read it; False where that cannot be done now."""
         if self._out.busy:
             return False
-        form = self._format
-        if form is None or self.follower is not None:  # the names of followed runs change it
-            form = self._current_format(logs)
-        return self._out.write_soon(encode_batch(form, batch))
+        with self.notices.without_status():
+            return self._out.write_soon(encode_batch(self._current_format(logs), batch))
 
     async def _write(self, logs: LogStream, batch: Sequence[Log]) -> bool:
         """Write a batch; False when the limit has been reached."""
         left = None if self.limit is None else self.limit - self._written
         written = batch if left is None else batch[:left]
-        await self._out.write(encode_batch(self._current_format(logs), written))
+        with self.notices.without_status():
+            await self._out.write(encode_batch(self._current_format(logs), written))
         self._written += len(written)
         if self.saver is not None:
             logs.commit(but=len(batch) - len(written))
@@ -129,9 +133,7 @@ class TailRunner(StreamRunner):
         return left is None or len(written) < left
 
     def _current_format(self, logs: LogStream) -> Format:
-        """Return the format, with run names as prefixes once there is more than one run."""
-        names = self.setup.text_names
-        if self._format is None or (names is not None) != self._prefixed:
-            self._prefixed = names is not None
-            self._format = self._output.format(logs.settings.api_url, names, self.setup.json_names)
+        if self._format is None:
+            names = self.setup.text_names, self.setup.json_names
+            self._format = self._output.format(logs.settings.api_url, *names)
         return self._format

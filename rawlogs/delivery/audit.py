@@ -6,7 +6,8 @@ that no list has shown is read). Without a socket every round is a catch-up.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -20,6 +21,7 @@ from rawlogs.delivery.merge import Beginning, Merger
 from rawlogs.delivery.patient import REFUSALS, MeteredClient, PatientClient
 from rawlogs.delivery.reader import HistoryReader, Page
 from rawlogs.delivery.start import Start
+from rawlogs.delivery.stats import Reading
 from rawlogs.errors import GaveUp
 from rawlogs.models import BEGINNING, END, MICROSECOND
 from rawlogs.rest.body import MAX_SIZE
@@ -127,7 +129,7 @@ class Auditor:
 
         Raises what ends the stream, see ``PatientClient.post``.
         """
-        while not await self._tried(self._start.place(), last=self._until_end() == 0.0):
+        while not await self._tried(self._place(), last=self._until_end() == 0.0):
             if self._until_end() == 0.0 and not self._alone:
                 return
             await self._schedule.wait(self._until_end())
@@ -267,8 +269,26 @@ class Auditor:
 
     # Reading
 
+    @contextmanager
+    def _reading(self) -> Iterator[Reading]:
+        """Keep the account's ``reading`` up to date; several requests one after the other count as one."""
+        present = self._stats.reading
+        if present is not None:
+            yield present
+            return
+        self._stats.reading = Reading(self._clock.monotonic())
+        try:
+            yield self._stats.reading
+        finally:
+            self._stats.reading = None
+
+    async def _place(self) -> None:
+        with self._reading():
+            await self._start.place()
+
     async def _take_all(self, requests: list[ListRequest], *, routine: bool = False) -> int:
-        return sum([await self._take(request, routine=routine) for request in requests])
+        with self._reading():
+            return sum([await self._take(request, routine=routine) for request in requests])
 
     async def _take(self, request: ListRequest, *, routine: bool = False, confirm: bool = False) -> int:
         """Read one request and deliver what it brings. Return how many rows were new.
@@ -277,23 +297,26 @@ class Auditor:
         not pay for reading the rows.
         confirm: read once more behind a short last page.
         """
-        brought, rows = 0, 0
+        brought = 0
         marks = self._ledger.begin_list()
         compare = routine and not self._affords(request.range)
         client = self._metered if routine else self.client
         wire = self._subscription.selection.wire
-        async for page in self.reader.read(client, request, wire, compare=compare, confirm=confirm):
-            self._watch_server_clock()
-            new = await self._deliver(page)
-            if new and routine:
-                self._budget.refund()
-            brought += new
-            self._record(page, marks)
-            rows += len(page.rows)
-            if page.rows and rows >= PROGRESS and rows % PROGRESS < len(page.rows):
-                stamp = page.rows.newest
-                text = f"{rows} stored logs read, now at {stamp.isoformat()}"
-                self._notifier.notify("progress", text, rows=rows)
+        with self._reading() as reading:
+            async for page in self.reader.read(client, request, wire, compare=compare, confirm=confirm):
+                self._watch_server_clock()
+                new = await self._deliver(page)
+                if new and routine:
+                    self._budget.refund()
+                brought += new
+                self._record(page, marks)
+                if not page.rows:
+                    continue
+                reading.rows += len(page.rows)
+                reading.newest = stamp = page.rows.newest
+                if reading.rows % PROGRESS < len(page.rows):
+                    text = f"{reading.rows} stored logs read, now at {stamp.isoformat()}"
+                    self._notifier.notify("progress", text, rows=reading.rows)
         return brought
 
     def _watch_server_clock(self) -> None:

@@ -5,6 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
+
+
+@dataclass(slots=True)
+class Reading:
+    """What the list that is being read has brought so far."""
+
+    began: float
+    """By the monotonic clock."""
+    rows: int = 0
+    newest: datetime | None = None
+    """The timestamp that it has reached; None before the first row."""
 
 
 @dataclass(slots=True)
@@ -29,6 +41,8 @@ class Stats:
     """The reconnects by the close code of the connection that ended, or by the name of its error."""
     requests: int = 0
     """REST requests sent."""
+    reading: Reading | None = field(default=None, repr=False, compare=False)
+    """The list that is being read now; None between lists."""
     count_gaps: Callable[[], int] = field(default=lambda: 0, repr=False, compare=False)
     """Asks the ledger."""
 

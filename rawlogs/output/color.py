@@ -1,8 +1,8 @@
-"""Whether to use colour, and which one: the 16 that every terminal knows and themes adapt."""
+"""Decide whether to use colour, and which one: of the 16 that every terminal knows and themes adapt."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Literal
 from zlib import crc32
 
@@ -19,9 +19,9 @@ _NAMES = tuple(f"\x1b[{code}m" for code in (32, 34, 35, 36, 92, 94, 95, 96))
 
 
 def want_color(mode: ColorMode, stream_isatty: bool, environ: Mapping[str, str]) -> bool:
-    """Whether to colour: the flag decides; on "auto" the environment; without a word from it, the terminal.
+    """Return whether to colour: the flag decides; on "auto" the environment; where it sets nothing, the terminal.
 
-    The first that speaks wins: NO_COLOR, FORCE_COLOR ("0" and "false" mean no), CLICOLOR_FORCE, TERM=dumb,
+    The first of these that is set decides: NO_COLOR, FORCE_COLOR ("0" and "false" mean no), CLICOLOR_FORCE, TERM=dumb,
     CLICOLOR=0. An empty variable counts as not set.
     """
     if mode != "auto":
@@ -39,7 +39,7 @@ def want_color(mode: ColorMode, stream_isatty: bool, environ: Mapping[str, str])
 
 
 def level_color(level: int) -> str:
-    """The colour of a level; one between two named levels has the lower one's."""
+    """Return the colour of a level; one between two named levels has the lower one's."""
     for lowest, color in _LEVELS:
         if level >= lowest:
             return color
@@ -47,5 +47,12 @@ def level_color(level: int) -> str:
 
 
 def name_color(name: str) -> str:
-    """A colour for a name: the same one in every process and on every machine."""
+    """Return a colour for a name: the same one in every process and on every machine."""
     return _NAMES[crc32(name.encode("utf-8", "surrogatepass")) % len(_NAMES)]
+
+
+def free_color(name: str, taken: Collection[str]) -> str:
+    """Return the colour of the name, or the next one that is not taken; its own again where all are."""
+    first = _NAMES.index(name_color(name))
+    free = (color for color in _NAMES[first:] + _NAMES[:first] if color not in taken)
+    return next(free, _NAMES[first])

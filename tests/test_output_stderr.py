@@ -13,7 +13,7 @@ import pytest
 
 from rawlogs.errors import AuthError, SinkError
 from rawlogs.notices import Kind, Notice
-from rawlogs.output.notices import IMPORTANCE, NoticePrinter
+from rawlogs.output.stderr import IMPORTANCE, NoticePrinter, can_redraw
 
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
@@ -239,3 +239,74 @@ def test_a_stderr_that_nobody_reads_does_not_block() -> None:
             *(f"rawlogs: held {number}" for number in range(51, 150)),
             "rawlogs: last",
         ]
+
+
+ERASED = "\r\x1b[K"
+
+
+def test_the_status_line_stays_below_what_is_printed() -> None:
+    """It is taken away before a notice and drawn again below it; nothing is left at the end."""
+    stream = io.StringIO()
+    printer = NoticePrinter(stream)
+    printer.status("12 rows")
+    printer.status("12 rows")
+    printer(notice())
+    printer.status("")
+    printer.status("")
+    assert stream.getvalue() == (f"rawlogs: 12 rows{ERASED}rawlogs: careful\nrawlogs: 12 rows{ERASED}")
+
+
+def test_the_status_line_makes_room_for_what_others_write() -> None:
+    """Logs go to the same terminal; a notice meanwhile does not bring the line back too early."""
+    stream = io.StringIO()
+    printer = NoticePrinter(stream)
+    with printer.without_status():
+        stream.write("a log\n")
+    printer.status("1 row")
+    with printer.without_status():
+        stream.write("a log\n")
+        printer.tell("hello")
+    assert stream.getvalue() == f"a log\nrawlogs: 1 row{ERASED}a log\nrawlogs: hello\nrawlogs: 1 row"
+
+
+def test_a_status_line_never_wraps_and_commands_nothing() -> None:
+    """It is cut to the terminal (80 columns where none is asked), in the middle, its control characters written out."""
+    stream = io.StringIO()
+    NoticePrinter(stream, color=True).status("x" * 200 + "\x1b[2J")
+    line = stream.getvalue()
+    assert line.startswith("\x1b[2mrawlogs: xxx") and line.endswith(r"\x1b[2J" + "\x1b[0m")
+    assert len(line) == 79 + len("\x1b[2m\x1b[0m")
+
+
+@pytest.mark.parametrize(("quiet", "said"), [(0, 1), (1, 0)])
+def test_words_for_people_are_held_back_by_q(quiet: int, said: int) -> None:
+    """They are no warning."""
+    stream = io.StringIO()
+    NoticePrinter(stream, quiet=quiet).tell("connected, waiting for logs")
+    assert stream.getvalue() == "rawlogs: connected, waiting for logs\n" * said
+
+
+@pytest.mark.parametrize(
+    ("terminal", "environ", "redraws"),
+    [
+        (True, {"TERM": "xterm"}, True),
+        (True, {"TERM": "dumb"}, False),
+        (True, {"TERM": ""}, False),
+        (True, {}, False),
+        (False, {"TERM": "xterm"}, False),
+    ],
+)
+def test_a_line_is_redrawn_only_where_it_can_be_erased(
+    terminal: bool, environ: dict[str, str], redraws: bool
+) -> None:
+    """On a terminal that is not a dumb one."""
+
+    class Stream(io.StringIO):
+        def isatty(self) -> bool:
+            return terminal
+
+    assert can_redraw(Stream(), environ) is redraws
+    closed = io.StringIO()
+    closed.close()
+    assert not can_redraw(closed, environ)
+    assert not can_redraw(None, environ)

@@ -1,10 +1,12 @@
-"""Notices as lines on stderr: what is worth a line, and how often. Never a reason to stop or to wait."""
+"""Notices as lines on stderr, and the status line below them. Never a reason to stop or to wait."""
 
 from __future__ import annotations
 
+import os
 import select
 from collections import deque
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Any, TextIO
 
@@ -15,6 +17,7 @@ from rawlogs.notices import Kind, Notice
 from rawlogs.output.color import DIM, RED, RESET, YELLOW
 from rawlogs.output.escape import escape_line
 from rawlogs.output.json import encode_object
+from rawlogs.output.layout import shorten
 
 IMPORTANCE: dict[Kind, int] = {
     # 2: something may be missing, or needs the user; seen with -q
@@ -41,6 +44,21 @@ _PAUSE = timedelta(seconds=5)
 _REMEMBERED = 1000
 _HELD = 100
 _LONGEST = 2000
+_ERASE = "\r\x1b[K"
+
+
+def can_redraw(stream: TextIO | None, environ: Mapping[str, str]) -> bool:
+    """Return whether the stream is a terminal on which a line can be erased again."""
+    # TERM is not set on Windows, whose consoles obey escape sequences only where a program asks for it.
+    return is_terminal(stream) and environ.get("TERM", "dumb") not in ("", "dumb")
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Return whether people see what is written there at once."""
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:  # it was closed
+        return False
 
 
 class NoticePrinter:
@@ -51,6 +69,8 @@ class NoticePrinter:
     other notices again after 5 seconds, with the count of those left out. ``as_json`` prints an object a line
     instead, with the same choice. Nothing is raised if the stream is closed (or None), and a stream that
     nobody reads does not block: up to 100 lines wait for room, then the oldest are dropped.
+
+    ``status`` draws a line that stays the last one on a terminal until it is removed; only where ``can_redraw``.
     """
 
     def __init__(
@@ -70,6 +90,8 @@ class NoticePrinter:
         self._said: dict[tuple[Kind, str], tuple[datetime, int]] = {}
         self._held: deque[str] = deque(maxlen=_HELD)
         self._poll = _poller(stream)
+        self._status = ""
+        self._drawn = False
 
     def __call__(self, notice: Notice) -> None:
         """Print the notice, unless it is not important enough or was said before."""
@@ -94,6 +116,11 @@ class NoticePrinter:
             text += " (" + ", ".join(f"{key}={value}" for key, value in notice.facts.items()) + ")"
         self._print(self._colored(text, YELLOW if importance >= 2 else DIM))
 
+    def tell(self, text: str) -> None:
+        """Print a line for people, in the words of the command; ``quiet`` holds it back."""
+        if self._threshold <= 1:
+            self._print(self._colored(text, DIM))
+
     def error(self, error: RawlogsError | str) -> None:
         """Print what ended the work; it is never held back by ``quiet`` nor as a repetition."""
         if self._as_json:
@@ -106,8 +133,29 @@ class NoticePrinter:
             if hint:
                 self._print("  " + escape_line(" ".join(hint.split("\n"))))
 
+    def status(self, text: str) -> None:
+        """Draw this as the last line, in place of what was drawn before; "" removes it."""
+        if text != self._status:
+            self._status = text
+            self._erase()
+            self._draw()
+
+    @contextmanager
+    def without_status(self) -> Iterator[None]:
+        """Take the status line away while others write to the same terminal."""
+        if not self._drawn:
+            yield
+            return
+        self._erase()
+        status, self._status = self._status, ""  # a notice meanwhile does not draw it
+        try:
+            yield
+        finally:
+            self._status = self._status or status
+            self._draw()
+
     def _repeats(self, notice: Notice) -> int | None:
-        """How often this text was left out since it was last said; None if it is to be left out now."""
+        """Return how often this text was left out since it was last said; None if it is to be left out now."""
         key = (notice.kind, notice.text)
         said = self._said.pop(key, None)
         if said is None:
@@ -132,14 +180,36 @@ class NoticePrinter:
     def _print(self, line: str) -> None:
         self._held.append(line)
         while self._held and self._stream is not None and self._has_room():
+            self._erase()
             _write(self._stream, self._held.popleft() + "\n")
+        self._draw()
+
+    def _draw(self) -> None:
+        if not self._status or self._drawn or self._stream is None or not self._has_room():
+            return
+        self._drawn = True
+        # One cell is left free: a full row would move the cursor to the next one, which is not erased.
+        text = shorten(f"rawlogs: {escape_line(self._status)}", _columns(self._stream) - 1)
+        _write(self._stream, f"{DIM}{text}{RESET}" if self._color else text)
+
+    def _erase(self) -> None:
+        if self._drawn and self._stream is not None:
+            self._drawn = False
+            _write(self._stream, _ERASE)
 
     def _has_room(self) -> bool:
         return self._poll is None or bool(self._poll.poll(0))
 
 
+def _columns(stream: TextIO) -> int:
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80
+
+
 def _poller(stream: TextIO | None) -> Any:
-    """Tells whether a line can be written without waiting; None where that cannot be asked."""
+    """Return what tells whether a line can be written without waiting; None where that cannot be asked."""
     if stream is None or not hasattr(select, "poll"):
         return None
     try:
