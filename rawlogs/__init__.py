@@ -1,6 +1,6 @@
 """Stream Prefect 3 logs without the prefect package: live over its WebSocket, complete through its REST list.
 
-    async with rawlogs.stream(level="INFO", flow_run_id=run_id) as logs:
+    async with rawlogs.follow(RUN) as logs:  # to the end of a flow run; rawlogs.stream() has no end
         async for log in logs:
             print(log.level_name, log.timestamp, log.message)
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rawlogs.api import connect as connect
+    from rawlogs.api import follow as follow
     from rawlogs.api import stream as stream
     from rawlogs.delivery.stats import Stats as Stats
     from rawlogs.delivery.stream import LogStream as LogStream
@@ -39,13 +40,18 @@ if TYPE_CHECKING:
     from rawlogs.filters import LogFilterTimestamp as LogFilterTimestamp
     from rawlogs.models import Log as Log
     from rawlogs.notices import Notice as Notice
+    from rawlogs.runs.run_stream import RunStream as RunStream
+    from rawlogs.sync import follow_sync as follow_sync
     from rawlogs.sync import stream_sync as stream_sync
 
 _HOMES = {
     "connect": "api",
+    "follow": "api",
+    "follow_sync": "sync",
     "stream": "api",
     "stream_sync": "sync",
     "LogStream": "delivery.stream",
+    "RunStream": "runs.run_stream",
     "Stats": "delivery.stats",
     "Log": "models",
     "Notice": "notices",

@@ -5,15 +5,45 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypedDict
 
 from rawlogs import durations
 from rawlogs.delivery.options import Options
 from rawlogs.errors import ConfigError
 
+Seconds = float | timedelta | str
+"""A duration: a number of seconds, a timedelta, or text ("90s", "2m")."""
+
+
+class MoreOptions(TypedDict, total=False):
+    """Further keyword arguments of ``stream`` and ``follow``; what each means stands there and in ``Options``."""
+
+    overlap: Seconds
+    settle: Seconds
+    audit: Seconds
+    rest_budget: int
+    buffer: int
+    retries: int | None
+    wait: bool
+    strict: bool
+    reconnect_on_clean_close: bool
+    started_at: datetime | timedelta | str | None
+    track: bool
+    keep_raw: bool
+    keep_ids: bool
+    compress: bool
+    legacy: bool
+    max_size: int
+    open_timeout: Seconds
+    ping_interval: Seconds | None
+    ping_timeout: Seconds | None
+
+
 _TYPES = {field.name: str(field.type) for field in fields(Options)}
 _OWN = {"since_ago"}
 """What follows from other arguments."""
+_MAIN = {"since", "until", "tail", "follow", "transport", "live_only"}
+"""The options that are arguments of ``stream`` by themselves."""
 _DEFAULTS = {field.name: field.default for field in fields(Options)}
 
 
@@ -25,6 +55,10 @@ def options_of(arguments: Mapping[str, Any], more: Mapping[str, Any] | None, now
     if more is not None and not isinstance(more, Mapping):
         raise ConfigError(f"options: {more!r} is no mapping of names to values", setting="options")
     extra = dict(more or {})
+    if strange := [
+        name for name in arguments if name not in MoreOptions.__annotations__ and name not in _MAIN
+    ]:
+        raise TypeError(f"stream() got an unexpected keyword argument {strange[0]!r}")
     known = [name for name in _TYPES if name not in _OWN]
     if unknown := sorted(str(name) for name in extra if name not in known):
         raise ConfigError(f"unknown options: {', '.join(unknown)}", hint=f"Known: {', '.join(known)}.")

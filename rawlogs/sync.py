@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
 
-from rawlogs.api import stream
+from rawlogs.api import Run, follow, stream
 from rawlogs.batch import Batch
 from rawlogs.delivery.stats import Stats
 from rawlogs.delivery.stream import LogStream
 from rawlogs.loop_thread import LoopThread
 from rawlogs.models import Log
+
+if TYPE_CHECKING:
+    from rawlogs.runs.run_stream import RunStream
 
 T = TypeVar("T")
 
@@ -68,7 +72,7 @@ class SyncLogStream:
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         if self._loop is None:
             work.close()
-            raise RuntimeError("enter the stream first: with rawlogs.stream_sync(...) as logs")
+            raise RuntimeError(f"enter the stream first: with {self._logs.called}_sync(...) as logs")
         return self._loop.run(work)
 
     def _stop(self) -> None:
@@ -77,6 +81,34 @@ class SyncLogStream:
             loop.stop()
 
 
+class SyncRunStream(SyncLogStream):
+    """A RunStream to iterate over in ordinary code; made by ``rawlogs.follow_sync(...)``."""
+
+    def __init__(self, logs: RunStream) -> None:
+        super().__init__(logs)
+        self._runs = logs
+
+    @property
+    def states(self) -> dict[UUID, str | None]:
+        """The last state that is known of each run, by its id."""
+        return self._runs.states
+
+    @property
+    def outcome(self) -> str | None:
+        """The worst state type in which the runs that were asked for have ended; None while one has not."""
+        return self._runs.outcome
+
+    @property
+    def exit_code(self) -> int:
+        """What ``rawlogs tail RUN`` exits with."""
+        return self._runs.exit_code
+
+
 def stream_sync(**arguments: Any) -> SyncLogStream:
     """``rawlogs.stream`` for code without async, with the same arguments: ``with stream_sync(...) as logs``."""
     return SyncLogStream(stream(**arguments))
+
+
+def follow_sync(run: Run | Iterable[Run], **arguments: Any) -> SyncRunStream:
+    """``rawlogs.follow`` for code without async, with the same arguments: ``with follow_sync(RUN) as logs``."""
+    return SyncRunStream(follow(run, **arguments))

@@ -18,7 +18,8 @@ from typing import Any
 import rawlogs
 from rawlogs.api import FrameStream
 from rawlogs.delivery.options import Options
-from rawlogs.sync import SyncLogStream
+from rawlogs.rest.names import RunNames
+from rawlogs.sync import SyncLogStream, SyncRunStream
 
 PAGE = Path(__file__).parents[1] / "docs" / "api.md"
 MODULES = {
@@ -29,7 +30,8 @@ MODULES = {
 """Further modules and their public names; None: those of ``__all__`` that are not in ``rawlogs``, too."""
 DUMPS = ["model_validate", "model_dump", "model_dump_json"]
 MEMBERS = {
-    "LogStream": ["settings", "stats", "batches", "next_batch", "finish"],
+    "LogStream": ["settings", "stats", "batches", "next_batch", "names", "finish"],
+    "RunStream": ["run_names", "states", "outcome", "exit_code"],
     "Log": ["id_text", "created", "timestamp", "extra", "data", "raw", "to_record", *DUMPS],
     "LogFilter": ["coerce", "matches"],
 }
@@ -63,6 +65,8 @@ def groups() -> dict[str, list[tuple[str, Any]]]:
     page = {heading: [(name, names[name]) for name in chosen] for heading, chosen in found.items()}
     page["Streams and logs"] += [
         ("SyncLogStream", SyncLogStream),
+        ("SyncRunStream", SyncRunStream),
+        ("RunNames", RunNames),
         ("FrameStream", FrameStream),
         ("Options", Options),
     ]

@@ -96,7 +96,7 @@ async def check_a_stream_delivers_the_whole_burst(site: Site) -> None:
     """What the socket loses, the list brings, once."""
     run = str(uuid4())
     received: list[str] = []
-    async with site.stream(flow_run_id=run, options={"settle": 0.5}) as logs:
+    async with site.stream(flow_run_id=run, settle=0.5) as logs:
         await site.post(rows(300, flow_run_id=run))
         async for log in logs:
             received.append(log.message)

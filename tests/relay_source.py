@@ -37,7 +37,7 @@ def log(message: str, at: float = 0.0, *, run: UUID | None = None, level: int = 
 class HandSource:
     """Implements ``rawlogs.relay.Source``.
 
-    In seconds after NOW: ``mark`` is what it vouches for, ``kept_from`` where its list begins.
+    In seconds after NOW: ``mark`` is up to when it is complete, ``kept_from`` where its list begins.
     """
 
     def __init__(self, name: str = "p", mark: float = -90.0) -> None:

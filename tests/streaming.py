@@ -81,7 +81,7 @@ class Reader:
             "on_notice": self._note,
             **arguments,
         }
-        arguments["options"] = {"audit": 3.0, "rest_budget": 0, **arguments.get("options", {})}
+        arguments = {"audit": 3.0, "rest_budget": 0, **arguments}
         self.logs = rawlogs.stream(**arguments)
 
     def _note(self, notice: rawlogs.Notice) -> None:

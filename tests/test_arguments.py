@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Callable
 from dataclasses import fields
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,7 +15,8 @@ from streaming import no_settings as no_settings
 from streaming import reading, serving
 
 import rawlogs
-from rawlogs.arguments import options_of
+from rawlogs.api import StreamArguments
+from rawlogs.arguments import MoreOptions, options_of
 from rawlogs.compat.prefect import PrefectLogsSubscriber
 from rawlogs.delivery.options import Options
 
@@ -77,17 +81,27 @@ def test_what_is_accepted(arguments: dict[str, Any], options: Any, expected: Opt
         ({"transport": "ws", "options": {"transport": "poll"}}, "transport"),
         ({"since": "1h", "options": {"since": "2h"}}, "since"),
         ({"options": {"audit": "often"}}, "audit"),
+        ({"audit": "often"}, "audit"),
         ({"options": {"audit": float("nan")}}, "audit"),
+        ({"audit": float("nan")}, "audit"),
         ({"options": {"overlap": float("inf")}}, "overlap"),
+        ({"overlap": float("inf")}, "overlap"),
         ({"options": {"overlap": None}}, "overlap"),
+        ({"overlap": None}, "overlap"),
         ({"options": {"overlap": -1}}, "overlap"),
+        ({"overlap": -1}, "overlap"),
         ({"options": {"retries": "3"}}, "retries"),
+        ({"retries": "3"}, "retries"),
         ({"options": {"buffer": True}}, "buffer"),
+        ({"buffer": True}, "buffer"),
         ({"options": {"strict": "yes"}}, "strict"),
+        ({"strict": "yes"}, "strict"),
         ({"options": {"started_at": 5}}, "started_at"),
+        ({"started_at": 5}, "started_at"),
         ({"options": ["audit"]}, "options"),
     ],
 )
+@pytest.mark.filterwarnings("ignore:options= is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("make", [rawlogs.stream, rawlogs.stream_sync])
 def test_what_cannot_work_is_named(make: Callable[..., Any], arguments: dict[str, Any], setting: str) -> None:
     with pytest.raises(rawlogs.ConfigError) as caught:
@@ -96,6 +110,30 @@ def test_what_cannot_work_is_named(make: Callable[..., Any], arguments: dict[str
     assert setting in caught.value.text
 
 
+@pytest.mark.parametrize("make", [rawlogs.stream, rawlogs.stream_sync, partial(rawlogs.follow, "name")])
+def test_an_unknown_argument_is_a_type_error(make: Callable[..., Any]) -> None:
+    with pytest.raises(TypeError, match="audits"):
+        make(api_url=URL, audits=1)
+
+
+def test_options_as_a_mapping_still_work_and_are_deprecated() -> None:
+    with pytest.warns(DeprecationWarning, match=r"such as audit=5\.0") as told:
+        logs = rawlogs.stream(api_url=URL, options={"audit": "5s"})
+    assert logs._options == rawlogs.stream(api_url=URL, audit=5.0)._options
+    assert told[0].filename == __file__
+
+
+def test_every_option_can_be_given_as_an_argument() -> None:
+    parameters = set(inspect.signature(rawlogs.stream).parameters)
+    assert {field.name for field in fields(Options)} - {"since_ago"} <= parameters | set(
+        MoreOptions.__annotations__
+    )
+    assert set(StreamArguments.__annotations__) >= set(MoreOptions.__annotations__)
+    words = set(re.findall(r"\w+", rawlogs.stream.__doc__ or ""))
+    assert set(MoreOptions.__annotations__) <= words
+
+
+@pytest.mark.filterwarnings("ignore:options= is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("name", ["audits", "since_ago", 5])
 def test_an_unknown_option_is_named_beside_those_that_there_are(name: Any) -> None:
     with pytest.raises(rawlogs.ConfigError, match=f"unknown options: {name}") as caught:

@@ -52,7 +52,7 @@ async def stream(
     api_url: str, count: int, server: FakeServer | None = None, **arguments: Any
 ) -> list[rawlogs.Log]:
     """The application: a stream's first so many logs; where it is recorded, the server is told to send them."""
-    async with rawlogs.stream(api_url=api_url, options=QUICK, **arguments) as logs:
+    async with rawlogs.stream(api_url=api_url, **QUICK, **arguments) as logs:
         if server is not None:
             await server.until_subscribed()
             server.post([{"message": f"log {number}"} for number in range(count)], flow_run_id=str(RUN))
@@ -535,7 +535,7 @@ async def test_no_secret_is_in_the_file_and_nobody_else_can_read_it(path: Path) 
         )
         async with use_cassette(path, upstream=settings) as cassette:
             async with rawlogs.stream(
-                api_url=cassette.api_url, auth_string="app:own-password", options=QUICK
+                api_url=cassette.api_url, auth_string="app:own-password", **QUICK
             ) as logs:
                 await server.until_subscribed()
                 server.post(f"the server echoes {SECRET}")
@@ -603,7 +603,7 @@ async def test_what_is_replayed_is_what_was_recorded(tmp_path: Path, serial: Any
     path = tmp_path / f"{serial()}.jsonl"
 
     async def told(api_url: str) -> list[tuple[str, str, int]]:
-        async with rawlogs.stream(api_url=api_url, options=QUICK) as reader:
+        async with rawlogs.stream(api_url=api_url, **QUICK) as reader:
             if not exists(path):
                 await server.until_subscribed()
                 server.post([{"message": message, "level": level} for message, level in logs])

@@ -51,7 +51,7 @@ class Served:
 
 async def collect(api_url: str, count: int) -> list[str]:
     received: list[str] = []
-    async with rawlogs.stream(api_url=api_url, options={"settle": 0.1}) as logs:
+    async with rawlogs.stream(api_url=api_url, settle=0.1) as logs:
         async for log in logs:
             received.append(log.id_text)
             if len(received) == count:

@@ -467,7 +467,7 @@ def test_5_is_a_loss_that_was_not_repaired(server: ThreadedServer, tail: Call) -
     ran = tail("--until", until.isoformat(), "-o", "json")
     assert (ran.code, ran.messages) == (5, ["live"])
     last = json.loads(ran.err.splitlines()[-1])
-    assert last["type"] == "error" and "could not be vouched for" in last["text"]
+    assert last["type"] == "error" and "completeness could not be verified" in last["text"]
 
 
 def test_5_is_strictness(server: ThreadedServer, tail: Call) -> None:

@@ -157,7 +157,7 @@ async def test_d1_a_process_that_started_before_it_entered_the_stream_says_so() 
         started = server.world.now()
         rows = server.store("since the start")
         await asyncio.sleep(3.0 / SPEED)
-        async with using(server, options={"started_at": started}) as user:
+        async with using(server, started_at=started) as user:
             await user.until_has(rows)
             await within(user.logs.finish())
         assert user.ids == of(rows)
@@ -191,7 +191,7 @@ async def test_d1_a_stream_that_ends_before_its_first_list_was_answered_lists_fr
 async def test_d1_a_position_that_is_kept_before_the_list_has_answered_does_not_skip_since() -> None:
     async with serving() as server:
         server.fault("rest", Blackhole(), path="/logs/filter")
-        async with using(server, since=timedelta(hours=1), options={"track": True}) as user:
+        async with using(server, since=timedelta(hours=1), track=True) as user:
             await user.until(lambda: "connected" in user.kinds)
             assert user.logs.position()[0] <= server.world.now() - timedelta(hours=1)
             assert (
@@ -353,7 +353,7 @@ async def test_d5_the_low_water_mark_moves_with_each_page_of_a_backlog() -> None
             [{"message": "m", "timestamp": now - timedelta(seconds=9000 - n)} for n in range(6000)]
         )
         marks: list[tuple[int, Any]] = []
-        user = User(server, options={"track": True})
+        user = User(server, track=True)
         low = now - timedelta(hours=3)
         user.logs.resume(Resume(low, [], low))
         async with user.logs:
@@ -381,7 +381,7 @@ async def test_d5_a_resume_in_a_large_backlog_is_not_slowed_by_the_budget(transp
         entries = [
             ((now - timedelta(seconds=30_000 - n)).timestamp(), UUID(row["id"]).hex) for n, row in done
         ]
-        user = User(server, transport=transport, options={"track": True})
+        user = User(server, transport=transport, track=True)
         user.logs.resume(Resume(now - timedelta(seconds=30_001), entries, now))
         user.reading = asyncio.create_task(user.run())
         try:
@@ -560,9 +560,7 @@ async def test_d14_a_list_that_never_answers_is_an_open_gap() -> None:
 async def test_retries_of_zero_is_one_request() -> None:
     async with serving() as server:
         server.fault("rest", Http(503))
-        logs = rawlogs.stream(
-            api_url=server.api_url, clock=server.world._clock, follow=False, options={"retries": 0}
-        )
+        logs = rawlogs.stream(api_url=server.api_url, clock=server.world._clock, follow=False, retries=0)
         with pytest.raises(rawlogs.GaveUp):
             async with logs:
                 pass
@@ -582,7 +580,7 @@ async def test_a_tail_since_some_time_ago_is_counted_by_the_server_s_clock() -> 
 async def test_strict_ends_a_stream_whose_list_does_not_answer_for_an_overlap() -> None:
     async with serving() as server:
         server.fault("rest", Http(503))
-        async with using(server, options={"strict": True}) as user:
+        async with using(server, strict=True) as user:
             assert user.reading is not None
             with pytest.raises(rawlogs.DataLoss):
                 await within(user.reading, 10)

@@ -314,7 +314,7 @@ async def test_no_notice_and_no_error_of_a_stream_holds_a_part_of_a_secret(tmp_p
             headers={"X-Access": ACCESS},
             live_only=True,
             on_notice=notices.append,
-            options={"retries": 0},
+            retries=0,
         )
         with pytest.raises(rawlogs.RawlogsError) as caught:
             async with stream as logs:

@@ -106,7 +106,7 @@ async def test_fault_10_a_name_with_a_dead_address_first_is_reached_by_the_next_
 
 
 async def test_fault_11_a_refused_reconnect_is_tried_again() -> None:
-    async with serving() as server, reading(server, options=SILENT) as reader:
+    async with serving() as server, reading(server, **SILENT) as reader:
         server.refuse()
         await server.drop_all()
         rows = server.store("meanwhile")
@@ -118,7 +118,7 @@ async def test_fault_11_a_refused_reconnect_is_tried_again() -> None:
 
 @pytest.mark.parametrize("status", [401, 403, 404])
 async def test_fault_22_23_24_after_a_success_a_refusal_is_forgiven_twice(status: int) -> None:
-    async with serving() as server, reading(server, options=SILENT) as reader:
+    async with serving() as server, reading(server, **SILENT) as reader:
         server.fault("logs", Http(status), times=2)
         await server.drop_all()
         rows = server.store("meanwhile")
@@ -160,7 +160,7 @@ async def test_fault_24_or_the_stream_where_only_the_socket_will_do() -> None:
 async def test_fault_26_retry_after_of_a_refused_upgrade_is_a_floor(
     value: str, least: float, most: float
 ) -> None:
-    async with serving() as server, reading(server, options=SILENT) as reader:
+    async with serving() as server, reading(server, **SILENT) as reader:
         server.fault("logs", Http(429, {"Retry-After": value}), times=1)
         await server.drop_all()
         await server.until(lambda: reader.kinds.count("retrying") == 2)
@@ -190,7 +190,7 @@ async def test_fault_27_a_server_that_is_not_ready_is_tried_again_at_the_start_t
 )
 async def test_fault_18_28_29_31_a_bad_upgrade_later_is_no_end(step: Step) -> None:
     options = {"open_timeout": 0.2, **SILENT}
-    async with serving() as server, reading(server, options=options) as reader:
+    async with serving() as server, reading(server, **options) as reader:
         server.fault("logs", step, times=1)
         await server.drop_all()
         rows = server.store("meanwhile")
@@ -242,7 +242,7 @@ async def test_fault_34_close_1008_without_a_reason_hints_at_key_and_auth_string
 async def test_fault_35_no_answer_to_auth_is_tried_again_within_the_open_timeout() -> None:
     async with serving() as server:
         server.script([Stall("auth")], connection=0)
-        async with reading(server, options={"open_timeout": 0.2}) as reader:
+        async with reading(server, open_timeout=0.2) as reader:
             server.post("x")
             assert await reader.take() == ["x"]
             assert "did not answer the auth message" in reader.texts
@@ -272,7 +272,7 @@ async def test_fault_36_a_strange_answer_to_auth_is_fatal_at_first_and_delivers_
 async def test_fault_36_later_it_is_tried_again(answer: Any) -> None:
     async with serving() as server:
         server.script([ExpectAuth(answer=False), Send(answer), Blackhole()], connection=1)
-        async with reading(server, options=SILENT) as reader:
+        async with reading(server, **SILENT) as reader:
             await server.drop_all()
             rows = server.store(["meanwhile"])
             await server.until(lambda: len(server.connections) == 3)
@@ -416,7 +416,7 @@ async def test_fault_43_a_socket_that_sees_only_its_own_server_s_logs_is_complet
 async def test_fault_44_a_clean_close_is_followed_by_a_new_connection(code: int) -> None:
     async with serving() as server:
         server.script([Serve(1), Close(code)], connection=0)
-        async with reading(server, options=SILENT) as reader:
+        async with reading(server, **SILENT) as reader:
             await server.until(lambda: lists(server))
             rows = server.store("lost live") + server.post("before")
             await server.until(lambda: subscribed(server, 1))
@@ -431,7 +431,7 @@ async def test_fault_44_or_ends_the_stream_where_that_was_asked_for(code: int) -
     options = {"reconnect_on_clean_close": False, **SILENT}
     async with serving() as server:
         server.script([Serve(1), Close(code)], connection=0)
-        async with reading(server, options=options) as reader:
+        async with reading(server, **options) as reader:
             await server.until(lambda: lists(server))
             rows = server.store("lost live") + server.post("before")
             await reader.rest()
@@ -441,7 +441,7 @@ async def test_fault_44_or_ends_the_stream_where_that_was_asked_for(code: int) -
 
 @pytest.mark.parametrize("abrupt", [False, True], ids=["SIGTERM", "SIGKILL"])
 async def test_fault_45_server_restart(abrupt: bool) -> None:
-    async with serving() as server, reading(server, options=SILENT) as reader:
+    async with serving() as server, reading(server, **SILENT) as reader:
         rows = server.post("before")
         await reader.take()
         restart = asyncio.ensure_future(server.restart(0.15, abrupt=abrupt))
@@ -458,7 +458,7 @@ async def test_fault_45_server_restart(abrupt: bool) -> None:
 
 @pytest.mark.parametrize("reset", [False, True], ids=["end of file", "reset"])
 async def test_fault_46_a_lost_line_is_listed(reset: bool) -> None:
-    async with serving() as server, reading(server, options=SILENT) as reader:
+    async with serving() as server, reading(server, **SILENT) as reader:
         await server.drop_all(reset=reset)
         rows = server.store("meanwhile")
         await reader.take()
@@ -469,7 +469,7 @@ async def test_fault_46_a_lost_line_is_listed(reset: bool) -> None:
 async def test_fault_47_a_half_open_connection_is_given_up_and_the_list_begins_at_the_last_frame() -> None:
     async with serving() as server:
         server.script([Serve(1), Blackhole()], connection=0)
-        async with reading(server, options={**QUICK_PINGS, **SILENT}) as reader:
+        async with reading(server, **{**QUICK_PINGS, **SILENT}) as reader:
             rows = server.post("heard")
             await reader.take()
             rows += server.post([f"unheard {n}" for n in range(10)])
@@ -480,7 +480,7 @@ async def test_fault_47_a_half_open_connection_is_given_up_and_the_list_begins_a
 
 async def test_fault_49_a_clock_that_jumps_means_look_at_once() -> None:
     clock = QuickClock()
-    async with serving() as server, reading(server, clock=clock, options={"audit": 5.0}) as reader:
+    async with serving() as server, reading(server, clock=clock, audit=5.0) as reader:
         await server.until(lambda: lists(server))
         clock.ahead += 7200
         rows = server.store("during the sleep")
@@ -494,7 +494,7 @@ async def test_fault_49_a_clock_that_jumps_means_look_at_once() -> None:
 async def test_fault_50_connections_that_end_at_once_use_up_the_budget() -> None:
     async with serving() as server:
         server.script([Serve(0), Close(1012)])
-        async with reading(server, options={"retries": 3, **SILENT}) as reader:
+        async with reading(server, **{"retries": 3, **SILENT}) as reader:
             with pytest.raises(rawlogs.GaveUp) as gave_up:
                 await reader.rest()
         assert gave_up.value.attempts == 3
@@ -505,7 +505,7 @@ async def test_fault_50_connections_that_end_at_once_use_up_the_budget() -> None
 async def test_fault_50_connections_that_bring_a_log_each_do_not() -> None:
     async with serving() as server:
         server.fault("logs", Serve(1), Drop())
-        async with reading(server, options={"retries": 2}) as reader:
+        async with reading(server, retries=2) as reader:
             rows = []
             for n in range(6):
                 await server.until_subscribed()
@@ -525,7 +525,7 @@ async def test_fault_50_connections_that_bring_a_log_each_do_not() -> None:
 async def test_fault_52_a_frame_that_is_never_completed_ends_by_the_ping(beginning: bytes) -> None:
     async with serving() as server:
         server.script([Serve(0), Raw(beginning), Blackhole()], connection=0)
-        async with reading(server, options={**QUICK_PINGS, **SILENT}) as reader:
+        async with reading(server, **{**QUICK_PINGS, **SILENT}) as reader:
             rows = server.post("meanwhile")
             await reader.take()
             await server.until_subscribed(1)
@@ -578,7 +578,7 @@ async def test_fault_56_invalid_utf8_is_a_bad_frame_and_the_connection_stays() -
 @pytest.mark.parametrize("compress", [False, True], ids=["as it is", "compressed"])
 async def test_fault_57_59_a_message_that_is_too_large_comes_by_the_list(compress: bool) -> None:
     options = {"max_size": 1 << 20, "compress": compress, **SILENT}
-    async with serving() as server, reading(server, options=options) as reader:
+    async with serving() as server, reading(server, **options) as reader:
         rows = server.post(["small", "a" * (3 << 20)])
         await reader.take(2)
         assert got(reader) == ids(rows)
@@ -588,7 +588,7 @@ async def test_fault_57_59_a_message_that_is_too_large_comes_by_the_list(compres
 
 async def test_fault_58_the_same_giant_again_and_again_does_not_reset_the_budget() -> None:
     async with serving() as server:
-        async with reading(server, options={"max_size": 1 << 20, "retries": 2, **SILENT}) as reader:
+        async with reading(server, **{"max_size": 1 << 20, "retries": 2, **SILENT}) as reader:
             for n in range(3):
                 await server.until(lambda n=n: subscribed(server, n))  # type: ignore[misc]
                 server.post("a" * (2 << 20))
@@ -614,7 +614,7 @@ BROKEN_FRAMES = [
 async def test_fault_60_a_broken_frame_ends_the_connection_and_the_list_fills_the_gap(broken: bytes) -> None:
     async with serving() as server:
         server.script([Serve(1), Raw(broken), Serve()], connection=0)
-        async with reading(server, options=SILENT) as reader:
+        async with reading(server, **SILENT) as reader:
             await server.until(lambda: lists(server))
             rows = server.store("lost live") + server.post("before")
             await reader.take(2)
@@ -625,7 +625,7 @@ async def test_fault_60_a_broken_frame_ends_the_connection_and_the_list_fills_th
 async def test_fault_60_61_a_peer_that_breaks_a_frame_and_then_says_nothing_is_left_behind() -> None:
     async with serving() as server:
         server.script([Serve(1), Raw(b"\xf1\x01x"), Blackhole()], connection=0)
-        async with reading(server, options=SILENT) as reader:
+        async with reading(server, **SILENT) as reader:
             rows = server.post("before")
             await reader.take()
             await server.until(lambda: subscribed(server, 1))
@@ -637,7 +637,7 @@ async def test_fault_60_61_a_peer_that_breaks_a_frame_and_then_says_nothing_is_l
 async def test_fault_60_three_in_a_row_are_fatal() -> None:
     async with serving() as server:
         server.script([Serve(0), Raw(b"\xf1\x01x"), Serve()])
-        async with reading(server, transport="ws", options=SILENT) as reader:
+        async with reading(server, transport="ws", **SILENT) as reader:
             with pytest.raises(rawlogs.ProtocolError, match="Three times in a row"):
                 await reader.rest()
         assert len(server.connections) == 3
@@ -671,7 +671,7 @@ BAD_FRAMES = [
 
 @pytest.mark.parametrize(("bad", "problem"), BAD_FRAMES)
 async def test_fault_63_65_67_a_bad_frame_is_told_and_looked_up(bad: Any, problem: str) -> None:
-    async with serving() as server, reading(server, options={"audit": 1000.0, "settle": 1.0}) as reader:
+    async with serving() as server, reading(server, audit=1000.0, settle=1.0) as reader:
         await server.until(lambda: lists(server))
         server.send(bad)
         rows = server.store("what it should have said") + server.post("the next one")
@@ -794,7 +794,7 @@ async def test_fault_71_ids_of_any_version_are_identities() -> None:
 async def test_fault_72_live_logs_come_in_order_of_arrival_listed_ones_by_time() -> None:
     async with serving() as server:
         server.fault("logs", Reorder())
-        async with reading(server, options=SILENT) as reader:
+        async with reading(server, **SILENT) as reader:
             await server.until(lambda: lists(server))
             rows = server.post([{"message": f"{n}"} for n in range(50)])
             live = await reader.take(50)
@@ -897,7 +897,7 @@ async def test_fault_78_what_orjson_refuses_is_read_all_the_same(written: str, r
 
 @pytest.mark.parametrize("count", [256, 257, 300, 1000, 5000])
 async def test_fault_79_a_burst_overflows_the_server_s_queue_and_is_recovered(count: int) -> None:
-    async with serving() as server, reading(server, options=SILENT) as reader:
+    async with serving() as server, reading(server, **SILENT) as reader:
         await server.until(lambda: lists(server))
         rows = server.post([f"{n}" for n in range(count)])
         await reader.take(count)
@@ -909,7 +909,7 @@ async def test_fault_79_a_burst_overflows_the_server_s_queue_and_is_recovered(co
 
 async def test_fault_79_what_a_burst_lost_comes_long_before_it_has_settled() -> None:
     options = {"settle": 60.0, "overlap": 120.0, "audit": 1000.0}
-    async with serving() as server, reading(server, options=options) as reader:
+    async with serving() as server, reading(server, **options) as reader:
         await server.until(lambda: lists(server))
         posted = server.world.now()
         rows = server.post([f"{n}" for n in range(1000)])
@@ -1026,7 +1026,7 @@ async def test_fault_85_rows_that_go_and_come_back_are_delivered_once() -> None:
 async def test_fault_86_87_88_93_a_list_that_fails_is_asked_again_while_live_goes_on(
     steps: Sequence[Step],
 ) -> None:
-    async with serving() as server, reading(server, options=SILENT) as reader:
+    async with serving() as server, reading(server, **SILENT) as reader:
         await server.until(lambda: lists(server))
         server.fault("rest", *steps, times=3, path="/logs/filter")
         await server.drop_all()
@@ -1039,7 +1039,7 @@ async def test_fault_86_87_88_93_a_list_that_fails_is_asked_again_while_live_goe
 
 
 async def test_fault_86_live_logs_wait_for_a_slow_list_only_for_a_while() -> None:
-    async with serving() as server, reading(server, options=SILENT) as reader:
+    async with serving() as server, reading(server, **SILENT) as reader:
         await server.until(lambda: lists(server))
         server.fault("rest", Sleep(1.0), times=1, path="/logs/filter")
         await server.drop_all()
@@ -1051,7 +1051,7 @@ async def test_fault_86_live_logs_wait_for_a_slow_list_only_for_a_while() -> Non
 
 
 async def test_fault_86_live_logs_that_waited_come_after_the_list() -> None:
-    async with serving() as server, reading(server, options=SILENT) as reader:
+    async with serving() as server, reading(server, **SILENT) as reader:
         await server.until(lambda: lists(server))
         server.fault("rest", Sleep(0.05), times=1, path="/logs/filter")
         await server.drop_all()
@@ -1098,7 +1098,7 @@ async def test_fault_89_without_rights_to_list_the_stream_goes_on_and_says_what_
 async def test_fault_89_strict_ends_instead(status: int) -> None:
     async with serving() as server:
         server.fault("rest", Http(status))
-        async with reading(server, options={"strict": True}) as reader:
+        async with reading(server, strict=True) as reader:
             with pytest.raises(rawlogs.DataLoss) as loss:
                 await reader.rest()
             assert isinstance(loss.value.__cause__, rawlogs.AuthError)
@@ -1188,7 +1188,7 @@ async def test_fault_98_a_long_list_is_streamed_and_tells_its_progress() -> None
         server.store(
             [{"message": "x", "timestamp": now - timedelta(seconds=12_000 - n)} for n in range(10_500)]
         )
-        async with reading(server, follow=False, options={"buffer": 500}) as reader:
+        async with reading(server, follow=False, buffer=500) as reader:
             await reader.take(1)
             assert len(lists(server)) < 10  # no more is read than there is room for
             await reader.rest()
@@ -1197,7 +1197,7 @@ async def test_fault_98_a_long_list_is_streamed_and_tells_its_progress() -> None
 
 
 async def test_fault_99_a_long_outage_of_rest_keeps_the_gap_open_and_the_position_before_it() -> None:
-    async with serving() as server, reading(server, options={"track": True}) as reader:
+    async with serving() as server, reading(server, track=True) as reader:
         await server.until(lambda: lists(server))
         server.fault("rest", Http(503))
         rows = server.store("missed")
@@ -1237,7 +1237,7 @@ async def test_fault_100_a_redirect_of_rest_to_another_origin_is_not_followed(tr
 
 async def test_fault_101_a_slow_reader_loses_nothing_and_is_told() -> None:
     wide, options = Behaviour(queue=10_000), {"buffer": 50, **SILENT}
-    async with serving(wide) as server, reading(server, options=options) as reader:
+    async with serving(wide) as server, reading(server, **options) as reader:
         rows: list[dict[str, Any]] = []
         for part in range(10):
             rows += server.post([f"{part}.{n}" for n in range(50)])
@@ -1254,7 +1254,7 @@ async def test_fault_101_a_slow_reader_loses_nothing_and_is_told() -> None:
 
 async def test_fault_102_a_reader_that_has_stopped_keeps_its_connection_in_bounded_memory() -> None:
     keepalive = Behaviour(queue=100_000, ping_interval=0.1, ping_timeout=0.1)
-    async with serving(keepalive) as server, reading(server, options={"buffer": 50, **QUICK_PINGS}) as reader:
+    async with serving(keepalive) as server, reading(server, **{"buffer": 50, **QUICK_PINGS}) as reader:
         rows = []
         while server.connections[0].pongs < 5:
             rows += server.post([f"{n}" for n in range(100)])
@@ -1332,7 +1332,7 @@ async def test_fault_109_110_a_stream_left_by_an_error_is_closed_with_its_contex
 async def test_fault_113_what_the_consumer_did_not_commit_is_before_the_position() -> None:
     async with serving() as server:
         with pytest.raises(ZeroDivisionError):
-            async with reading(server, options={"track": True}) as reader:
+            async with reading(server, track=True) as reader:
                 server.post(["good", "bad"])
                 await reader.take()
                 reader.logs.commit()
@@ -1375,11 +1375,11 @@ async def test_fault_122_a_cursor_in_the_future_is_taken_as_a_little_before_now(
 async def test_going_on_from_a_position_leaves_out_what_was_flushed() -> None:
     async with serving() as server:
         rows = server.store([f"{n}" for n in range(50)])
-        async with reading(server, since=MINUTE, options={"track": True}) as reader:
+        async with reading(server, since=MINUTE, track=True) as reader:
             await reader.take(20)
             reader.logs.commit()
             low, entries = reader.logs.position()
-        later = Reader(server, options={"track": True})
+        later = Reader(server, track=True)
         later.logs.resume(Resume(low, entries, server.world.now()))
         async with later.logs:
             await later.take(30)

@@ -63,8 +63,8 @@ async def following(
         roots: Any = DynamicRuns(find) if find else NamedRuns(await named(runs, map(str, given)))
         follower = Follower(runs, roots, children=children, clock=clock)
         ids = await follower.begin()
-        options = {"keep_ids": True, "audit": 15.0, **arguments.pop("options", {})}
-        arguments = {"flow_run_id": ids, "since": BEGINNING, "options": options, "clock": clock, **arguments}
+        chosen = {"flow_run_id": ids, "since": BEGINNING, "clock": clock}
+        arguments = {"keep_ids": True, "audit": 15.0, **chosen, **arguments}
         reader = Following(server, **arguments)
         reader.follower = follower
         follower._notify = reader.logs.notify
@@ -151,7 +151,7 @@ async def test_a_log_stamped_long_before_the_end_and_stored_at_it_is_found_by_th
 async def test_a_sweep_that_still_brought_logs_is_followed_by_another() -> None:
     async with serving() as server:
         run = server.add_run()
-        async with following(server, run, options={"audit": 1000.0}) as reader:
+        async with following(server, run, audit=1000.0) as reader:
             await connected(server)
             server.set_state(run, "COMPLETED")
             server.store("first sweep", flow_run_id=run, timestamp=server.world.now() - timedelta(hours=1))
@@ -320,7 +320,7 @@ async def test_nothing_of_the_root_is_lost_or_repeated_while_children_are_added(
 async def test_a_child_that_is_found_while_the_socket_is_being_opened_is_streamed_too() -> None:
     async with serving() as server:
         root = server.add_run("root")
-        async with following(server, root, options={"audit": 1000.0}) as reader:
+        async with following(server, root, audit=1000.0) as reader:
             await connected(server)
             server.fault("logs", Sleep(0.1))
             children = []

@@ -127,7 +127,7 @@ class TestFanOut:
         await source.settled()
         assert (hub.readers, hub.reading, source.open) == (0, False, 0)
 
-    async def test_the_upstream_is_opened_again_where_it_was_vouched_for(
+    async def test_the_upstream_is_opened_again_at_its_low_water_mark(
         self, hub: Hub, source: HandSource
     ) -> None:
         async with taking(hub):

@@ -83,6 +83,7 @@ HOMES: dict[str, set[str] | None] = {
     "google": {"otlp"},
     "tomli": {"config", "testing"},
     "orjson": None,
+    "typing_extensions": None,  # for type checkers alone; pydantic brings it
 }
 """Where each foreign library may be imported, also within functions; None: anywhere."""
 

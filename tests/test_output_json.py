@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from rawlogs.models import Log
 from rawlogs.output.escape import HIDDEN
 from rawlogs.output.formats import encode_batch
-from rawlogs.output.json import JsonFormat, RunNames, encode_object
+from rawlogs.output.json import JsonFormat, encode_object
 from rawlogs.output.raw import RawFormat
+from rawlogs.rest.names import RunNames
 from rawlogs.wire.frames import decode_batch
 
 WIRE: dict[str, Any] = {

@@ -125,7 +125,7 @@ async def test_prefect_7_the_filter_reaches_the_server_without_a_time_range_adde
 async def test_prefect_8_after_a_hard_disconnect_the_second_log_comes_and_the_first_is_not_repeated() -> None:
     async with serving() as server:
         server.script([Serve(1), Drop()], connection=0)
-        async with reading(server, options=SILENT) as reader:
+        async with reading(server, **SILENT) as reader:
             await server.until(lambda: lists(server))
             server.post(["one", "two"])
             assert await reader.take(2) == ["one", "two"]
@@ -135,7 +135,7 @@ async def test_prefect_8_after_a_hard_disconnect_the_second_log_comes_and_the_fi
 
 async def test_prefect_9_so_many_tries_then_the_last_error() -> None:
     options = {"retries": 3, **SILENT}
-    async with serving() as server, reading(server, transport="ws", options=options) as reader:
+    async with serving() as server, reading(server, transport="ws", **options) as reader:
         server.script([ExpectAuth(answer=False), Drop()])
         await server.drop_all()
         with pytest.raises(rawlogs.GaveUp) as gave_up:
@@ -147,7 +147,7 @@ async def test_prefect_9_so_many_tries_then_the_last_error() -> None:
 async def test_prefect_9_negative_tries_are_a_value_error_before_any_connection() -> None:
     async with serving() as server:
         with pytest.raises(ValueError, match="retries"):
-            rawlogs.stream(api_url=server.api_url, options={"retries": -1})
+            rawlogs.stream(api_url=server.api_url, retries=-1)
         assert not server.connections
 
 
@@ -168,7 +168,7 @@ async def test_prefect_11_a_clean_close_ends_the_iteration_only_where_that_is_as
             assert await reader.take(2) == ["one", "two"]
     async with serving() as server:
         server.script([Serve(1), Close(1000)])
-        async with reading(server, options={"reconnect_on_clean_close": False}) as reader:
+        async with reading(server, reconnect_on_clean_close=False) as reader:
             server.post("one")
             assert await reader.rest() == ["one"]
             assert len(server.connections) == 1
@@ -177,7 +177,7 @@ async def test_prefect_11_a_clean_close_ends_the_iteration_only_where_that_is_as
 async def test_prefect_12_clean_closes_count_against_the_tries() -> None:
     async with serving() as server:
         server.script([Serve(0), Close(1000)])
-        async with reading(server, options={"retries": 3, **SILENT}) as reader:
+        async with reading(server, **{"retries": 3, **SILENT}) as reader:
             with pytest.raises(rawlogs.GaveUp):
                 await reader.rest()
         assert len(server.connections) == 1 + 3
@@ -187,7 +187,7 @@ async def test_prefect_12_three_clean_closes_with_three_tries_are_fine() -> None
     async with serving() as server:
         for number in range(3):
             server.script([Serve(0), Close(1000)], connection=number)
-        async with reading(server, options={"retries": 3, **SILENT}) as reader:
+        async with reading(server, **{"retries": 3, **SILENT}) as reader:
             await server.until(lambda: len(server.connections) == 4 and server.subscribed)
             server.post("x")
             assert await reader.take() == ["x"]
@@ -196,7 +196,7 @@ async def test_prefect_12_three_clean_closes_with_three_tries_are_fine() -> None
 async def test_prefect_13_connections_that_drop_at_once_use_the_tries_up() -> None:
     async with serving() as server:
         server.script([Serve(0), Close(1011)])
-        async with reading(server, options={"retries": 2, **SILENT}) as reader:
+        async with reading(server, **{"retries": 2, **SILENT}) as reader:
             with pytest.raises(rawlogs.GaveUp):
                 await reader.rest()
         assert len(server.connections) == 1 + 2
@@ -206,7 +206,7 @@ async def test_prefect_13_connections_that_proved_themselves_do_not() -> None:
     # Prefect's log and event subscribers disagree here (reset never, or at each connect); a log, or 30 s, is proof.
     async with serving() as server:
         server.fault("logs", Serve(1), Close(1011), times=5)
-        async with reading(server, options={"retries": 2, **SILENT}) as reader:
+        async with reading(server, **{"retries": 2, **SILENT}) as reader:
             for n in range(5):
                 await server.until(lambda n=n: len(server.connections) == n + 1 and server.subscribed)  # type: ignore[misc]
                 server.post(f"{n}")
@@ -228,7 +228,7 @@ async def test_prefect_14_the_first_connection_is_tried_again_where_the_server_m
 
 
 async def test_prefect_15_after_an_outage_the_list_begins_no_later_than_the_last_log_seen() -> None:
-    async with serving() as server, reading(server, options=SILENT) as reader:
+    async with serving() as server, reading(server, **SILENT) as reader:
         rows = server.post("last seen")
         await reader.take()
         await server.until(lambda: lists(server))
@@ -271,7 +271,7 @@ async def test_prefect_18_the_subprotocol_is_offered_and_legacy_goes_without() -
     async with serving() as server:
         async with reading(server):
             assert server.connections[0].subprotocols == ["prefect"]
-        async with reading(server, options={"legacy": True}):
+        async with reading(server, legacy=True):
             assert server.connections[1].subprotocols == []
             assert server.connections[1].auth is None
 
@@ -305,7 +305,7 @@ async def test_prefect_19_bounds_are_inclusive(bounds: dict[str, Any], expected:
 
 
 async def test_prefect_19_a_full_queue_drops_without_a_word_and_the_list_repairs_it() -> None:
-    async with serving() as server, reading(server, options=SILENT) as reader:
+    async with serving() as server, reading(server, **SILENT) as reader:
         await server.until(lambda: lists(server))
         server.post([f"{n}" for n in range(257)])
         await reader.take(257)

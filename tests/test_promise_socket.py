@@ -214,7 +214,7 @@ async def consume(play: Scenario, reader: Reader) -> None:
 async def perform(play: Scenario) -> Reader:
     async with FakeServer(play.behaviour, seed=play.seed, clock=QuickClock(SPEED)) as server:
         since = server.world.now() - timedelta(seconds=OVERLAP)
-        reader = Reader(server, since=since, options=play.options)
+        reader = Reader(server, since=since, **play.options)
         async with reader.logs:
             reading = asyncio.ensure_future(consume(play, reader))
             # A connection that ends twice before its first log could mean that the filter was rejected.

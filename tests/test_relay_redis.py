@@ -541,7 +541,7 @@ class TestSource:
         assert found == (expected[::-1] if newest_first else expected)
         await source.close()
 
-    async def test_what_redis_vouches_for_is_not_asked_of_prefect(
+    async def test_what_redis_has_complete_is_not_asked_of_prefect(
         self, redis: RedisServer, pen: Pen, prefect: FakeServer
     ) -> None:
         await pen.write(make("kept", -500.0))

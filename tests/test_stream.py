@@ -203,7 +203,7 @@ async def test_batches_are_the_same_logs_as_lists() -> None:
 
 
 async def test_keep_raw_hands_on_the_frame_as_it_came() -> None:
-    async with serving() as server, reading(server, live_only=True, options={"keep_raw": True}) as reader:
+    async with serving() as server, reading(server, live_only=True, keep_raw=True) as reader:
         row = server.post("x")[0]
         await reader.take()
         frame = reader.got[0].raw
@@ -242,7 +242,7 @@ async def test_every_kind_of_server_gives_the_same_stream(behaviour: Behaviour) 
 
 @pytest.mark.parametrize("option", ["compress", "legacy"])
 async def test_ways_of_connecting(option: str) -> None:
-    async with serving() as server, reading(server, options={option: True}) as reader:
+    async with serving() as server, reading(server, **{option: True}) as reader:
         server.post("x")
         assert await reader.take() == ["x"]
         connection = server.connections[0]
@@ -251,7 +251,7 @@ async def test_ways_of_connecting(option: str) -> None:
 
 
 async def test_poll_reads_the_list_alone_and_often() -> None:
-    async with serving() as server, reading(server, transport="poll", options={"audit": 1000.0}) as reader:
+    async with serving() as server, reading(server, transport="poll", audit=1000.0) as reader:
         for message in ("one", "two"):
             await server.until(lambda: len(lists(server)) >= 2)
             server.post(message)
@@ -275,7 +275,7 @@ async def test_live_only_sends_no_rest_request_and_dedupes_across_connections() 
 
 async def test_live_only_says_how_many_logs_a_slow_reader_lost() -> None:
     wide, options = Behaviour(queue=10_000), {"buffer": 100}
-    async with serving(wide) as server, reading(server, live_only=True, options=options) as reader:
+    async with serving(wide) as server, reading(server, live_only=True, **options) as reader:
         server.post([f"{n}" for n in range(1000)])
         await server.until(lambda: len(server.sent[0]) == 1000)
         server.post("the last")
@@ -370,7 +370,7 @@ async def test_repr_shows_how_it_reads_and_no_secret() -> None:
 
 
 async def test_an_idle_stream_costs_one_request_an_audit() -> None:
-    async with serving() as server, reading(server, options={"audit": 1.0}) as reader:
+    async with serving() as server, reading(server, audit=1.0) as reader:
         server.post("x")
         await reader.take()
         began, requests = server.world.now(), len(lists(server))
@@ -379,7 +379,7 @@ async def test_an_idle_stream_costs_one_request_an_audit() -> None:
 
 
 async def test_a_refused_reconnect_costs_no_request() -> None:
-    async with serving() as server, reading(server, options={"audit": 1000.0}) as reader:
+    async with serving() as server, reading(server, audit=1000.0) as reader:
         await server.until(lambda: lists(server))
         requests = len(server.requests)
         server.fault("logs", Http(503), times=4)
@@ -395,11 +395,10 @@ async def test_a_refused_reconnect_costs_no_request() -> None:
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        pytest.param({"options": {"audits": 1}}, "audits", id="unknown option"),
-        pytest.param({"options": {"retries": -1}}, "retries", id="negative retries"),
-        pytest.param({"options": {"audit": 0}}, "audit", id="audit of zero"),
-        pytest.param({"options": {"buffer": 0}}, "buffer", id="no buffer"),
-        pytest.param({"options": {"overlap": -1}}, "overlap", id="negative overlap"),
+        pytest.param({"retries": -1}, "retries", id="negative retries"),
+        pytest.param({"audit": 0}, "audit", id="audit of zero"),
+        pytest.param({"buffer": 0}, "buffer", id="no buffer"),
+        pytest.param({"overlap": -1}, "overlap", id="negative overlap"),
         pytest.param({"transport": "carrier pigeon"}, "transport", id="unknown transport"),
         pytest.param({"since": datetime(2026, 1, 1)}, "since", id="naive since"),
         pytest.param({"tail": -1}, "tail", id="negative tail"),
@@ -446,7 +445,7 @@ async def test_wait_waits_for_a_server_that_starts_later(arguments: Mapping[str,
     async with serving() as server:
         server.store("stored")
         server.refuse()
-        reader = Reader(server, **arguments, options={"wait": True})
+        reader = Reader(server, **arguments, wait=True)
         entering = asyncio.ensure_future(reader.logs.__aenter__())
         await asyncio.sleep(0.1)
         assert not entering.done()
@@ -590,7 +589,7 @@ async def test_an_error_is_raised_again_when_asked_again() -> None:
 
 
 async def test_finish_lists_once_more_and_ends() -> None:
-    async with serving() as server, reading(server, options={"audit": 1000.0}) as reader:
+    async with serving() as server, reading(server, audit=1000.0) as reader:
         await server.until(lambda: lists(server))
         server.store("nobody told")
         assert await reader.finish() == ["nobody told"]
@@ -600,7 +599,7 @@ async def test_finish_lists_once_more_and_ends() -> None:
 
 async def test_finish_looks_again_at_what_was_listed_a_short_while_ago() -> None:
     """A log that was stamped before that list and stored after it, and that nothing streamed."""
-    async with serving() as server, reading(server, options={"audit": 1000.0}) as reader:
+    async with serving() as server, reading(server, audit=1000.0) as reader:
         before = server.world.now() - timedelta(seconds=1)
         await server.until(lambda: lists(server))
         rows = server.post("live")
@@ -621,7 +620,7 @@ async def test_finish_gives_up_after_its_seconds_and_counts_an_open_gap() -> Non
 
 
 async def test_giving_up_names_the_last_error_and_the_tries() -> None:
-    async with serving() as server, reading(server, transport="ws", options={"retries": 2}) as reader:
+    async with serving() as server, reading(server, transport="ws", retries=2) as reader:
         server.refuse()
         await server.drop_all()
         with pytest.raises(rawlogs.GaveUp, match="2 tries") as gave_up:
@@ -631,7 +630,7 @@ async def test_giving_up_names_the_last_error_and_the_tries() -> None:
 
 
 async def test_a_list_that_answers_again_cuts_the_pause_of_the_socket_short() -> None:
-    async with serving() as server, reading(server, options={"audit": 0.5, "retries": None}) as reader:
+    async with serving() as server, reading(server, audit=0.5, retries=None) as reader:
         await server.until(lambda: lists(server))
         server.fault("logs", Http(503))
         server.fault("rest", Http(503), path="/logs/filter")
@@ -645,7 +644,7 @@ async def test_a_list_that_answers_again_cuts_the_pause_of_the_socket_short() ->
 
 
 async def test_retries_without_end_outlast_many_refusals() -> None:
-    async with serving() as server, reading(server, options={"retries": None}) as reader:
+    async with serving() as server, reading(server, retries=None) as reader:
         server.fault("logs", Http(503), times=4)
         await server.drop_all()
         server.store("kept")
@@ -658,7 +657,7 @@ async def test_retries_without_end_outlast_many_refusals() -> None:
 
 async def test_a_position_covers_what_was_committed_and_no_more() -> None:
     async with serving() as server:
-        async with reading(server, options={"track": True}) as reader:
+        async with reading(server, track=True) as reader:
             server.post(["flushed", "not flushed"])
             await reader.take(1)
             reader.logs.commit()
@@ -674,7 +673,7 @@ async def test_a_position_stays_before_what_was_fetched_and_not_read_yet() -> No
     async with serving() as server:
         server.store([{"message": f"{n}"} for n in range(3)])
         options = {"track": True, "overlap": 1.0, "settle": 0.1, "audit": 0.5}
-        async with reading(server, since=HOUR, options=options) as reader:
+        async with reading(server, since=HOUR, **options) as reader:
             await reader.take()
             reader.logs.commit()
             await server.until(lambda: reader.logs.low > reader.got[0].timestamp + HOUR / 600)
@@ -772,6 +771,6 @@ async def test_eight_streams_of_one_server_do_not_disturb_each_other() -> None:
 
 async def test_the_machine_s_own_clock_is_the_default() -> None:
     quick = {"audit": 0.2, "settle": 0.05}
-    async with FakeServer() as server, reading(server, clock=None, options=quick) as reader:
+    async with FakeServer() as server, reading(server, clock=None, **quick) as reader:
         server.store("listed")
         assert await reader.take() == ["listed"]

@@ -28,7 +28,7 @@ def threads() -> list[str]:
 
 
 def stream(server: ThreadedServer, **arguments: Any) -> Any:
-    return rawlogs.stream_sync(api_url=server.api_url, options=QUICK, **arguments)
+    return rawlogs.stream_sync(api_url=server.api_url, **QUICK, **arguments)
 
 
 def test_logs_come_one_by_one(server: ThreadedServer) -> None:

@@ -30,6 +30,7 @@ from rawlogs import (
     LogStream,
     Notice,
     RawlogsError,
+    RunStream,
     Stats,
     UpgradeRefused,
 )
@@ -62,7 +63,7 @@ async def streaming() -> None:
         transport="auto",
         live_only=True,
         on_notice=told,
-        options={"audit": 5.0},
+        audit=5.0,
         api_url="http://127.0.0.1:4200/api",
         api_key="pnu_key",
         auth_string="user:password",
@@ -72,6 +73,12 @@ async def streaming() -> None:
         insecure=False,
     )
     assert_type(rawlogs.stream(ssl_cert_file=Path("ca.pem")), LogStream)
+    assert_type(rawlogs.stream(deployment="etl/prod", overlap="2m", retries=None, strict=True), LogStream)
+    async with rawlogs.follow([RUN, "name"], children=False, level="INFO", audit=5.0) as runs:
+        assert_type(runs, RunStream)
+        assert_type(runs.exit_code, int)
+        assert_type(runs.outcome, str | None)
+        assert_type(runs.states, dict[UUID, str | None])
     rawlogs.connect(ssl_cert_file=Path("ca.pem"))
     assert_type(logs, LogStream)
     async with logs as entered:
@@ -155,7 +162,7 @@ def failures(error: RawlogsError) -> int:
 
 async def moments_as_text() -> None:
     rawlogs.stream(since="10m", until=timedelta(minutes=1))
-    rawlogs.stream(since=timedelta(hours=1), until="2026-11-20T10:00:00Z", options={"overlap": "2m"})
+    rawlogs.stream(since=timedelta(hours=1), until="2026-11-20T10:00:00Z", overlap="2m")
     assert_type(parse_moment("10m"), datetime | timedelta)
 
 

@@ -17,7 +17,7 @@ from rawlogs.output.stderr import NoticePrinter, can_redraw, is_terminal
 
 if TYPE_CHECKING:
     from rawlogs.delivery.stats import Stats
-    from rawlogs.output.json import RunNames
+    from rawlogs.rest.names import RunNames
 
 
 class StreamOutput:

@@ -188,7 +188,9 @@ class StreamRunner:
             return exit_codes.OUTPUT
         # A limit that was reached is the end that was asked for, whatever the list still owes.
         if logs.stats.open_gaps and self.limit is None:
-            self.notices.error("some logs could not be vouched for: see the notices above")
+            self.notices.error(
+                "completeness could not be verified for some time ranges; see the notices above"
+            )
             return exit_codes.LOSS
         if self.follower is None:
             return exit_codes.DONE

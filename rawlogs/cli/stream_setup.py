@@ -13,14 +13,13 @@ from rawlogs.notices import Notice
 
 if TYPE_CHECKING:
     from rawlogs.cli.cursor_saver import CursorSaver
-    from rawlogs.cli.followed_runs import FollowedRuns
-    from rawlogs.cli.run_names import NameLookup
     from rawlogs.cursor import CursorFile, Resume
     from rawlogs.delivery.stream import LogStream
     from rawlogs.delivery.vitals import Vitals
-    from rawlogs.output.json import RunNames
     from rawlogs.output.stderr import NoticePrinter
     from rawlogs.rest.client import RestClient
+    from rawlogs.rest.names import NameLookup, RunNames
+    from rawlogs.runs.followed_runs import FollowedRuns
     from rawlogs.runs.follower import Follower
 
 FIND_RETRIES = 6
@@ -83,7 +82,7 @@ class StreamSetup:
                 options["since"] = _beginning()
         for ids in ("flow_run_id", "task_run_id"):
             chosen[ids] = chosen[ids] or None
-        logs = stream(**chosen, on_notice=self._notices, options=options, **access)
+        logs = stream(**chosen, on_notice=self._notices, **options, **access)
         resume = self._open_cursor(logs, flush) if self._cursor_file is not None else None
         if self._followed is not None:
             logs.use_runs(await self._find_runs(self._followed, logs, resume))
@@ -124,9 +123,9 @@ class StreamSetup:
 
     async def _find_runs(self, followed: FollowedRuns, logs: LogStream, resume: Resume | None) -> list[UUID]:
         """Find the runs that there are when the command starts; the follower looks for the others."""
-        from rawlogs.cli.run_names import NameLookup
         from rawlogs.rest.client import RestClient
         from rawlogs.rest.flow_runs import Runs
+        from rawlogs.rest.names import NameLookup
 
         wait, follow, tries = (self._options[name] for name in ("wait", "follow", "retries"))
         # With --wait each try is told and counted where the runs are looked for.

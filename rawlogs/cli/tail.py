@@ -38,9 +38,9 @@ def command(started_at: datetime, /, run: tuple[str, ...], **given: Any) -> int:
     start, and ends when they have ended: 0 completed, 1 failed or cancelled. Without RUN it shows what comes from
     now on.
     """
-    from rawlogs.cli.followed_runs import FollowedRuns
     from rawlogs.cli.stream_output import StreamOutput
     from rawlogs.cli.tail_runner import TailRunner
+    from rawlogs.runs.followed_runs import FollowedRuns
 
     _check(run, given)
     access = access_arguments(given)

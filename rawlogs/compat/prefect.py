@@ -187,10 +187,8 @@ class PrefectLogsSubscriber:
             "live_only": not complete,
             "on_notice": on_notice or _write_down,
             "clock": clock,
-            "options": {
-                "retries": reconnection_attempts,
-                "reconnect_on_clean_close": reconnect_on_clean_close,
-            },
+            "retries": reconnection_attempts,
+            "reconnect_on_clean_close": reconnect_on_clean_close,
         }
         self._logs = stream(**self._arguments)
 

@@ -26,14 +26,18 @@ from rawlogs.delivery.stats import Stats
 from rawlogs.delivery.subscription import Subscription
 from rawlogs.delivery.supervisor import FINISH_WITHIN, Supervisor
 from rawlogs.delivery.vitals import Vitals
+from rawlogs.entering import refuse_with, running_loop
 from rawlogs.models import Log
 from rawlogs.notices import OnNotice
 from rawlogs.wire.connection import Target
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from rawlogs.config.settings import Settings
     from rawlogs.cursor import Resume
     from rawlogs.rest.client import RestClient
+    from rawlogs.rest.names import NameLookup, RunNames
     from rawlogs.selection import Selection
 
 LIVE_ONLY_IDS = 16_384
@@ -47,6 +51,9 @@ class LogStream:
     less. One task may iterate. ``stats`` is the account; notices go to ``on_notice``, and what that raises ends the
     stream.
     """
+
+    called = "rawlogs.stream"
+    """What it is made by, for errors that say what to write."""
 
     def __init__(
         self,
@@ -65,6 +72,7 @@ class LogStream:
         self._resume: Resume | None = None
         self._fetched: deque[Log] = deque()  # read of the last batch, and not given out by ``__anext__`` yet
         self._reading = False
+        self._names: NameLookup | None = None
         self._outbox = Outbox(options.buffer)
         notifier = Notifier(on_notice, clock, self.fail)
         self._subscription = Subscription(settings, selection, options, notifier, reload)
@@ -133,11 +141,23 @@ class LogStream:
 
     # Opening and closing
 
-    async def __aenter__(self) -> LogStream:
+    def check_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the running event loop. Raises RuntimeError that says what to write where there is none."""
+        return running_loop(self.called, f"{self.called}_sync(...) as logs")
+
+    if not TYPE_CHECKING:  # a type checker would take ``with`` for right
+
+        def __enter__(self) -> None:
+            refuse_with(f"{self.called}(...) as logs", f"{self.called}_sync(...) as logs")
+
+        def __exit__(self, *_: object) -> None:
+            """Never called: entering raises."""
+
+    async def __aenter__(self) -> Self:
+        self._loop = self.check_loop()
         if self.entered:
-            raise RuntimeError("a stream is entered once; call rawlogs.stream() again")
+            raise RuntimeError(f"a stream is entered once; call {self.called}() again")
         self.entered = True
-        self._loop = asyncio.get_running_loop()
         for note in (*self.settings.notes, *self.selection.notes):
             self.notify("warning", note)
         try:
@@ -194,7 +214,7 @@ class LogStream:
     async def next_batch(self) -> Batch | None:
         """Return what has come since the last time, at least one log; None at the end. Raises what ended the stream."""
         if not self.entered:
-            raise RuntimeError("enter the stream first: async with rawlogs.stream(...) as logs")
+            raise RuntimeError(f"enter the stream first: async with {self.called}(...) as logs")
         if asyncio.get_running_loop() is not self._loop:
             raise RuntimeError("a stream belongs to the event loop in which it was entered")
         if self._reading:
@@ -221,6 +241,21 @@ class LogStream:
 
         if self._position is None:
             self._outbox.through = through
+
+    async def names(self, log: Log) -> RunNames:
+        """Return the names of a log's flow run, flow and deployment: at most three requests, each sent once.
+
+        Only the caller waits for the answers; the stream is read meanwhile. What could not be asked is None, as all is
+        with ``live_only``.
+        """
+        from rawlogs.rest.flow_runs import Runs
+        from rawlogs.rest.names import NameLookup, RunNames
+
+        if self.rest is None:
+            return RunNames()
+        if self._names is None:
+            self._names = NameLookup(Runs(self.rest))
+        return await self._names.of_run(log.flow_run_id)
 
     # Going on later
 

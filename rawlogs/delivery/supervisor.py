@@ -59,7 +59,7 @@ class Supervisor:
     async def open(self, entered: datetime, resume: Resume | None) -> None:
         """Start everything, and wait until the stream has begun. Raises what keeps it from beginning."""
         options = self._options
-        self._spawn(self._merger.end_holds())
+        self.spawn(self._merger.end_holds())
         if not options.live_only:
             # Imported here: ``live_only`` needs nothing of REST, and starts sooner without it.
             from rawlogs.delivery.audit import open_auditor
@@ -74,8 +74,8 @@ class Supervisor:
             )
             if self.polling:
                 self.auditor.poll()
-            self._spawn(self._run_auditor(self.auditor))
-            self._spawn(self._ask_streaming(self.auditor))
+            self.spawn(self._run_auditor(self.auditor))
+            self.spawn(self._ask_streaming(self.auditor))
         if options.follow and not self.polling:
             self._start_live()
         # With a tail and without following, the reader waits for the logs themselves.
@@ -109,7 +109,7 @@ class Supervisor:
 
     # Tasks
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Start a task; what it raises is the reader's."""
 
         async def supervised() -> None:
@@ -172,7 +172,7 @@ class Supervisor:
 
     async def _run_auditor(self, auditor: Auditor) -> None:
         if not self._options.follow:
-            self._spawn(self._ready_when_answered(auditor))
+            self.spawn(self._ready_when_answered(auditor))
         async with aclosing(auditor.rounds()) as rounds:  # type: ignore[type-var]
             async for round in rounds:
                 self.listed.set()
@@ -236,7 +236,7 @@ class Supervisor:
     # The socket
 
     def _start_live(self) -> None:
-        self._live_task = self._spawn(self._run_live())
+        self._live_task = self.spawn(self._run_live())
 
     async def _run_live(self) -> None:
         socket = self.socket = ReconnectingSocket(self._context, list_answers=self._list_answers)

@@ -7,13 +7,14 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from math import isfinite
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 import orjson
 
 from rawlogs.models import Log, Row, level_name
 from rawlogs.output.escape import HIDDEN, SURROGATES
+from rawlogs.rest.names import RunNames
 
 _DEEPEST = 100
 _OWN_KEYS = ("level_name", "flow_run_name", "flow_name", "deployment_name")
@@ -22,14 +23,6 @@ _START = len('{"type":"log","log":')
 _FULL_SECOND = b'.000000Z","flow_run_id"'
 _OTHER_SPELLING = re.compile(rb"\\(?:/|u(?!00(?:0[0-7bef]|1[0-9a-f])))").search
 """An escape that orjson would not write; a backslash that is escaped itself may be taken for the start of one."""
-
-
-class RunNames(NamedTuple):
-    """What a log's flow run is called, and its flow and its deployment; None where that is not known."""
-
-    flow_run_name: str | None = None
-    flow_name: str | None = None
-    deployment_name: str | None = None
 
 
 _UNKNOWN = RunNames()

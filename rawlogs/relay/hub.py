@@ -120,7 +120,7 @@ class Hub:
     @property
     def low(self) -> datetime:
         """Every log of the sequence stamped before this has been handed to the readers."""
-        # What was taken from the source and waits for the pulse is not vouched for yet.
+        # What was taken from the source and waits for the pulse is not complete yet.
         low = self.source.low() if not self._pending else None
         if low is not None and (self._low is None or low > self._low):
             self._low = low
@@ -300,7 +300,7 @@ class Hub:
 
     def _hand_on(self, logs: Batch, places: list[str], low: datetime) -> None:
         arrived = self.clock.monotonic()
-        # A sequence that is read again begins where it was vouched for, so some of it has been handed on.
+        # A sequence that is read again begins at its low-water mark, so some of it has been handed on.
         now = self.source.now()
         positions = self._seen.admit_batch(logs, now.timestamp)
         if not positions:

@@ -102,7 +102,7 @@ async def _pages(
 
 
 class Listed:
-    """Ids of rows that the live sequence may still bring: those stamped at or after what it had vouched for."""
+    """Ids of rows that the live sequence may still bring: those stamped at or after its low-water mark."""
 
     def __init__(self) -> None:
         self._ids: set[str] = set()

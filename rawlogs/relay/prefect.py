@@ -144,7 +144,7 @@ class PrefectSource:
         return stream(
             filter=self._filter,
             since=since,
-            options=self._options,
+            **self._options,
             on_notice=notice,
             clock=self._clock,
             **self._access,

@@ -173,7 +173,7 @@ class ReaderQueue:
         self._listed.add(log)
 
     def take(self, low: Callable[[], datetime]) -> list[LogEvent]:
-        """What waits, without what was listed. ``low`` tells, where it matters, what the sequence vouches for."""
+        """What waits, without what was listed. ``low`` tells, where it matters, up to when the sequence is complete."""
         waiting = self._early + self._queue
         self._early, self._queue = [], []
         if waiting:

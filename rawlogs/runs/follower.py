@@ -29,6 +29,7 @@ POLL_BESIDE_EVENTS = 15.0
 _CANDIDATES = 10
 """How many runs of an ambiguous name are shown."""
 
+WORST_FIRST = ("CRASHED", "FAILED", "CANCELLED", "DELETED", "COMPLETED")
 Outcome = Literal["completed", "failed", "running"]
 OnFound = Callable[[Sequence[FlowRun]], Awaitable[None]]
 
@@ -114,6 +115,20 @@ class Follower:
         if not all(item.run.terminal or item.gone for item in roots):
             return "running"
         return "completed" if all(item.run.state_type == "COMPLETED" for item in roots) else "failed"
+
+    @property
+    def worst_end(self) -> str | None:
+        """Of the runs that were asked for, the worst state type in which they ended; None while one has not."""
+        roots = [item for item in self._followed.values() if item.root]
+        ends = {"DELETED" if item.gone else item.run.state_type for item in roots}
+        if not all(item.run.terminal or item.gone for item in roots):
+            return None
+        return next((end for end in WORST_FIRST if end in ends), None)
+
+    @property
+    def states(self) -> dict[UUID, str | None]:
+        """The name of the last state that is known of each run."""
+        return {run_id: item.run.state_name or item.run.state_type for run_id, item in self._followed.items()}
 
     async def begin(self) -> list[UUID]:
         """Find the runs that there are now; the ids that the stream starts with."""

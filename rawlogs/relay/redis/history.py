@@ -1,4 +1,4 @@
-"""Stored logs: from Redis what it vouches for, from Prefect's list what is older, younger, or too much."""
+"""Stored logs: from Redis what is complete there, from Prefect's list what is older, younger, or too much."""
 
 from __future__ import annotations
 

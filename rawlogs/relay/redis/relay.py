@@ -59,7 +59,7 @@ class RedisRelay:
         self._keep = keep or Retention()
         self._open = partial(
             stream,
-            options={"retries": None, "wait": True, **(options or {}), "track": True},
+            **{"retries": None, "wait": True, **(options or {}), "track": True},
             on_notice=self._on_stream_notice,
             clock=self._clock,
             **access,

@@ -196,7 +196,7 @@ class RedisSource:
                 yield entries
                 entry_id = read = behind
             if self._next_low is not None and entry_id >= self._next_low[0]:
-                # Everything up to ``entry_id`` is taken by now, and so is all that is vouched for by this mark.
+                # Everything up to ``entry_id`` is taken by now, and so is everything before its mark.
                 self._low = self._next_low[1]
 
     def _trouble_in(self, state: State | None, now: float) -> Trouble | None:

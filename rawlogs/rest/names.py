@@ -1,17 +1,30 @@
-"""The names of the flows and deployments of followed runs, asked for once each."""
+"""The names of flow runs, and of their flows and deployments, asked for once each."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
 from rawlogs.errors import RawlogsError
-from rawlogs.output.json import RunNames
-from rawlogs.rest.flow_runs import FlowRun, Runs
+
+if TYPE_CHECKING:
+    from rawlogs.rest.flow_runs import FlowRun, Runs
+
+MOST = 10_000
+"""How many runs are remembered that were asked for by a log; beyond it the oldest are asked for again."""
+
+
+class RunNames(NamedTuple):
+    """What a log's flow run is called, and its flow and its deployment; None where that is not known."""
+
+    flow_run_name: str | None = None
+    flow_name: str | None = None
+    deployment_name: str | None = None
 
 
 class NameLookup:
-    """Keeps ``names``: what each followed run is called, and its flow and deployment."""
+    """Keeps ``names``: what each run is called, and its flow and deployment."""
 
     def __init__(self, runs: Runs) -> None:
         self._runs = runs
@@ -36,6 +49,19 @@ class NameLookup:
                 self._flows.get(run.flow_id) if run.flow_id else None,
                 self._deployments.get(run.deployment_id) if run.deployment_id else None,
             )
+
+    async def of_run(self, run_id: UUID | None) -> RunNames:
+        """Return the names of a run, which is asked for where that was not done. Raises nothing for a refusal."""
+        if run_id is None:
+            return RunNames()
+        if run_id not in self.names:
+            try:
+                await self.add([await self._runs.read(run_id)])
+            except RawlogsError:
+                return RunNames()
+            if len(self.names) > MOST:
+                del self.names[next(iter(self.names))]
+        return self.names[run_id]
 
 
 def _new(wanted: Iterable[UUID | None], known: dict[UUID, str | None]) -> list[UUID]:

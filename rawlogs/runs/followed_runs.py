@@ -1,4 +1,4 @@
-"""Which runs a command follows: those that were named, or those of a flow, a deployment or a tag."""
+"""Which runs are followed: those that were named, or those of a flow, a deployment or a tag."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from rawlogs.clock import Clock, SystemClock
 from rawlogs.errors import ConfigError, RawlogsError
@@ -17,11 +18,14 @@ if TYPE_CHECKING:
 
 
 class FollowedRuns:
-    """What was typed to say which runs; false where nothing was."""
+    """What was given to say which runs; false where nothing was.
+
+    names: of runs; also their ids, the beginnings of these, or the URLs of their pages.
+    """
 
     def __init__(
         self,
-        names: Sequence[str] = (),
+        names: Sequence[UUID | str] = (),
         *,
         flow: str | None = None,
         deployment: str | None = None,
@@ -30,7 +34,7 @@ class FollowedRuns:
         clock: Clock | None = None,
         rng: random.Random | None = None,
     ) -> None:
-        self._names = tuple(names)
+        self._names = tuple(map(str, names))
         self._flow = flow
         self._deployment = deployment
         self._tag = tag
@@ -87,7 +91,7 @@ class FollowedRuns:
             raise ConfigError(
                 f"{url} is not the server of PREFECT_API_URL ({configured})",
                 setting="RUN",
-                hint=f"If you mean that server, and your key is meant for it, add --api-url {url}",
+                hint=f"If you mean that server, and your key is meant for it, add --api-url {url} (api_url=)",
             )
         return {**given, "api_url": url}
 
@@ -123,6 +127,7 @@ class FollowedRuns:
                     follow=follow,
                     notify=notify,
                     on_found=on_found,
+                    clock=self._clock,
                 )
                 await follower.begin()
             except RawlogsError as error:
