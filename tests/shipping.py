@@ -70,7 +70,6 @@ class Shipping:
             sender,
             NameCache(api, clock=clock, tell=lambda text: self._notify("warning", text)),
             shown=shown,
-            resource=resource or {"service.name": "prefect"},
             batcher=Batcher(**batching),
             stats=stats or ShipStats(),
             on_settled=self.open.append,
@@ -79,6 +78,7 @@ class Shipping:
             clock=clock,
             rng=random.Random(0),
         )
+        self.shipper.resource = resource or {"service.name": "prefect"}
 
     @property
     def stats(self) -> ShipStats:

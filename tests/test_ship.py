@@ -7,6 +7,7 @@ import json
 import random
 from datetime import datetime, timezone
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from clocks import FakeClock
@@ -19,7 +20,7 @@ from streaming import within
 
 from rawlogs.errors import AuthError, CertificateError, ConfigError, SinkError
 from rawlogs.otlp.protobuf import ExportLogsServiceRequest
-from rawlogs.otlp.record import RunNames
+from rawlogs.otlp.record import RunLabels
 from rawlogs.ship.batching import OVERHEAD, Batcher, Received
 from rawlogs.ship.dead_letters import DeadLetterFile
 from rawlogs.ship.stats import ShipStats
@@ -413,7 +414,10 @@ class NamesApi:
         self.asked: list[str] = []
         self.wait: asyncio.Event | None = None
 
-    async def post(self, path: str, body: object, *, retries: int | None = None) -> object:
+    async def get(self, path: str) -> object:
+        raise AssertionError(path)
+
+    async def post(self, path: str, body: object) -> object:
         self.asked.append(path)
         if self.wait is not None:
             await self.wait.wait()
@@ -421,7 +425,7 @@ class NamesApi:
 
 
 RUN_ROW: dict[str, object] = {
-    **{"id": str(RUN), "name": "sleepy-fox", "flow_id": "f", "deployment_id": "d"},
+    **{"id": str(RUN), "name": "sleepy-fox", "flow_id": str(UUID(int=1)), "deployment_id": str(UUID(int=2))},
     **{"work_pool_name": "k8s", "tags": ["prod", "eu"]},
 }
 
@@ -429,7 +433,9 @@ RUN_ROW: dict[str, object] = {
 async def test_names_of_runs_are_asked_for_once_a_run() -> None:
     """Run, flow, deployment, work pool and tags are attributes of each log."""
     api = NamesApi(
-        flow_runs=[RUN_ROW], flows=[{"id": "f", "name": "etl"}], deployments=[{"id": "d", "name": "daily"}]
+        flow_runs=[RUN_ROW],
+        flows=[{"id": str(UUID(int=1)), "name": "etl"}],
+        deployments=[{"id": str(UUID(int=2)), "name": "daily"}],
     )
     async with OtlpReceiver() as receiver, shipping(receiver, api=lambda: api, records=2) as ship:
         await ship.ship(logs(6))
@@ -451,7 +457,7 @@ async def test_names_of_runs_are_asked_for_once_a_run() -> None:
         {"flow_runs": []},
         {"flow_runs": [{"id": str(RUN), "name": 5, "flow_id": [], "tags": "x"}]},
         {"flow_runs": [{"id": 7}]},
-        {"flow_runs": [RUN_ROW], "flows": [{"id": "f"}], "deployments": []},
+        {"flow_runs": [RUN_ROW], "flows": [{"id": str(UUID(int=1))}], "deployments": []},
         {"flow_runs": {"detail": "no"}},
         {"flow_runs": [5]},
     ],
@@ -568,4 +574,4 @@ def test_an_account_says_what_became_of_the_logs() -> None:
         "acknowledged 6, requests 4, retried 2, not acknowledged 5, rejected 1, poison 1 (1 in the dead-letter file)"
     )
     assert stats.as_dict()["in_flight"] == 2
-    assert RunNames().run is None
+    assert RunLabels().run is None

@@ -15,6 +15,10 @@ from rawlogs.errors import RawlogsError
 
 COMMANDS = {
     "tail": ("rawlogs.cli.tail", "Stream logs: live, complete, to stdout or a file."),
+    "ship": (
+        "rawlogs.cli.ship",
+        "Send logs to an OpenTelemetry receiver, each at least once (needs rawlogs[otlp]).",
+    ),
     "doctor": ("rawlogs.cli.doctor", "Check step by step whether logs can be had, and say what to do."),
     "trace": ("rawlogs.cli.trace", "Show one conversation with the server, frame by frame."),
     "record": ("rawlogs.cli.record", "Record a conversation and the stored logs as JSON lines."),

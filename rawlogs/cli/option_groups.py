@@ -19,6 +19,14 @@ class OptionGroup:
         """Remove this group's options from a command's arguments and return them by name."""
         return {option.name: given.pop(option.name) for option in self.options if option.name is not None}
 
+    def only(self, *names: str) -> OptionGroup:
+        """Return the group with these of its options alone."""
+        return OptionGroup(self.title, *(option for option in self.options if option.name in names))
+
+    def without(self, *names: str) -> OptionGroup:
+        """Return the group without these options."""
+        return OptionGroup(self.title, *(option for option in self.options if option.name not in names))
+
 
 class Command(click.Command):
     """A command of rawlogs. ``groups`` are added after its own arguments and options, in their order."""

@@ -6,11 +6,15 @@ defaults they show; those of OUTPUT and ENDING are taken by ``StreamOutput`` and
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import click
 
 from rawlogs.cli.option_groups import OptionGroup
 from rawlogs.cli.time_types import Moment, Seconds
 from rawlogs.delivery.options import Options
+from rawlogs.errors import ConfigError
 
 _DEFAULT = Options()
 
@@ -20,6 +24,19 @@ def _not_empty(ctx: click.Context, param: click.Parameter, value: str | None) ->
         raise click.BadParameter("the name is empty.", ctx, param)
     return value
 
+
+FOLLOWED = OptionGroup(
+    "Which runs",
+    click.Option(
+        ["--flow"], metavar="NAME", help="Follow the runs of a flow, those that start later included."
+    ),
+    click.Option(["--deployment"], metavar="FLOW/DEPLOYMENT", help="Follow the runs of a deployment."),
+    click.Option(["--tag"], metavar="TAG", help="Follow the runs with a tag."),
+    click.Option(
+        ["--children/--no-children"], default=True, help="With a run, also its subflow runs (default: yes)."
+    ),
+)
+"""Arguments of ``FollowedRuns``."""
 
 FILTER = OptionGroup(
     "Which logs",
@@ -121,7 +138,7 @@ CURSOR = OptionGroup(
         type=click.Path(),
         callback=_not_empty,
         metavar="PATH",
-        help="Go on where the flushed output ended last time.",
+        help="Go on where the last run ended: behind what had arrived.",
     ),
     click.Option(["--reset-cursor"], is_flag=True, help="Start anew; an unusable cursor is kept as .bad."),
 )
@@ -178,3 +195,27 @@ DELIVERY = OptionGroup(
     ),
 )
 """Fields of ``Options``."""
+
+
+def check_together(run: tuple[str, ...], given: Mapping[str, Any]) -> None:
+    """Refuse what does not go together, before anything is opened. Raises ConfigError."""
+    live_only = given.get("live_only", False)
+    ways = [f"--{name}" for name in ("flow", "deployment", "tag") if given[name]] + (["RUN"] if run else [])
+    if len(ways) > 1:
+        raise ConfigError(f"give one of {', '.join(ways)}, not several", setting=ways[1])
+    if ways and (given["flow_run_id"] or given["task_run_id"]):
+        raise ConfigError(
+            f"{ways[0]} follows runs; --flow-run and --task-run are plain filters: use one of the two"
+        )
+    if ways and (live_only or given["transport"] == "ws"):
+        wrong = "--live-only" if live_only else "--transport ws"
+        raise ConfigError(f"{ways[0]} also reads stored logs, which {wrong} does not", setting=wrong)
+    if live_only and (given["cursor_file"] or given["strict"]):
+        raise ConfigError("--live-only has no REST list, which --cursor-file and --strict need")
+    if given["cursor_file"] and given["tail"] is not None:
+        raise ConfigError(
+            "--cursor-file says where to go on, and --tail where to begin: give one of the two",
+            setting="--tail",
+        )
+    if given["reset_cursor"] and not given["cursor_file"]:
+        raise ConfigError("--reset-cursor needs --cursor-file", setting="--reset-cursor")

@@ -19,7 +19,7 @@ _DEEPEST = 20
 """Protobuf's readers give up 100 messages deep, and an object within an object takes three."""
 
 
-class RunNames(NamedTuple):
+class RunLabels(NamedTuple):
     """What people call a flow run and what it belongs to; None and empty for what is not known."""
 
     run: str | None = None
@@ -41,7 +41,7 @@ class Record(NamedTuple):
     attributes: Mapping[str, Any]
 
 
-def record_of(log: Log, observed: datetime, names: RunNames | None = None) -> Record:
+def record_of(log: Log, observed: datetime, names: RunLabels | None = None) -> Record:
     """Return the record of a log that was received at ``observed``; texts of it can be written as UTF-8.
 
     Run ids stand twice: as ``prefect.flow_run.id`` and ``prefect.task_run.id``, and as the ``prefect.run.id`` and
@@ -107,7 +107,7 @@ def resource_of(api_url: str) -> dict[str, str]:
     return resource
 
 
-def _named(names: RunNames) -> dict[str, Any]:
+def _named(names: RunLabels) -> dict[str, Any]:
     found: dict[str, Any] = {
         "prefect.flow_run.name": names.run,
         "prefect.flow.name": names.flow,

@@ -38,6 +38,7 @@ class FlowRun:
     created: datetime | None = None
     expected_start_time: datetime | None = None
     tags: tuple[str, ...] = ()
+    work_pool_name: str | None = None
 
     @property
     def terminal(self) -> bool:
@@ -73,6 +74,7 @@ class FlowRun:
             created=_moment(data, "created"),
             expected_start_time=_moment(data, "expected_start_time"),
             tags=_texts(data, "tags"),
+            work_pool_name=_text(data, "work_pool_name"),
         )
 
 

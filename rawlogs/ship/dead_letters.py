@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
+from rawlogs.errors import ConfigError
 from rawlogs.models import Log
 from rawlogs.output.file import FileSink
 from rawlogs.output.json import encode_object
@@ -15,7 +16,10 @@ class DeadLetterFile:
     """Appends to ``path``, which its owner alone may read. Raises SinkError, and ConfigError for a device."""
 
     def __init__(self, path: str | Path) -> None:
-        self._sink = AsyncSink(FileSink(path))
+        try:
+            self._sink = AsyncSink(FileSink(path))
+        except ConfigError as error:
+            raise ConfigError(error.text, setting="--dead-letter") from error
 
     async def write(self, log: Log, *, reason: str, status: int, at: datetime) -> None:
         """Write one log with why it was refused. Returns when it is on the disk."""

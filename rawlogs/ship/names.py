@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable
+from typing import Any
+from uuid import UUID
 
 from rawlogs.clock import Clock
 from rawlogs.errors import RawlogsError
 from rawlogs.models import Log
-from rawlogs.otlp.record import RunNames
+from rawlogs.otlp.record import RunLabels
+from rawlogs.rest.flow_runs import Api, Runs
 from rawlogs.waiting import within
 
 PATIENCE = 2.0
@@ -17,16 +19,7 @@ PATIENCE = 2.0
 PAUSE = 30.0
 """Seconds without a question, and so without waiting, after one that was not answered."""
 KEPT = 2_000
-"""Of how many runs, flows and deployments the names are kept."""
-PAGE = 200
-"""As many rows as a server allows in one answer."""
-UNKNOWN = RunNames()
-
-
-class Api(Protocol):
-    """What this needs of the REST client."""
-
-    async def post(self, path: str, body: Mapping[str, Any], *, retries: int | None = None) -> Any: ...
+"""Of how many runs, and of how many flows and deployments, the names are kept."""
 
 
 class NameCache:
@@ -39,17 +32,22 @@ class NameCache:
         self._api = api
         self._clock = clock
         self._tell = tell
-        self._runs: OrderedDict[str, RunNames] = OrderedDict()
-        self._others: OrderedDict[str, str] = OrderedDict()
+        self._runs: OrderedDict[UUID, RunLabels] = OrderedDict()
+        self._others: OrderedDict[UUID, str | None] = OrderedDict()
         self._not_before = 0.0
         self._failing = False
 
-    async def of(self, logs: Iterable[Log]) -> dict[str, RunNames]:
-        """Return the names of the runs of these logs, by the runs' ids; without those that cannot be had now."""
-        wanted = {run for log in logs if (run := log.data.get("flow_run_id"))}
-        unknown = [run for run in wanted if run not in self._runs]
-        if unknown and self._clock.monotonic() >= self._not_before:
-            await self._look_up(unknown)
+    async def of(self, logs: Iterable[Log]) -> dict[UUID, RunLabels]:
+        """Return the names of the runs of these logs, without those that cannot be had now."""
+        wanted = {run for log in logs if (run := log.flow_run_id) is not None}
+        unknown = wanted - self._runs.keys()
+        if unknown and self._clock.monotonic() >= self._not_before and (api := self._api()) is not None:
+            try:
+                await within(PATIENCE, self._look_up(Runs(api), unknown))
+                self._failing = False
+            except (RawlogsError, TimeoutError) as error:
+                self._not_before = self._clock.monotonic() + PAUSE
+                self._tell_once(error.text if isinstance(error, RawlogsError) else "no answer in time")
         found = {run: self._runs[run] for run in wanted if run in self._runs}
         for run in found:
             self._runs.move_to_end(run)
@@ -57,56 +55,29 @@ class NameCache:
         _shorten(self._others)
         return found
 
-    async def _look_up(self, unknown: list[str]) -> None:
-        api = self._api()
-        if api is None:
-            return
-        try:
-            await within(PATIENCE, self._ask(api, unknown))
-            self._failing = False
-        except (RawlogsError, TimeoutError, ValueError) as error:
-            self._not_before = self._clock.monotonic() + PAUSE
-            if not self._failing:
-                self._failing = True
-                why = error.text if isinstance(error, RawlogsError) else str(error) or "no answer in time"
-                self._tell(f"logs are shipped without the names of their runs for now: {why}")
+    async def _look_up(self, runs: Runs, unknown: Iterable[UUID]) -> None:
+        """Ask for the runs, their flows and their deployments: three requests for up to 200 runs."""
+        found = await runs.by_ids(unknown)
+        flows = {run.flow_id for run in found if run.flow_id} - self._others.keys()
+        deployments = {run.deployment_id for run in found if run.deployment_id} - self._others.keys()
+        self._others.update({**dict.fromkeys(flows), **await runs.names("flows", flows)})
+        self._others.update({**dict.fromkeys(deployments), **await runs.names("deployments", deployments)})
+        self._runs.update(dict.fromkeys(unknown, RunLabels()))  # also those that are gone
+        for run in found:
+            self._runs[run.id] = RunLabels(
+                run=run.name,
+                flow=self._others.get(run.flow_id) if run.flow_id else None,
+                deployment=self._others.get(run.deployment_id) if run.deployment_id else None,
+                work_pool=run.work_pool_name,
+                tags=run.tags,
+            )
 
-    async def _ask(self, api: Api, unknown: list[str]) -> None:
-        """Three requests for up to 200 runs: the runs, their flows, their deployments."""
-        for start in range(0, len(unknown), PAGE):
-            runs = await _rows(api, "flow_runs", unknown[start : start + PAGE])
-            for kind, key in (("flows", "flow_id"), ("deployments", "deployment_id")):
-                ids = {_text(row.get(key)) for row in runs.values()} - self._others.keys() - {None}
-                if ids:
-                    rows = await _rows(api, kind, sorted(filter(None, ids)))
-                    self._others.update((id_, _text(row.get("name")) or "") for id_, row in rows.items())
-            for run in unknown[start : start + PAGE]:
-                self._runs[run] = self._named(runs.get(run, {}))
-
-    def _named(self, row: Mapping[str, Any]) -> RunNames:
-        """The names in a run's row; a run that is gone has none."""
-        tags = row.get("tags")
-        return RunNames(
-            run=_text(row.get("name")),
-            flow=self._others.get(_text(row.get("flow_id")) or ""),
-            deployment=self._others.get(_text(row.get("deployment_id")) or ""),
-            work_pool=_text(row.get("work_pool_name")),
-            tags=tuple(tag for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else (),
-        )
+    def _tell_once(self, why: str) -> None:
+        if not self._failing:
+            self._failing = True
+            self._tell(f"logs are shipped without the names of their runs for now: {why}")
 
 
-async def _rows(api: Api, kind: str, ids: list[str]) -> dict[str, Mapping[str, Any]]:
-    """The rows of these ids, by id. ValueError for an answer that is no list of objects."""
-    rows = await api.post(f"/{kind}/filter", {kind: {"id": {"any_": ids}}, "limit": PAGE}, retries=0)
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise ValueError(f"the answer of /{kind}/filter is not a list of objects")
-    return {id_: row for row in rows if (id_ := _text(row.get("id")))}
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _shorten(kept: OrderedDict[str, Any]) -> None:
+def _shorten(kept: OrderedDict[UUID, Any]) -> None:
     while len(kept) > KEPT:
         kept.popitem(last=False)

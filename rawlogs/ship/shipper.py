@@ -11,13 +11,14 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
+from uuid import UUID
 
 from rawlogs.clock import Clock
 from rawlogs.delivery.retry import delay
 from rawlogs.models import Log
 from rawlogs.otlp.protobuf import encode_request
-from rawlogs.otlp.record import RunNames, record_of
+from rawlogs.otlp.record import Record, RunLabels, record_of
 from rawlogs.ship.batching import Batcher, Received
 from rawlogs.ship.dead_letters import DeadLetterFile
 from rawlogs.ship.names import NameCache
@@ -38,9 +39,9 @@ class Sender(Protocol):
 class Shipper:
     """Ships the logs of one stream to one receiver.
 
-    resource: attributes of the server that the logs are of. on_settled: called with the number of logs, of those taken
-    last, that are not settled yet; all others need not be sent again. dead_letters: where refused logs go, or None.
-    ``take`` and ``run`` are two tasks' work; one task may take.
+    on_settled: called with the number of logs, of those taken last, that are not settled yet; all others need not be
+    sent again. dead_letters: where refused logs go, or None. ``resource``, attributes of the server that the logs are
+    of, is set before the first log is taken. ``take`` and ``run`` are two tasks' work; one task may take.
     """
 
     def __init__(
@@ -49,7 +50,6 @@ class Shipper:
         names: NameCache,
         *,
         shown: str,
-        resource: Mapping[str, str],
         batcher: Batcher,
         stats: ShipStats,
         on_settled: Callable[[int], None],
@@ -60,7 +60,6 @@ class Shipper:
     ) -> None:
         self._sender = sender
         self._names = names
-        self._resource = resource
         self._batcher = batcher
         self._on_settled = on_settled
         self._dead_letters = dead_letters
@@ -71,6 +70,7 @@ class Shipper:
         self._taken = self._settled = 0
         self._draining = False
         self._added, self._emptied, self._progressed = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.resource: Mapping[str, str] = {}
         self.stats = stats
 
     async def check(self) -> None:
@@ -78,7 +78,7 @@ class Shipper:
 
         A receiver that does not answer is told; ``run`` goes on asking.
         """
-        verdict = await self._sender.send(encode_request((), self._resource))
+        verdict = await self._sender.send(encode_request((), self.resource))
         if isinstance(verdict, Later):
             if verdict.error is not None:
                 raise verdict.error
@@ -131,7 +131,7 @@ class Shipper:
         tries = 0
         while waiting:
             part = waiting.pop()
-            verdict = await self._sent(encode_request(self._records(part, names), self._resource))
+            verdict = await self._sent(encode_request(self._records(part, names), self.resource))
             if isinstance(verdict, Accepted):
                 self._note_accepted(verdict, len(part))
             elif len(part) > 1:
@@ -166,7 +166,7 @@ class Shipper:
 
         Some refuse that as bad data; they are believed once they have acknowledged a log.
         """
-        verdict = await self._sender.send(encode_request((), self._resource))
+        verdict = await self._sender.send(encode_request((), self.resource))
         if isinstance(verdict, Refused):
             return verdict.status == BAD_REQUEST and self.stats.acknowledged > 0
         return isinstance(verdict, Accepted)
@@ -191,6 +191,7 @@ class Shipper:
         text = f"the log {log.id_text} ({len(log.message)} characters) is refused for good, {where}: {refused.text}"
         self._notify("warning", text, log_id=log.id_text, status=refused.status)
 
-    def _records(self, part: Iterable[Received], names: Mapping[str, RunNames]) -> Iterable[Any]:
+    def _records(self, part: Iterable[Received], names: Mapping[UUID, RunLabels]) -> Iterable[Record]:
         for log, at in part:
-            yield record_of(log, at, names.get(log.data.get("flow_run_id") or ""))
+            run = log.flow_run_id
+            yield record_of(log, at, names.get(run) if run is not None else None)
