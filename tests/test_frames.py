@@ -157,6 +157,19 @@ def test_the_bytes_are_kept_on_demand(keep: bool, raw: bytes | None) -> None:
     assert decode_logs([LOG], keep=keep)[0][0].raw == raw
 
 
+def test_no_bytes_are_kept_unasked() -> None:
+    frame = decode(LOG)
+    assert isinstance(frame, LogFrame) and frame.log.raw is None
+    assert decode_logs([LOG])[0][0].raw is None
+    assert decode_batch([LOG])[0][0].raw is None
+
+
+def test_text_that_no_bytes_stand_for_is_read_with_a_mark_in_its_place() -> None:
+    """A lone surrogate: UTF-8 has no bytes for it."""
+    frame = decode(LOG.decode().replace("task says 1", "a\ud800b"))
+    assert isinstance(frame, LogFrame) and frame.log.message == "a?b"
+
+
 def test_an_excerpt_is_one_short_printable_line() -> None:
     frame = decode(b"\x1b[2J\r\n" + "\u202e\ud83d".encode("utf-8", "surrogatepass") + b"x" * 1000)
     assert isinstance(frame, BadFrame)

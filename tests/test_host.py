@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from rawlogs.host import Host, is_loopback, only_host, parse_host
 
 GOOD = {
+    ".".join(["a" * 63] * 3 + ["a" * 61]) + ".": Host(".".join(["a" * 63] * 3 + ["a" * 61])),
     "localhost": Host("localhost"),
     "LocalHost.:8642": Host("localhost", 8642),
     "logs.example:0": Host("logs.example", 0),
@@ -72,7 +73,9 @@ BAD = [
     "::1",
     "::1:80",
     "[::1",
+    "[::12",
     "::1]",
+    "1::1]",
     "[[::1]]",
     "[]",
     "[::1]evil",

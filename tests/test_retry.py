@@ -116,7 +116,10 @@ def test_a_stream_that_is_told_1008_may_try_once() -> None:
 def test_three_broken_protocols_in_a_row_are_not_this_protocol() -> None:
     """Fatal, as ProtocolError."""
     record = Record(succeeded=True)
-    assert [type(verdict(lost(1002), record)) for _ in range(3)] == [Retry, Retry, Fatal]
+    assert [type(verdict(lost(1002), record)) for _ in range(2)] == [Retry, Retry]
+    answer = verdict(lost(1002), record)
+    assert isinstance(answer, Fatal) and isinstance(answer.error, ProtocolError)
+    assert answer.error.text == "Three times in a row: gone"
 
 
 def test_two_silent_ends_are_a_rejected_filter() -> None:
@@ -124,7 +127,10 @@ def test_two_silent_ends_are_a_rejected_filter() -> None:
     assert verdict(lost(1006), Record(silent_ends=1)) == Retry()
     answer = verdict(lost(1006), Record(silent_ends=2))
     assert isinstance(answer, Fatal) and isinstance(answer.error, FilterRejected)
-    assert answer.error.hint
+    assert answer.error.text.startswith("The server hung up right after the filter, twice")
+    assert answer.error.hint is not None and answer.error.hint.startswith(
+        "A Prefect server drops the connection"
+    )
 
 
 def test_a_proof_forgets_what_was_counted_and_not_what_is_known() -> None:
@@ -180,6 +186,7 @@ def gave_up(cause: RawlogsError) -> GaveUp:
         (refused(403), True),
         (connect("upgrade"), True),
         (connect("timeout"), True),
+        (connect("auth"), True),
         (ProtocolError("x"), True),
         (gave_up(refused(502)), True),
         (gave_up(connect("tcp")), False),
@@ -198,6 +205,6 @@ def test_a_list_that_never_answered_is_a_failure_to_connect() -> None:
     """With its address; one that answered stays what it is."""
     told = unreachable(HistoryError("nobody there", hint="try this"), URL)
     assert isinstance(told, ConnectError)
-    assert (told.url, told.phase, told.hint) == (URL, "rest", "try this")
+    assert (told.text, told.url, told.phase, told.hint) == ("nobody there", URL, "rest", "try this")
     answered = HistoryError("teapot", status=418)
     assert unreachable(answered, URL) is answered
