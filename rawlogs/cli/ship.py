@@ -88,8 +88,8 @@ def command(started_at: datetime, /, run: tuple[str, ...], **given: Any) -> int:
     those of runs, as with tail. With --cursor-file it goes on where the receiver acknowledged last. Headers, timeout,
     compression and certificates are those of OTEL_EXPORTER_OTLP_..., as for every exporter. See docs/ship.md.
     """
-    from rawlogs.cli.followed_runs import FollowedRuns
     from rawlogs.output.stderr import NoticePrinter
+    from rawlogs.runs.followed_runs import FollowedRuns
     from rawlogs.ship.receiver import resolve
 
     check_together(run, given)
