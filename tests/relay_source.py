@@ -142,14 +142,14 @@ class Taken:
         self._came.set()
 
     async def until(self, condition: Any) -> None:
-        """Until the condition holds for this object; TimeoutError after 10 s."""
+        """Until the condition holds for this object; TimeoutError after a minute."""
 
         async def wait() -> None:
             while not condition(self):
                 self._came.clear()
                 await self._came.wait()
 
-        await asyncio.wait_for(wait(), 10.0)
+        await asyncio.wait_for(wait(), 60.0)
 
     @property
     def messages(self) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from redis_server import DEADLINE, PASSWORD, RedisServer, RelayProcess
+from redis_server import DEADLINE, PASSWORD, Cluster, RedisServer, RelayProcess, Sentinels
 from relay_source import Taken
 from streaming import no_settings  # noqa: F401
 
@@ -63,7 +63,7 @@ async def prefect() -> AsyncIterator[FakeServer]:
 class Relays:
     """Relay processes of one test."""
 
-    def __init__(self, folder: Path, redis: RedisServer, prefect: FakeServer) -> None:
+    def __init__(self, folder: Path, redis: RedisServer | Sentinels | Cluster, prefect: FakeServer) -> None:
         self._folder, self._redis, self._prefect = folder, redis, prefect
         self._numbers = count()
         self.all: list[RelayProcess] = []

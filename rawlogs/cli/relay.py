@@ -22,7 +22,10 @@ NAME = "RAWLOGS_REDIS_NAME"
 
 @click.command(cls=Command, groups=(WATCH, ACCESS))
 @click.option(
-    "--to", metavar="URL", help=f"redis://HOST[:PORT][/NUMBER]; rather {URL}, which ps does not show."
+    "--to",
+    metavar="URL",
+    help=f"redis://HOST[:PORT][/NUMBER], redis+sentinel://HOST,HOST/SERVICE or redis+cluster://HOST,HOST; "
+    f"rather {URL}, which ps does not show.",
 )
 @click.option(
     "--name",

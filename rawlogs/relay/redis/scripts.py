@@ -128,3 +128,6 @@ end
 return found
 """
 """The entries (logs; their ids) that are still there."""
+
+TIME = "return redis.call('TIME')"
+"""The clock of the server that has the key: entries have their ids by it. (TIME itself may go to any node.)"""

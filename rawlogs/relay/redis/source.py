@@ -18,7 +18,7 @@ from rawlogs.filters import LogFilter, Selection
 from rawlogs.models import MICROSECOND, Log
 from rawlogs.output.json import rfc3339
 from rawlogs.relay.prefect import PrefectSource
-from rawlogs.relay.redis.client import SETTING
+from rawlogs.relay.redis.address import SETTING
 from rawlogs.relay.redis.history import RedisHistory
 from rawlogs.relay.redis.store import (
     NAME_SETTING,
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 BEFORE = timedelta(minutes=2)
 """How far a producer's clock may be ahead: a log may arrive so long before its own timestamp."""
-AGAIN = "again"
 BLOCK = 1.0
 """Seconds that Redis may keep a reader waiting, and after which readers hear that the writing goes on."""
 ABANDONED = 10.0
@@ -88,23 +87,33 @@ class RedisSource:
         self._no_relay_since: float | None = None
 
     async def read(self, since: datetime, tell: Tell) -> AsyncGenerator[SourceBatch, None]:
-        """The stream, from ``since`` on, over one connection; see ``Source``."""
+        """Yield the stream from ``since`` on, over one connection; see ``Source``.
+
+        After a takeover, a failover or a lost end it is read again from the low-water mark, so some logs come again.
+        """
         store = Store(self._url, self._name)
-        self._low, self._next_low, self._no_relay_since = since, None, None
+        self._no_relay_since = None
+        taken: EntryId | None = None
         try:
-            began = await self._begin(store, tell)
-            if since < began.covered:
-                async with aclosing(self._before(since, began.covered - MICROSECOND)) as older:
-                    async for logs in older:
-                        yield SourceBatch(logs, [""] * len(logs))
-            entry_id = await self._start(store, since)
-            async with aclosing(self._follow(store, entry_id, began, tell)) as followed:
-                async for entries in followed:
-                    # What had been written before: only what was asked for, and it says when it came.
-                    entries = [e for e in entries if e.id > began.last or e.log.timestamp >= since]
-                    if entries:
-                        logs = [_stored(e) if e.id <= began.last else e.log for e in entries]
-                        yield SourceBatch(logs, [f"{self._name}:{id_text(e.id)}" for e in entries])
+            while True:
+                self._low, self._next_low = since, None
+                began = await self._begin(store, tell)
+                if since < began.covered:
+                    async with aclosing(self._before(since, began.covered - MICROSECOND)) as older:
+                        async for logs in older:
+                            yield SourceBatch(logs, [""] * len(logs))
+                # What had been written by then: only what was asked for, and it says when it came.
+                known = began.last if taken is None else min(began.last, taken)
+                async with aclosing(
+                    self._follow(store, await self._start(store, since), began, tell)
+                ) as read:
+                    async for entries in read:
+                        taken = entries[-1].id
+                        entries = [e for e in entries if e.id > known or e.log.timestamp >= since]
+                        if entries:
+                            logs = [_stored(e) if e.id <= known else e.log for e in entries]
+                            yield SourceBatch(logs, [f"{self._name}:{id_text(e.id)}" for e in entries])
+                since = self._low
         finally:
             await store.close()
 
@@ -167,7 +176,7 @@ class RedisSource:
     async def _follow(
         self, store: Store, entry_id: EntryId, began: State, tell: Tell
     ) -> AsyncGenerator[list[Entry], None]:
-        """Entries behind that id, for ever. Raises ConnectError where some have gone: then all is read anew."""
+        """Yield the entries behind that id, until some of them may have gone and all has to be read anew."""
         failures = 0
         looked = float("-inf")
         read = ZERO_ID
@@ -179,14 +188,18 @@ class RedisSource:
                     looked = now
                     state = await store.state()
                     self._tell(self._trouble_in(state, now), tell)
+                    # Redis has been emptied, or has come back without its end.
                     if state is None or state.last < read:
-                        raise _again(store, "does not have what it had")
+                        return
+                    # Another relay writes, or the same one from where a replica was: what that had lost may be written
+                    # again with ids before ``read``, if its clock is behind.
+                    if state.turn != began.turn:
+                        return
+                    # The trim has overtaken this reader.
                     if state.trimmed > max(entry_id, began.trimmed):
-                        raise _again(store, "has trimmed what was not read yet")
+                        return
                     self._next_low = state.last, state.low
-            except ConnectError as error:
-                if error.phase == AGAIN:
-                    raise
+            except ConnectError:
                 self._tell("unreachable", tell)
                 await self._clock.sleep(delay(failures, 0.0, self._rng))
                 failures += 1
@@ -217,10 +230,6 @@ class RedisSource:
 
     def __repr__(self) -> str:
         return f"<RedisSource {self._lists.client.address} {self._name}>"
-
-
-def _again(store: Store, what: str) -> ConnectError:
-    return ConnectError(f"Redis at {store.client.address} {what}", url=store.client.address, phase=AGAIN)
 
 
 def _stored(entry: Entry) -> Log:

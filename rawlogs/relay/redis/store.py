@@ -13,7 +13,7 @@ from rawlogs.errors import ConfigError
 from rawlogs.models import Log
 from rawlogs.output.json import encode_object
 from rawlogs.relay.redis.client import Client
-from rawlogs.relay.redis.scripts import ENTRIES, GIVE_UP, TAKE, WRITE
+from rawlogs.relay.redis.scripts import ENTRIES, GIVE_UP, TAKE, TIME, WRITE
 from rawlogs.relay.source import Trouble
 
 T = TypeVar("T")
@@ -64,13 +64,15 @@ class State:
     """Where the writing stands, for readers.
 
     Every log stamped from ``covered`` up to ``low`` is in the stream, the last of them at or before ``last``.
-    ``trimmed`` is the last entry that was taken away. ``relayed``: a relay holds the lease. ``trouble``: its own.
+    ``trimmed`` is the last entry that was taken away. ``turn`` names who has written last. ``relayed``: a relay holds
+    the lease. ``trouble``: its own.
     """
 
     low: datetime
     covered: datetime
     last: EntryId
     trimmed: EntryId
+    turn: str
     trouble: str
     relayed: bool
 
@@ -165,8 +167,10 @@ class Store:
 
     async def state(self) -> State | None:
         """Where the writing stands; None where no relay has ever written."""
-        fields = ("low", "covered", "last", "trimmed", "trouble")
-        low, covered, last, trimmed, trouble = await self.client.call("HMGET", self._key["cursor"], *fields)
+        fields = ("low", "covered", "last", "trimmed", "mark", "trouble")
+        low, covered, last, trimmed, mark, trouble = await self.client.call(
+            "HMGET", self._key["cursor"], *fields
+        )
         if low is None or covered is None:
             return None
         relayed = await self.client.call("EXISTS", self._key["lease"])
@@ -176,6 +180,7 @@ class Store:
             self._parsed("covered", parse_moment, covered),
             self._parsed("last", parse_id, last),
             self._parsed("trimmed", parse_id, trimmed),
+            self._parsed("mark", _text, mark).partition(":")[0],
             # A relay of a later version may know more of them.
             told if told in ("", *get_args(Trouble)) else "failed",
             bool(relayed),
@@ -196,12 +201,13 @@ class Store:
 
     async def now(self) -> datetime:
         """The clock of Redis."""
-        seconds, fraction = await self.client.call("TIME")
+        seconds, fraction = await self.client.script(TIME, [self._key["logs"]])
         return moment(int(seconds) * 1_000_000 + int(fraction))
 
     async def follow(self, entry_id: EntryId, seconds: float) -> tuple[EntryId, list[Entry]]:
         """What comes behind that entry, after so many seconds at the latest; and the id of the last."""
-        reply = await self.client.call(
+        reply = await self.client.wait_for(
+            self._key["logs"],
             "XREAD",
             *("COUNT", PAGE, "BLOCK", round(seconds * 1000)),
             *("STREAMS", self._key["logs"], id_text(entry_id)),
