@@ -273,7 +273,7 @@ class TestRelay:
             pytest.param(["--to", f"redis://:{PASSWORD}@host:{PASSWORD}"], "cannot be read", id="no port"),
             pytest.param(["--to", "redis://127.0.0.1:1/0?colour=red"], "cannot be read", id="no option"),
             pytest.param(["--name", "a/b"], "cannot be used", id="a name with a slash"),
-            pytest.param(["--lease", "0"], "cannot be held", id="no lease"),
+            pytest.param(["--lease", "0.1"], "cannot be held", id="no lease"),
             pytest.param(["--max-length", "5"], "at least 200", id="a tiny stream"),
             pytest.param(["--max-age", "soon"], "no duration", id="no age"),
         ],
