@@ -19,7 +19,7 @@ from rawlogs.entering import refuse_with, running_loop
 from rawlogs.errors import ConfigError, ConnectionLost
 from rawlogs.models import BEGINNING
 from rawlogs.notices import OnNotice, without_secrets
-from rawlogs.selection import Chosen, FlagFilter, Selection, flag_filter
+from rawlogs.selection import Chosen, Selection, flag_filter
 from rawlogs.wire.connection import Connection, Target, open_connection
 from rawlogs.wire.frames import Frame, decode, filter_message
 
@@ -186,7 +186,7 @@ def stream(
         )
     from rawlogs.runs.followed_runs import FollowedRuns
 
-    return _run_stream(FollowedRuns(**sources, clock=clock), given, options)
+    return run_stream(FollowedRuns(**sources, clock=clock), given, options)
 
 
 def follow(
@@ -212,25 +212,31 @@ def follow(
     if not names:
         raise ConfigError("no run is given", setting="run")
     followed = FollowedRuns(names, children=children, clock=arguments.get("clock"))
-    return _run_stream(followed, dict(arguments), None)
+    return run_stream(followed, dict(arguments), None)
 
 
-def _run_stream(
-    followed: FollowedRuns, given: dict[str, Any], options: Mapping[str, Any] | None
+def run_stream(
+    followed: FollowedRuns,
+    given: Mapping[str, Any],
+    options: Mapping[str, Any] | None = None,
+    *,
+    look_up_names: bool = False,
 ) -> RunStream:
-    """Return the stream of runs that are found when it is entered."""
+    """Return the stream of runs that are found when it is entered. For ``follow``, ``stream`` and the command."""
     from rawlogs.runs.run_stream import RunStream
 
-    given.update(followed.access({name: given[name] for name in Access.__annotations__ if name in given}))
+    access = {name: given[name] for name in Access.__annotations__ if name in given}
+    given = {**given, **followed.access(access)}
     settings, selection, behaviour = _parts(given, options)
-    ended_since = behaviour.since or _clock(given).now()
+    ended_since = behaviour.since
     # Ids are kept, as the logs of a run are read again at its end.
     behaviour = replace(behaviour, keep_ids=True)
     if behaviour.since is None and behaviour.tail is None:
         behaviour = replace(behaviour, since=BEGINNING)  # from the first log of each run on
-    if selection.filter is None:
-        selection = Selection(FlagFilter(), **_local(given))
-    return RunStream(followed, ended_since, settings, selection, behaviour, **_shared(given, settings))
+    shared = _shared(given, settings)
+    return RunStream(
+        followed, ended_since, settings, selection, behaviour, look_up_names=look_up_names, **shared
+    )
 
 
 def _parts(

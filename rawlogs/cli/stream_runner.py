@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rawlogs.cli import exit_codes
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from rawlogs.delivery.stream import LogStream
     from rawlogs.health.metrics import Metric
     from rawlogs.output.stderr import NoticePrinter
-    from rawlogs.runs.follower import Follower
 
 
 class StreamRunner:
@@ -52,11 +50,6 @@ class StreamRunner:
         self._timeout = timeout
         self._main: asyncio.Task[Any] | None = None
         self._background: set[asyncio.Task[Any]] = set()
-
-    @property
-    def follower(self) -> Follower | None:
-        """What follows runs; None where none are followed, or the stream is not made yet."""
-        return self.setup.follower
 
     @property
     def saver(self) -> CursorSaver | None:
@@ -125,8 +118,6 @@ class StreamRunner:
         self.spawn(self.show_status(logs.stats))
         async with logs:
             try:
-                if self.follower is not None:
-                    self.spawn(self._ending(logs, partial(self.follower.run, logs)))
                 if self.saver is not None:
                     self.spawn(self._ending(logs, self.saver.run))
                 await self.pump(logs)
@@ -192,13 +183,9 @@ class StreamRunner:
                 "completeness could not be verified for some time ranges; see the notices above"
             )
             return exit_codes.LOSS
-        if self.follower is None:
+        runs = self.setup.runs
+        if runs is None or (self.limit is not None and runs.outcome is None):
             return exit_codes.DONE
-        outcome = self.follower.outcome
-        if self.limit is not None and outcome == "running":
-            return exit_codes.DONE
-        return {
-            "completed": exit_codes.DONE,
-            "failed": exit_codes.ERROR,
-            "running": exit_codes.PENDING,
-        }[outcome]
+        from rawlogs.runs.run_stream import code_of
+
+        return code_of(runs.outcome)

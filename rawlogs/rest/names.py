@@ -32,6 +32,10 @@ class NameLookup:
         self._deployments: dict[UUID, str | None] = {}
         self.names: dict[UUID, RunNames] = {}
 
+    def use(self, runs: Runs) -> None:
+        """Ask these from now on."""
+        self._runs = runs
+
     async def add(self, found: Sequence[FlowRun]) -> None:
         """Learn the names of these runs. What the server does not tell stays unknown: a name is worth no failure."""
         try:
