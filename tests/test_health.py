@@ -33,6 +33,8 @@ from rawlogs.health.place import Place, parse_place
 from rawlogs.health.report import Health, relay_health, stream_health
 from rawlogs.health.server import CONNECTIONS, HealthServer
 from rawlogs.health.subject import StreamSubject
+from rawlogs.ship.stats import ShipStats
+from rawlogs.ship.subject import ShipSubject
 from rawlogs.testing.faults import Close, Http, Serve
 
 WELL = Vitals(Stats(), connected=True, answered_ago=3.0, audit=15.0)
@@ -149,6 +151,16 @@ async def test_requests_are_counted_by_the_status_of_their_answer() -> None:
             answers = reader.logs.vitals().answers
     assert answers["503"] == 2
     assert sum(answers.values()) <= reader.logs.stats.requests
+
+
+def test_a_shipper_is_not_ready_while_its_receiver_is_troubled_and_does_not_quote_it() -> None:
+    stats = ShipStats(shipped=9, acknowledged=5, rejected=1, trouble="it said: s3cr3t")
+    subject = ShipSubject(lambda: WELL, stats)
+    found = values(subject.metrics())
+    assert subject.health() == Health(False, "the receiver does not take what is sent")
+    assert (found["ship_logs_acknowledged"], found["ship_logs_in_flight"]) == ({(): 5}, {(): 3})
+    stats.trouble = None
+    assert subject.health().ready
 
 
 # Where to listen

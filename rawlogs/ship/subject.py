@@ -1,0 +1,60 @@
+"""A shipper as a subject of probes and metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rawlogs.delivery.vitals import Vitals
+from rawlogs.health.metrics import Metric, counter, gauge, stream_metrics
+from rawlogs.health.report import Health, stream_health
+from rawlogs.ship.stats import ShipStats
+
+
+class ShipSubject:
+    """A stream and the shipper that its logs go to. ``vitals`` returns None before the stream is made."""
+
+    def __init__(self, vitals: Callable[[], Vitals | None], stats: ShipStats) -> None:
+        self._vitals = vitals
+        self._stats = stats
+
+    def health(self) -> Health:
+        """Return whether logs come, and the receiver takes them."""
+        health = stream_health(self._vitals())
+        if health.ready and self._stats.trouble is not None:
+            return Health(
+                False, "the receiver does not take what is sent"
+            )  # its own words may quote anything
+        return health
+
+    def metrics(self) -> list[Metric]:
+        """Return the stream's metrics, then the shipper's."""
+        vitals = self._vitals()
+        return [*(stream_metrics(vitals) if vitals is not None else ()), *ship_metrics(self._stats)]
+
+
+def ship_metrics(stats: ShipStats) -> list[Metric]:
+    """Return what a shipper counts."""
+    metrics = [
+        counter("ship_logs_acknowledged", "Logs that the receiver took.", stats.acknowledged),
+        counter("ship_logs_rejected", "Logs that the receiver threw away (partial success).", stats.rejected),
+        counter("ship_logs_poison", "Logs that the receiver refused for good, one by one.", stats.poison),
+        counter(
+            "ship_logs_dead_letter",
+            "Refused logs that were written to the dead-letter file.",
+            stats.dead_letters,
+        ),
+        gauge("ship_logs_in_flight", "Logs that were sent and not acknowledged.", stats.in_flight),
+        gauge("ship_logs_waiting", "Logs that no request has been sent of yet.", stats.waiting),
+        counter("ship_requests", "Requests to the receiver.", stats.requests),
+        counter("ship_requests_retried", "Requests that were sent again.", stats.retried),
+        counter("output_bytes", "Bytes of all requests to the receiver, as they were sent.", stats.bytes),
+        gauge(
+            "ship_receiver_troubled", "Whether the receiver refuses, or is away.", float(bool(stats.trouble))
+        ),
+    ]
+    if stats.last_acknowledged is not None:
+        text = "When the receiver last took something, in seconds since 1970."
+        metrics.append(
+            gauge("ship_last_acknowledged_timestamp_seconds", text, stats.last_acknowledged.timestamp())
+        )
+    return metrics
