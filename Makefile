@@ -22,7 +22,7 @@ POLLED := 3.4.0
 MATRIX_WEBSOCKETS := 15.0.1 16.1.1 17.4
 WIRE_TESTS := $(addprefix tests/test_,websockets_contract.py connection.py fast.py tap.py tls.py proxies.py handshake.py)
 SYSTEM_PACKAGES := chromium redis-server
-MATRIX_PACKAGES := $(SYSTEM_PACKAGES) postgresql nginx haproxy microsocks openssl prometheus rsyslog debootstrap
+MATRIX_PACKAGES := $(SYSTEM_PACKAGES) postgresql nginx haproxy microsocks openssl prometheus rsyslog debootstrap buildah
 
 PIP := -m pip --disable-pip-version-check --no-input install --quiet
 PREFECT_ENV := tests/real/prefect_env.py
