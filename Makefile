@@ -22,7 +22,7 @@ POLLED := 3.4.0
 MATRIX_WEBSOCKETS := 15.0.1 16.1.1 17.4
 WIRE_TESTS := $(addprefix tests/test_,websockets_contract.py connection.py fast.py tap.py tls.py proxies.py handshake.py)
 SYSTEM_PACKAGES := chromium redis-server
-MATRIX_PACKAGES := $(SYSTEM_PACKAGES) postgresql nginx haproxy microsocks openssl prometheus rsyslog debootstrap buildah
+MATRIX_PACKAGES := $(SYSTEM_PACKAGES) postgresql nginx haproxy microsocks openssl prometheus rsyslog debootstrap buildah logrotate
 
 PIP := -m pip --disable-pip-version-check --no-input install --quiet
 PREFECT_ENV := tests/real/prefect_env.py
@@ -41,7 +41,7 @@ demo: $(INSTALLED) ## see it work: streams from a fake server that is built in, 
 test: lint prefect system ## lint, types and every test, with real Prefect servers (VERSIONS=…, ARGS=…)
 	RAWLOGS_PREFECT_VERSIONS="$(VERSIONS)" $(VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
-lint: $(TOOLS) ## ruff, mypy, and what reads .github
+lint: $(TOOLS) ## ruff, mypy, and what reads .github, the Containerfile and the manifests
 	$(VENV)/bin/ruff check --extend-exclude .prefect,.venvs,.roots .
 	$(VENV)/bin/ruff format --check --extend-exclude .prefect,.venvs,.roots .
 	$(VENV)/bin/mypy
@@ -50,6 +50,9 @@ lint: $(TOOLS) ## ruff, mypy, and what reads .github
 	@$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms \
 	    $(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
 	@$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	@$(VENV)/bin/hadolint Containerfile
+	@$(VENV)/bin/kubernetes-validate --quiet --strict \
+	    $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/*.yaml))
 
 prefect: $(INSTALLED) ## install Prefect for the tests, each version in its own environment (VERSIONS=…)
 	@$(VENV)/bin/python $(PREFECT_ENV) install $(VERSIONS)

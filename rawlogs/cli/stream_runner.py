@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rawlogs.delivery.stats import Stats
     from rawlogs.delivery.stream import LogStream
     from rawlogs.health.metrics import Metric
+    from rawlogs.health.subject import Subject
     from rawlogs.output.stderr import NoticePrinter
 
 
@@ -74,6 +75,12 @@ class StreamRunner:
     async def flush(self) -> None:
         """Make sure that what was committed can be read by others."""
 
+    def subject(self) -> Subject:
+        """Return what probes and Prometheus are told of."""
+        from rawlogs.health.subject import StreamSubject
+
+        return StreamSubject(self.setup.vitals, self.metrics)
+
     def metrics(self) -> list[Metric]:
         """Return what is counted of what the logs go to."""
         return []
@@ -85,10 +92,8 @@ class StreamRunner:
         if listen is None and health_file is None:
             return await self.run()
         from rawlogs.cli.watching import watched
-        from rawlogs.health.subject import StreamSubject
 
-        subject = StreamSubject(self.setup.vitals, self.metrics)
-        async with watched(subject, self.notices, listen=listen, health_file=health_file):
+        async with watched(self.subject(), self.notices, listen=listen, health_file=health_file):
             return await self.run()
 
     async def run(self) -> int:
