@@ -23,7 +23,7 @@ from rawlogs.waiting import wait_until_set, within
 
 if TYPE_CHECKING:
     from rawlogs.delivery.stream import LogStream
-    from rawlogs.health.metrics import Metric
+    from rawlogs.health.subject import Subject
 
 FLUSH_WITHIN = 7.0
 """Seconds from a signal until what is not acknowledged is given up: Docker kills after ten."""
@@ -143,26 +143,8 @@ class ShipRunner(StreamRunner):
         if self.setup.stream is not None:
             self.notify("account", f"shipped: {self.stats.line()}", **self.stats.as_dict())
 
-    def metrics(self) -> list[Metric]:
-        """Return what is counted of the receiver."""
-        from rawlogs.health.metrics import counter, gauge
+    def subject(self) -> Subject:
+        """Return what probes and Prometheus are told of: the stream and its receiver."""
+        from rawlogs.ship.subject import ShipSubject
 
-        stats = self.stats
-        metrics = [
-            counter("ship_logs_acknowledged", "Logs that the receiver took.", stats.acknowledged),
-            counter("ship_logs_rejected", "Logs that the receiver took and threw away.", stats.rejected),
-            counter("ship_logs_poison", "Logs that the receiver refused for good.", stats.poison),
-            gauge("ship_logs_in_flight", "Logs that were sent and are not settled.", stats.in_flight),
-            gauge("ship_logs_waiting", "Logs that wait to be sent.", stats.waiting),
-            counter("ship_requests", "Requests to the receiver.", stats.requests),
-            counter("ship_retries", "Requests that were sent again.", stats.retried),
-            counter("ship_bytes", "Bytes of requests, as they were sent.", stats.bytes),
-            gauge(
-                "ship_failing", "Whether the receiver takes nothing now.", float(stats.trouble is not None)
-            ),
-        ]
-        if stats.last_acknowledged is not None:
-            at = stats.last_acknowledged.timestamp()
-            text = "When the receiver acknowledged something last, in seconds since 1970."
-            metrics.append(gauge("ship_last_acknowledged_timestamp_seconds", text, at))
-        return metrics
+        return ShipSubject(self.setup.vitals, self.stats)

@@ -36,25 +36,17 @@ def ship_metrics(stats: ShipStats) -> list[Metric]:
     """Return what a shipper counts."""
     metrics = [
         counter("ship_logs_acknowledged", "Logs that the receiver took.", stats.acknowledged),
-        counter("ship_logs_rejected", "Logs that the receiver threw away (partial success).", stats.rejected),
-        counter("ship_logs_poison", "Logs that the receiver refused for good, one by one.", stats.poison),
-        counter(
-            "ship_logs_dead_letter",
-            "Refused logs that were written to the dead-letter file.",
-            stats.dead_letters,
-        ),
-        gauge("ship_logs_in_flight", "Logs that were sent and not acknowledged.", stats.in_flight),
-        gauge("ship_logs_waiting", "Logs that no request has been sent of yet.", stats.waiting),
+        counter("ship_logs_rejected", "Logs that the receiver took and threw away.", stats.rejected),
+        counter("ship_logs_poison", "Logs that the receiver refused for good.", stats.poison),
+        gauge("ship_logs_in_flight", "Logs that were sent and are not settled.", stats.in_flight),
+        gauge("ship_logs_waiting", "Logs that wait to be sent.", stats.waiting),
         counter("ship_requests", "Requests to the receiver.", stats.requests),
-        counter("ship_requests_retried", "Requests that were sent again.", stats.retried),
-        counter("output_bytes", "Bytes of all requests to the receiver, as they were sent.", stats.bytes),
-        gauge(
-            "ship_receiver_troubled", "Whether the receiver refuses, or is away.", float(bool(stats.trouble))
-        ),
+        counter("ship_retries", "Requests that were sent again.", stats.retried),
+        counter("ship_bytes", "Bytes of requests, as they were sent.", stats.bytes),
+        gauge("ship_failing", "Whether the receiver takes nothing now.", float(stats.trouble is not None)),
     ]
     if stats.last_acknowledged is not None:
-        text = "When the receiver last took something, in seconds since 1970."
-        metrics.append(
-            gauge("ship_last_acknowledged_timestamp_seconds", text, stats.last_acknowledged.timestamp())
-        )
+        text = "When the receiver acknowledged something last, in seconds since 1970."
+        at = stats.last_acknowledged.timestamp()
+        metrics.append(gauge("ship_last_acknowledged_timestamp_seconds", text, at))
     return metrics
