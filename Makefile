@@ -21,7 +21,7 @@ MATRIX_VERSIONS := 3.9.1 3.8.8 3.7.8 3.6.29 3.5.0 3.4.7 3.4.0
 POLLED := 3.4.0
 MATRIX_WEBSOCKETS := 15.0.1 16.1.1 17.4
 WIRE_TESTS := $(addprefix tests/test_,websockets_contract.py connection.py fast.py tap.py tls.py proxies.py handshake.py)
-SYSTEM_PACKAGES := chromium redis-server
+SYSTEM_PACKAGES := chromium redis-server zsh fish mandoc
 MATRIX_PACKAGES := $(SYSTEM_PACKAGES) postgresql nginx haproxy microsocks openssl prometheus rsyslog debootstrap buildah logrotate
 
 PIP := -m pip --disable-pip-version-check --no-input install --quiet
@@ -29,11 +29,14 @@ PREFECT_ENV := tests/real/prefect_env.py
 INSTALLED := $(VENV)/.rawlogs-installed
 TOOLS := $(VENV)/.rawlogs-tools
 
-.PHONY: help demo test test-matrix coverage mutants dist prefect lint fixtures example-django bench system system-matrix clean
+.PHONY: help man demo test test-matrix coverage mutants dist prefect lint fixtures example-django bench system system-matrix clean
 .PRECIOUS: .venvs/%/.rawlogs-tools
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-14s %s\n", $$1, $$2}' Makefile
+
+man: $(INSTALLED) ## write docs/rawlogs.1, the manual page, which the wheel installs
+	$(VENV)/bin/rawlogs man > docs/rawlogs.1
 
 demo: $(INSTALLED) ## see it work: streams from a fake server that is built in, and ends by itself
 	$(VENV)/bin/rawlogs demo
@@ -135,7 +138,7 @@ bench: $(INSTALLED) ## measure
 	@$(VENV)/bin/python $(PIP) -e '.[web]' -c constraints/highest.txt
 	$(VENV)/bin/python -m benchmarks
 
-system: ## install what only some tests need: Chromium and Redis (as root, with apt-get)
+system: ## install what only some tests need: Chromium, Redis, zsh, fish and mandoc (as root, with apt-get)
 	@$(call install_missing,$(SYSTEM_PACKAGES))
 
 system-matrix: ## the same for test-matrix: Postgres, proxies, Prometheus, syslog, a bare Debian, too

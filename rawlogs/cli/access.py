@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rawlogs.cli.completers import profiles
 from rawlogs.cli.option_groups import OptionGroup
 from rawlogs.errors import ConfigError
 
@@ -20,7 +21,10 @@ ACCESS = OptionGroup(
         ["--auth-string"], metavar="USER:PASS", help="A server's password; else PREFECT_API_AUTH_STRING."
     ),
     click.Option(
-        ["--profile"], metavar="NAME", help="A Prefect profile; else PREFECT_PROFILE, or the active one."
+        ["--profile"],
+        shell_complete=profiles,
+        metavar="NAME",
+        help="A Prefect profile; else PREFECT_PROFILE, or the active one.",
     ),
     click.Option(
         ["-H", "--header", "headers"],

@@ -16,7 +16,13 @@ PIPE_PATIENCE = 30.0
 """Seconds that a pipe (``<(command)``) may be silent."""
 
 
-@click.command(cls=Command)
+@click.command(
+    cls=Command,
+    examples=(
+        ("rawlogs check sent.jsonl got.jsonl", "what is missing, repeated, unknown or reordered"),
+        ("rawlogs check sent.jsonl - < got.jsonl", "the same from a pipe"),
+    ),
+)
 @click.argument("sent", type=click.Path(dir_okay=False, allow_dash=True))
 @click.argument("received", type=click.Path(dir_okay=False, allow_dash=True))
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="json: one object.")

@@ -15,7 +15,10 @@ RECORDING = "prefect-3.8.8-flow.jsonl"
 BURST = 1000
 
 
-@click.command(cls=Command)
+@click.command(
+    cls=Command,
+    examples=(("rawlogs demo", "ends by itself, after a few seconds"),),
+)
 @click.option(
     "--speed", type=FiniteRange(min=0, min_open=True), default=4.0, help="Of the replay (default 4)."
 )

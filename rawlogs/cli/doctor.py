@@ -25,7 +25,15 @@ _CODES = {
 }
 
 
-@click.command(cls=Command, groups=(ACCESS,))
+@click.command(
+    cls=Command,
+    groups=(ACCESS,),
+    examples=(
+        ("rawlogs doctor", "what of this machine's settings works, and what does not"),
+        ("rawlogs doctor --watch 60", "look at the socket for a minute while a flow runs"),
+        ("rawlogs doctor -o json > report.json", "for a bug report, without secrets"),
+    ),
+)
 @click.option(
     "--watch",
     type=Seconds(),

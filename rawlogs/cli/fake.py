@@ -16,7 +16,14 @@ from rawlogs.cli.time_types import FiniteRange, Seconds
 from rawlogs.errors import ConfigError
 
 
-@click.command(cls=Command)
+@click.command(
+    cls=Command,
+    examples=(
+        ("rawlogs fake --rate 100", "100 logs a second on port 4200"),
+        ("rawlogs fake --count 5000 --sent sent.jsonl", "5,000 logs, and a list of them"),
+        ("rawlogs fake --fault restart:at=5", "a server that restarts after five seconds"),
+    ),
+)
 @click.argument("scenario", required=False, type=click.Path(dir_okay=False))
 @address_options
 @click.option("--rate", type=FiniteRange(min=0), metavar="N", help="Logs a second (default 10; 0: at once).")
@@ -35,7 +42,10 @@ from rawlogs.errors import ConfigError
     "--wait-for", type=click.IntRange(min=0), default=0, metavar="N", help="Begin when N clients subscribed."
 )
 @click.option(
-    "--sent", metavar="FILE", help="Write every stored log there instead of stdout, for `rawlogs check`."
+    "--sent",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Write every stored log there instead of stdout, for `rawlogs check`.",
 )
 @click.option("--linger", type=Seconds(), metavar="S", help="After --count, serve S seconds more and end.")
 def command(scenario: str | None, **given: Any) -> int:

@@ -11,6 +11,7 @@ from importlib import import_module
 import click
 
 from rawlogs.cli.exit_codes import ERROR, INTERRUPTED, USAGE, exit_code
+from rawlogs.cli.option_groups import write_examples
 from rawlogs.errors import RawlogsError
 
 COMMANDS = {
@@ -32,7 +33,16 @@ COMMANDS = {
     ),
     "url": ("rawlogs.cli.url", "Print the API URL, the socket URL and the run that a URL names."),
     "demo": ("rawlogs.cli.demo", "Show the main job on an embedded server, without a network."),
+    "help": ("rawlogs.cli.help", "Print a page on exit codes, filters, times, output, settings and more."),
+    "completion": ("rawlogs.cli.completion", "Print what makes bash, zsh or fish complete rawlogs."),
+    "man": ("rawlogs.cli.man", "Print the manual page."),
 }
+EXAMPLES = (
+    ("rawlogs tail", "what comes from now on"),
+    ("rawlogs tail RUN", "a run to its end"),
+    ("rawlogs doctor", "why no logs come"),
+    ("rawlogs help", "all topics"),
+)
 
 
 class _Commands(click.Group):
@@ -47,6 +57,19 @@ class _Commands(click.Group):
         command = import_module(COMMANDS[cmd_name][0]).command
         assert isinstance(command, click.Command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from rawlogs.cli.help import nearest
+
+            ctx.fail(f"There is no command {args[0]!r}.{nearest(args[0], list(COMMANDS))}")
+        return super().resolve_command(ctx, args)
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_help_text(ctx, formatter)
+        write_examples(formatter, EXAMPLES)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from inspect import cleandoc
 from typing import Any
 
 import click
@@ -29,14 +30,53 @@ class OptionGroup:
 
 
 class Command(click.Command):
-    """A command of rawlogs. ``groups`` are added after its own arguments and options, in their order."""
+    """A command of rawlogs.
 
-    def __init__(self, name: str | None, *, groups: Sequence[OptionGroup] = (), **more: Any) -> None:
+    Args:
+        groups: added after its own arguments and options, in their order.
+        examples: what to type, and what it does; they come first in the help.
+    """
+
+    def __init__(
+        self,
+        name: str | None,
+        *,
+        groups: Sequence[OptionGroup] = (),
+        examples: Sequence[tuple[str, str]] = (),
+        **more: Any,
+    ) -> None:
         own = more.pop("params", None) or []
         super().__init__(
             name, params=[*own, *(option for group in groups for option in group.options)], **more
         )
         self.groups = tuple(groups)
+        self.examples = tuple(examples)
+
+    def sections(self, ctx: click.Context) -> Iterator[tuple[str, list[click.Option]]]:
+        """Yield the titles of the options' groups with what belongs to each: the command's own first, --help last."""
+        options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
+        grouped = {option for group in self.groups for option in group.options}
+        own = [option for option in options if option not in grouped]
+        asks = [option for option in own if option.is_eager]
+        yield "Options", [option for option in own if option not in asks]
+        for group in self.groups:
+            yield group.title, list(group.options)
+        yield "Help", asks
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what it does in a sentence, then the examples, which most who ask for help look for, then the rest."""
+        first, _, rest = cleandoc(self.help or "").partition("\n\n")
+        write_text(formatter, first)
+        write_examples(formatter, self.examples)
+        write_text(formatter, rest)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options under the titles of their groups."""
+        for title, params in self.sections(ctx):
+            rows = [row for param in params if (row := param.get_help_record(ctx)) is not None]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse, and refuse what is not text: it would match nothing, or fail where it is sent."""
@@ -46,6 +86,21 @@ class Command(click.Command):
             if not isinstance(param.type, click.Path) and _not_text(ctx.params.get(param.name or "")):
                 raise click.BadParameter("it is not text in this locale's encoding.", ctx, param)
         return left
+
+
+def write_text(formatter: click.HelpFormatter, text: str) -> None:
+    """Write paragraphs, indented and wrapped."""
+    if text:
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_text(text)
+
+
+def write_examples(formatter: click.HelpFormatter, examples: Sequence[tuple[str, str]]) -> None:
+    """Write what to type beside what it does."""
+    if examples:
+        with formatter.section("Examples"):
+            formatter.write_dl(examples, col_max=50)
 
 
 def _not_text(value: object) -> bool:

@@ -11,6 +11,7 @@ import orjson
 
 from rawlogs.cli import exit_codes
 from rawlogs.cli.access import ACCESS, settings_of, tell_notes
+from rawlogs.cli.completers import levels
 from rawlogs.cli.option_groups import Command
 from rawlogs.cli.signals import run_until_signal
 from rawlogs.cli.time_types import Seconds
@@ -22,10 +23,17 @@ if TYPE_CHECKING:
     from rawlogs.testing.recording import Recorder
 
 
-@click.command(cls=Command, groups=(ACCESS,))
+@click.command(
+    cls=Command,
+    groups=(ACCESS,),
+    examples=(
+        ("rawlogs record run.jsonl --duration 60", "one minute of everything"),
+        ("rawlogs record --redact bug.jsonl", "for a bug report: messages become placeholders"),
+    ),
+)
 @click.argument("file", type=click.Path(dir_okay=False))
 @click.option("--flow-run", type=click.UUID, multiple=True, help="Only logs of this flow run; repeatable.")
-@click.option("-l", "--level", metavar="LEVEL", help="This level and above.")
+@click.option("-l", "--level", shell_complete=levels, metavar="LEVEL", help="This level and above.")
 @click.option("--duration", type=Seconds(), metavar="S", help="End after S seconds (default: Ctrl-C).")
 @click.option(
     "--max-frames", type=click.IntRange(min=1), metavar="N", help="End after N messages of the server."

@@ -20,7 +20,11 @@ URL = "RAWLOGS_REDIS_URL"
 NAME = "RAWLOGS_REDIS_NAME"
 
 
-@click.command(cls=Command, groups=(WATCH, ACCESS))
+@click.command(
+    cls=Command,
+    groups=(WATCH, ACCESS),
+    examples=(("rawlogs relay --to redis://localhost", "all logs, into one Redis stream"),),
+)
 @click.option(
     "--to",
     metavar="URL",

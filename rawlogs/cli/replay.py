@@ -11,7 +11,13 @@ from rawlogs.cli.server_options import address_options, listen_until_signal, tel
 from rawlogs.errors import ConfigError
 
 
-@click.command(cls=Command)
+@click.command(
+    cls=Command,
+    examples=(
+        ("rawlogs replay run.jsonl", "as fast as it was recorded, on port 4200"),
+        ("rawlogs replay run.jsonl --port 0 --loop", "on a free port, to every client again"),
+    ),
+)
 @click.argument("file", type=click.Path(dir_okay=False))
 @address_options
 @click.option("--speed", default="1x", metavar="SPEED", help="1x (default), 4x, 0.5x, or max.")

@@ -18,7 +18,11 @@ from rawlogs.serve.gate import TOKEN_VARIABLE, Gate, open_gate
 PACKAGES = ("starlette", "sse_starlette", "uvicorn")
 
 
-@click.command(cls=Command, groups=(ACCESS,))
+@click.command(
+    cls=Command,
+    groups=(ACCESS,),
+    examples=(("rawlogs serve", "the page on http://127.0.0.1:4201"),),
+)
 @click.option("--host", default="127.0.0.1", metavar="HOST", help="Where to listen (default: 127.0.0.1).")
 @click.option(
     "--port", default=8642, type=click.IntRange(0, 65535), help="Default: 8642; 0 takes any free one."

@@ -12,6 +12,7 @@ import click
 
 from rawlogs.cli.access import ACCESS, access_arguments
 from rawlogs.cli.option_groups import Command, OptionGroup
+from rawlogs.cli.server_names import runs
 from rawlogs.cli.stream_options import (
     CURSOR,
     DELIVERY,
@@ -78,8 +79,12 @@ NO_CURSOR = (
 @click.command(
     cls=Command,
     groups=(RECEIVER, SHIPPING, CURSOR, FOLLOWED, FILTER, RANGE, TIMEOUT, STDERR, FETCHING, WATCH, ACCESS),
+    examples=(
+        ("rawlogs ship --to otlp+http://localhost:4318", "what comes from now on"),
+        ("rawlogs ship --cursor-file state.json", "go on where it ended"),
+    ),
 )
-@click.argument("run", nargs=-1)
+@click.argument("run", nargs=-1, shell_complete=runs)
 @click.pass_obj
 def command(started_at: datetime, /, run: tuple[str, ...], **given: Any) -> int:
     """Send logs to an OpenTelemetry receiver (OTLP/HTTP), each at least once. Needs rawlogs[otlp].

@@ -11,7 +11,9 @@ from typing import Any
 
 import click
 
+from rawlogs.cli.completers import levels
 from rawlogs.cli.option_groups import OptionGroup
+from rawlogs.cli.server_names import deployments
 from rawlogs.cli.time_types import Moment, Seconds
 from rawlogs.delivery.options import Options
 from rawlogs.errors import ConfigError
@@ -30,7 +32,12 @@ FOLLOWED = OptionGroup(
     click.Option(
         ["--flow"], metavar="NAME", help="Follow the runs of a flow, those that start later included."
     ),
-    click.Option(["--deployment"], metavar="FLOW/DEPLOYMENT", help="Follow the runs of a deployment."),
+    click.Option(
+        ["--deployment"],
+        shell_complete=deployments,
+        metavar="FLOW/DEPLOYMENT",
+        help="Follow the runs of a deployment.",
+    ),
     click.Option(["--tag"], metavar="TAG", help="Follow the runs with a tag."),
     click.Option(
         ["--children/--no-children"], default=True, help="With a run, also its subflow runs (default: yes)."
@@ -52,8 +59,13 @@ FILTER = OptionGroup(
         multiple=True,
         help="Only logs of this task run; repeatable.",
     ),
-    click.Option(["-l", "--level"], metavar="LEVEL", help="This level and above: a name or a number."),
-    click.Option(["--max-level"], metavar="LEVEL", help="This level and below."),
+    click.Option(
+        ["-l", "--level"],
+        shell_complete=levels,
+        metavar="LEVEL",
+        help="This level and above: a name or a number.",
+    ),
+    click.Option(["--max-level"], shell_complete=levels, metavar="LEVEL", help="This level and below."),
     click.Option(["--text"], metavar="QUERY", help="Prefect's search syntax over message and logger."),
     click.Option(
         ["-i", "--include"],

@@ -10,6 +10,7 @@ import click
 
 from rawlogs.cli.access import ACCESS, access_arguments
 from rawlogs.cli.option_groups import Command
+from rawlogs.cli.server_names import runs
 from rawlogs.cli.stream_options import (
     CURSOR,
     DELIVERY,
@@ -23,8 +24,22 @@ from rawlogs.cli.stream_options import (
 from rawlogs.cli.watching import WATCH
 
 
-@click.command(cls=Command, groups=(FOLLOWED, FILTER, RANGE, ENDING, OUTPUT, CURSOR, DELIVERY, WATCH, ACCESS))
-@click.argument("run", nargs=-1)
+@click.command(
+    cls=Command,
+    groups=(FOLLOWED, FILTER, RANGE, ENDING, OUTPUT, CURSOR, DELIVERY, WATCH, ACCESS),
+    examples=(
+        ("rawlogs tail", "what comes from now on"),
+        ("rawlogs tail RUN", "a run to its end; its state is the exit code"),
+        ("rawlogs tail RUN -n 20", "its newest 20 lines first"),
+        ("rawlogs tail -n 100 -l WARNING", "100 stored warnings first"),
+        ("rawlogs tail --since 10m --no-follow -o json", "what is stored"),
+        ("rawlogs tail --deployment etl/nightly", "its runs, also later ones"),
+        ("rawlogs tail -i timeout -e healthcheck", "with the one, without the other"),
+        ("rawlogs tail -o json --cursor-file state.json", "go on where it ended"),
+    ),
+    epilog="More: rawlogs help follow, filters, time, output, cursor, exit-codes, environment or troubleshooting.",
+)
+@click.argument("run", nargs=-1, shell_complete=runs)
 @click.pass_obj
 def command(started_at: datetime, /, run: tuple[str, ...], **given: Any) -> int:
     """Stream logs to stdout, complete and in order of arrival; everything about the stream goes to stderr.

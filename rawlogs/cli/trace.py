@@ -30,7 +30,15 @@ SCRIPT_LIMIT = 64 << 20
 """How many bytes a script may have."""
 
 
-@click.command(cls=Command, groups=(ACCESS,))
+@click.command(
+    cls=Command,
+    groups=(ACCESS,),
+    examples=(
+        ("rawlogs trace --duration 10", "the handshake, and what comes within ten seconds"),
+        ("rawlogs trace --events", "the stream of events instead of logs"),
+        ("rawlogs trace --send script.txt", "play frames of your own, and see what the server answers"),
+    ),
+)
 @click.option("--events", is_flag=True, help="Trace /events/out instead of /logs/out.")
 @click.option("--filter", "filter_json", metavar="JSON", help="The filter to send (default: everything).")
 @click.option(

@@ -10,7 +10,14 @@ from rawlogs.cli.access import ACCESS, settings_of
 from rawlogs.cli.option_groups import Command
 
 
-@click.command(cls=Command, groups=(ACCESS,))
+@click.command(
+    cls=Command,
+    groups=(ACCESS,),
+    examples=(
+        ("rawlogs url", "which API the settings name"),
+        ("rawlogs url https://app.prefect.cloud/account/…", "what a page's URL is to rawlogs"),
+    ),
+)
 @click.argument("url", required=False)
 def command(url: str | None, **given: Any) -> None:
     """Print the API URL, the socket URL and the run that URL (or the configured API) names.

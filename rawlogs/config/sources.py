@@ -112,6 +112,15 @@ def of_folder(origin: str) -> bool:
     return origin in IN_FOLDER or origin.rpartition(_NAMED_BY)[2] in IN_FOLDER
 
 
+def profile_names(environ: Mapping[str, str], cwd: Path) -> list[str]:
+    """Return the names of the profiles in the file that ``read`` would take. Raises as ``read``."""
+    in_dotenv = _dotenv(cwd / ".env", environ, [])
+    pyproject = _table(_toml(cwd / "pyproject.toml") or {}, ("tool", "prefect"), "pyproject.toml")
+    place, _ = _profiles_path(environ, in_dotenv, _toml(cwd / "prefect.toml") or {}, pyproject)
+    path = cwd / place
+    return list(_table(_toml(path) or {}, ("profiles",), str(path)))
+
+
 def _profile_place(name: str | None, named_by: str) -> str:
     return f"profile {name}{_NAMED_BY}{named_by}" if named_by in IN_FOLDER else f"profile {name}"
 

@@ -246,10 +246,10 @@ class Runs:
         raise ConfigError(
             f"There is no deployment {name!r}",
             setting="--deployment",
-            hint=self._near(name, await self._deployment_names()) or "It is written FLOW/DEPLOYMENT.",
+            hint=self._near(name, await self.deployment_names()) or "It is written FLOW/DEPLOYMENT.",
         )
 
-    async def _deployment_names(self) -> list[str]:
+    async def deployment_names(self) -> list[str]:
         """One page of what there is, as FLOW/DEPLOYMENT: enough for a hint."""
         rows = await self._rows("/deployments/filter", {"sort": "NAME_ASC"})
         ids = sorted({str(row.get("flow_id")) for row in rows})
