@@ -87,8 +87,7 @@ def test_a_mistyped_name_gets_the_one_that_was_meant(
 
 
 def test_the_manual_page_is_that_of_this_version(capsys: pytest.CaptureFixture[str]) -> None:
-    """`make man` writes it anew."""
-    assert (ROOT / "docs" / "rawlogs.1").read_text() == printed(capsys, "man")
+    assert (ROOT / "docs" / "rawlogs.1").read_text() == printed(capsys, "man"), "make man writes it anew"
 
 
 @pytest.mark.skipif(shutil.which("mandoc") is None, reason="mandoc is not installed")
