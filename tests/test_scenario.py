@@ -41,40 +41,82 @@ def test_a_file_says_server_logs_and_faults(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        pytest.param({"sever": {}}, "unknown: sever", id="an unknown table"),
-        pytest.param({"server": {"queue": "x"}}, "queue is not a whole number", id="a wrong type"),
-        pytest.param({"server": {"que": 1}}, "unknown: que", id="an unknown field"),
-        pytest.param({"fault": {}}, "[[fault]]", id="one fault instead of a list"),
-        pytest.param({"fault": [{"kind": "boom"}]}, "unknown kind 'boom'", id="an unknown kind"),
-        pytest.param({"fault": [{"kind": "http", "stat": 1}]}, "unknown: stat", id="an unknown argument"),
-        pytest.param({"fault": [{"kind": "slice", "at": 1}]}, "cannot be done at a time", id="no action"),
+        pytest.param({"sever": {}}, "sever is unknown", id="an unknown table"),
         pytest.param(
-            {"fault": [{"kind": "drop", "at": "x"}]}, "at is not a number", id="a time that is none"
+            {"server": {"queue": "x"}}, "[server]: queue: Input should be a valid integer", id="a wrong type"
         ),
-        pytest.param({"fault": [{"kind": "truncate"}]}, "nothing for logs", id="a REST step on the socket"),
-        pytest.param({"fault": [{"kind": "http", "where": "x"}]}, "where is 'x'", id="an unknown place"),
-        pytest.param({"fault": [{"kind": {}}]}, "kind is not a text", id="a kind that is a table"),
-        pytest.param({"fault": [{"kind": "http", "where": []}]}, "where is []", id="a place that is a list"),
-        pytest.param({"fault": [{"kind": "http"}]}, "missing 1 required", id="a status that is missing"),
+        pytest.param({"server": {"que": 1}}, "[server]: que is unknown", id="an unknown field"),
+        pytest.param({"fault": {}}, "fault: Input should be a valid list", id="one fault instead of a list"),
+        pytest.param({"fault": [{"kind": "boom"}]}, "fault 1: kind 'boom' is unknown", id="an unknown kind"),
         pytest.param(
-            {"fault": [{"kind": "http", "status": "x"}]}, "status is not a whole number", id="a status"
+            {"fault": [{"kind": "http", "stat": 1}]}, "(http): stat is unknown", id="an unknown argument"
+        ),
+        pytest.param({"fault": [{"kind": "slice", "at": 1}]}, "cannot happen at a time", id="no action"),
+        pytest.param(
+            {"fault": [{"kind": "drop", "at": "x"}]},
+            "(drop): at: Input should be a valid number",
+            id="a time that is none",
         ),
         pytest.param(
-            {"fault": [{"kind": "http", "status": 99}]}, "between 100 and 599", id="no status at all"
+            {"fault": [{"kind": "truncate"}]},
+            "truncate cannot happen to logs",
+            id="a REST step on the socket",
         ),
         pytest.param(
-            {"fault": [{"kind": "http", "status": 500, "headers": {"a": 1}}]}, "headers is not", id="a header"
+            {"fault": [{"kind": "http", "where": "x"}]},
+            "(http): where: Input should be 'logs', 'events' or 'rest'",
+            id="an unknown place",
+        ),
+        pytest.param({"fault": [{"kind": {}}]}, "kind {} is unknown", id="a kind that is a table"),
+        pytest.param(
+            {"fault": [{"kind": "http", "where": []}]}, "where: Input should be", id="a place that is a list"
         ),
         pytest.param(
-            {"fault": [{"kind": "stall", "at": "x"}]}, "cannot be done at a time", id="where to stall"
+            {"fault": [{"kind": "http"}]}, "(http): status: Field required", id="a status that is missing"
         ),
         pytest.param(
-            {"fault": [{"kind": "slice", "size": 0}]}, "size is not between 1", id="slices of nothing"
+            {"fault": [{"kind": "http", "status": "x"}]},
+            "status: Input should be a valid integer",
+            id="a status",
         ),
-        pytest.param({"fault": [{"kind": "drop", "times": "x"}]}, "times is not a whole", id="how often"),
-        pytest.param({"fault": [{"kind": "close", "at": 1, "code": 70_000}]}, "65535", id="a code too high"),
-        pytest.param({"logs": {"batch": 0, "count": 1}}, "batch is not between 1", id="POSTs of nothing"),
-        pytest.param({"logs": {"late": float("nan")}}, "late is not between", id="a number that is none"),
+        pytest.param(
+            {"fault": [{"kind": "http", "status": 99}]},
+            "status: Input should be greater than or equal to 100",
+            id="no status at all",
+        ),
+        pytest.param(
+            {"fault": [{"kind": "http", "status": 500, "headers": {"a": 1}}]},
+            "headers.a: Input should be a valid string",
+            id="a header",
+        ),
+        pytest.param(
+            {"fault": [{"kind": "stall", "at": "x"}]}, "cannot happen at a time", id="where to stall"
+        ),
+        pytest.param(
+            {"fault": [{"kind": "slice", "size": 0}]},
+            "size: Input should be greater than or equal to 1",
+            id="slices of nothing",
+        ),
+        pytest.param(
+            {"fault": [{"kind": "drop", "times": "x"}]},
+            "times: Input should be a valid integer",
+            id="how often",
+        ),
+        pytest.param(
+            {"fault": [{"kind": "close", "at": 1, "code": 70_000}]},
+            "code: Input should be less than or equal to 65535",
+            id="a code too high",
+        ),
+        pytest.param(
+            {"logs": {"batch": 0, "count": 1}},
+            "batch: Input should be greater than or equal to 1",
+            id="POSTs of nothing",
+        ),
+        pytest.param(
+            {"logs": {"late": float("nan")}},
+            "[logs]: late: Input should be a finite number",
+            id="a number that is none",
+        ),
     ],
 )
 def test_a_wrong_scenario_is_told_with_its_place(data: dict[str, Any], words: str) -> None:

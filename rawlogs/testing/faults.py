@@ -49,6 +49,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from rawlogs.testing.model.bounds import Amount, CloseCode, Count, Rate, Seconds, Status
 from rawlogs.testing.model.subscriptions import Outgoing
 from rawlogs.testing.net.channel import Channel
 from rawlogs.testing.net.channel import Step as Step
@@ -75,7 +76,7 @@ class RestStep(Step):
 
 @dataclass(frozen=True, slots=True)
 class Serve(Step):
-    logs: int | None = None
+    logs: Amount | None = None
 
     async def act(self, channel: Channel) -> None:
         await channel.serve(self.logs)
@@ -83,7 +84,7 @@ class Serve(Step):
 
 @dataclass(frozen=True, slots=True)
 class Sleep(Step):
-    seconds: float
+    seconds: Seconds
 
     async def act(self, channel: Channel) -> None:
         await asyncio.sleep(self.seconds)
@@ -91,7 +92,7 @@ class Sleep(Step):
 
 @dataclass(frozen=True, slots=True)
 class Http(Step):
-    status: int
+    status: Status
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | str = b""
 
@@ -103,7 +104,7 @@ class Http(Step):
 @dataclass(frozen=True, slots=True)
 class Redirect(Step):
     location: str
-    status: int = 307
+    status: Status = 307
 
     async def act(self, channel: Channel) -> None:
         await channel.http(self.status, {"location": self.location}, b"")
@@ -125,7 +126,7 @@ class EmptyPage(RestStep):
 
 @dataclass(frozen=True, slots=True)
 class Truncate(RestStep):
-    keep: int = 10
+    keep: Amount = 10
 
     async def act(self, channel: RestExchange) -> None:
         await channel.truncated(self.keep)
@@ -159,8 +160,8 @@ class Abort(Step):
 
 @dataclass(frozen=True, slots=True)
 class Slice(Step):
-    size: int = 1
-    pause: float = 0.0
+    size: Count = 1
+    pause: Seconds = 0.0
 
     async def act(self, channel: Channel) -> None:
         channel.writer.slice, channel.writer.pause = self.size, self.pause
@@ -168,7 +169,7 @@ class Slice(Step):
 
 @dataclass(frozen=True, slots=True)
 class Throttle(Step):
-    rate: float
+    rate: Rate
 
     async def act(self, channel: Channel) -> None:
         channel.writer.rate = self.rate
@@ -176,7 +177,7 @@ class Throttle(Step):
 
 @dataclass(frozen=True, slots=True)
 class CutAfter(Step):
-    size: int
+    size: Amount
     reset: bool = False
 
     async def act(self, channel: Channel) -> None:
@@ -185,7 +186,7 @@ class CutAfter(Step):
 
 @dataclass(frozen=True, slots=True)
 class Linger(Step):
-    seconds: float
+    seconds: Seconds
 
     async def act(self, channel: Channel) -> None:
         channel.writer.linger = self.seconds
@@ -282,7 +283,7 @@ class BadFrame(SocketStep):
 
 @dataclass(frozen=True, slots=True)
 class Close(SocketStep):
-    code: int | None = 1000
+    code: CloseCode | None = 1000
     reason: str = ""
 
     async def act(self, channel: WebSocketSession) -> None:
@@ -298,7 +299,7 @@ class Duplicate(SocketStep):
 
 @dataclass(frozen=True, slots=True)
 class Late(SocketStep):
-    by: int = 1
+    by: Amount = 1
 
     async def act(self, channel: WebSocketSession) -> None:
         first: list[Outgoing] = []
@@ -328,7 +329,7 @@ class Reorder(SocketStep):
 
 @dataclass(frozen=True, slots=True)
 class Lose(SocketStep):
-    every: int = 2
+    every: Count = 2
 
     async def act(self, channel: WebSocketSession) -> None:
         number = itertools.count(1)

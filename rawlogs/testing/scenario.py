@@ -1,89 +1,104 @@
-"""A scenario: which server, which logs, what goes wrong when; a small TOML file, checked before anything runs.
+"""A scenario: which server, which logs, and what goes wrong when. A TOML file, checked before anything runs.
 
 [server]                 # fields of Behaviour
 version = "3.8.8"
 [logs]
 count = 5000             # in all; 0: without end
-rate = 200               # logs a second
+rate = 200               # logs a second; 0: at once
 batch = 50               # logs of one POST
-runs = 2                 # flow runs that they belong to, in turn
+runs = 2                 # flow runs that the logs belong to, in turn
 [[fault]]
-kind = "http"            # a step by its name, see rawlogs.testing.faults
+kind = "http"            # the name of a step, see rawlogs.testing.faults
 where = "rest"           # logs (default), events, rest
 status = 500             # the step's own fields
 times = 3                # or connection = 0, path = "/logs/filter"
 [[fault]]
-kind = "restart"         # to what is connected: drop, close, restart, kill, refuse
+kind = "restart"         # happens to the running server: drop, close, restart, kill, refuse
 at = 2.0                 # seconds after the start
 downtime = 1.0
 """
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import os
 import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from rawlogs import files
 from rawlogs.errors import ConfigError
 from rawlogs.testing import faults
 from rawlogs.testing.faults import Step, Where
 from rawlogs.testing.model.behaviour import Behaviour
+from rawlogs.testing.model.bounds import Amount, Checked, CloseCode, Count, Seconds, SignedSeconds
+from rawlogs.testing.model.schemas import Strict
 
-ACTIONS: Mapping[str, Mapping[str, type]] = {
-    "drop": {},
-    "close": {"code": int, "reason": str},
-    "restart": {"downtime": float},
-    "kill": {"downtime": float},
-    "refuse": {"seconds": float},
-}
-"""What can be done to a running server at a time, and the arguments of each."""
-_SCRIPT_ONLY = {
-    "Step",
-    "SocketStep",
-    "RestStep",
-    "Serve",
-    "Send",
-    "Accept",
-    "ExpectAuth",
-    "ExpectFilter",
-    "Raw",
-}
+T = TypeVar("T")
+_SCRIPT_ONLY = (
+    *(faults.Step, faults.SocketStep, faults.RestStep, faults.Serve, faults.Send),
+    *(faults.Accept, faults.ExpectAuth, faults.ExpectFilter, faults.Raw),
+)
+"""Steps that make sense in a script only, or take what TOML cannot say."""
 
 
 def _name(kind: type[Step]) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", kind.__name__).lower()
 
 
-KINDS: Mapping[str, type[Step]] = {
+STEPS: Mapping[str, type[Step]] = {
     _name(value): value
-    for name, value in vars(faults).items()
-    if isinstance(value, type) and issubclass(value, Step) and name not in _SCRIPT_ONLY
+    for value in vars(faults).values()
+    if isinstance(value, type) and issubclass(value, Step) and value not in _SCRIPT_ONLY
 }
 """The steps that a scenario can name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Traffic:
-    """The logs that the server produces by itself. ``rate`` is in logs a second; ``count`` 0 means without end."""
+class _Drop(Strict):
+    at: Seconds
 
-    count: int = 0
-    rate: float = 10.0
-    batch: int = 1
-    runs: int = 1
-    late: float = 0.0
-    """Seconds by which the logs' timestamps lie in the past."""
+
+class _Close(_Drop):
+    code: CloseCode = 1011
+    reason: str = ""
+
+
+class _Restart(_Drop):
+    downtime: Seconds = 1.0
+
+
+class _Refuse(_Drop):
+    seconds: Seconds = 5.0
+
+
+ACTIONS: Mapping[str, type[_Drop]] = {
+    "drop": _Drop,
+    "close": _Close,
+    "restart": _Restart,
+    "kill": _Restart,
+    "refuse": _Refuse,
+}
+"""What can happen to the running server at a time, and its arguments."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic(Checked):
+    """The logs that the server produces. rate: logs a second; count 0: without end; late: seconds before now."""
+
+    count: Amount = 0
+    rate: Seconds = 10.0
+    batch: Count = 1
+    runs: Count = 1
+    late: SignedSeconds = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A step in front of the model's own, on each connection or request that fits."""
+    """A step before the normal behaviour of each connection or request that fits."""
 
     step: Step
     where: Where = "logs"
@@ -92,9 +107,16 @@ class Fault:
     times: int | None = None
 
 
+class _Target(Strict):
+    where: Where = "logs"
+    connection: Amount | None = None
+    path: str | None = None
+    times: Amount | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Action:
-    """Something done to the running server ``at`` so many seconds after its start."""
+    """Something that happens to the running server ``at`` seconds after its start."""
 
     kind: str
     at: float
@@ -111,33 +133,14 @@ class Scenario:
     actions: tuple[Action, ...] = ()
 
 
-_COMMON: Mapping[str, type] = {"connection": int, "path": str, "times": int}
-_WORDS: Mapping[Any, str] = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
-_ANY = (0.0, 1e9)
-_BOUNDS: Mapping[Any, tuple[float, float]] = {
-    "status": (100, 599),
-    "code": (0, 65_535),
-    "clock_skew": (-1e9, 1e9),
-    "late": (-1e9, 1e9),
-    **dict.fromkeys(
-        (
-            (Traffic, "batch"),
-            (Traffic, "runs"),
-            (Behaviour, "batch"),
-            (Behaviour, "queue"),
-            (Behaviour, "page_limit"),
-            (faults.Slice, "size"),
-            (faults.Throttle, "rate"),
-            (faults.Lose, "every"),
-        ),
-        (1, 1e9),
-    ),
-}
-"""What the numbers of a scenario may be, by field, or by class and field; else they are not negative."""
+class _File(Strict):
+    server: dict[str, Any] = Field(default_factory=dict)
+    logs: dict[str, Any] = Field(default_factory=dict)
+    fault: list[dict[str, Any]] = Field(default_factory=list)
 
 
 def read(path: str | os.PathLike[str]) -> Scenario:
-    """The scenario in a TOML file. Raises ConfigError with the place and what is known there."""
+    """Read a scenario from a TOML file. Raises ConfigError, which names the fault and the field."""
     try:
         # tomli is tomllib before Python 3.11, under its own name.
         toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
@@ -152,109 +155,55 @@ def read(path: str | os.PathLike[str]) -> Scenario:
 
 
 def parse(data: Mapping[str, Any], name: str = "scenario") -> Scenario:
-    """The scenario in a mapping, as TOML gives it."""
-    _known(data, {"server", "logs", "fault"}, name)
-    behaviour = _build(Behaviour, _table(data, "server", name), f"{name}: [server]")
-    traffic = _build(Traffic, _table(data, "logs", name), f"{name}: [logs]")
-    found: list[Fault] = []
-    actions: list[Action] = []
-    entries = data.get("fault", [])
-    if not isinstance(entries, list):
-        raise _bad(f"{name}: faults are written [[fault]]")
-    for number, entry in enumerate(entries, 1):
-        place = f"{name}: fault {number}"
-        if not isinstance(entry, Mapping):
-            raise _bad(f"{place} is not a table")
-        made = fault(entry, place)
-        if isinstance(made, Action):
-            actions.append(made)
-        else:
-            found.append(made)
-    return Scenario(behaviour, traffic, tuple(found), tuple(sorted(actions, key=lambda action: action.at)))
+    """Read a scenario from a mapping. Raises ConfigError, which names the fault and the field."""
+    file = _build(_File, data, name)
+    found = [fault(entry, f"{name}: fault {number}") for number, entry in enumerate(file.fault, 1)]
+    actions = [item for item in found if isinstance(item, Action)]
+    return Scenario(
+        _build(Behaviour, file.server, f"{name}: [server]"),
+        _build(Traffic, file.logs, f"{name}: [logs]"),
+        tuple(item for item in found if isinstance(item, Fault)),
+        tuple(sorted(actions, key=lambda action: action.at)),
+    )
 
 
-def fault(entry: Mapping[str, Any], place: str = "fault") -> Fault | Action:
-    """One fault: with ``at`` something done to the running server, otherwise a step for what connects."""
+def fault(entry: Mapping[str, Any], name: str = "fault") -> Fault | Action:
+    """Read one fault: with ``at`` an action on the running server, otherwise a step. Raises ConfigError."""
     rest = dict(entry)
     kind = rest.pop("kind", None)
-    if not isinstance(kind, str):
-        raise _bad(f"{place}: kind is not a text", f"Known: {', '.join(sorted({*KINDS, *ACTIONS}))}.")
+    known: Mapping[str, object] = ACTIONS if "at" in rest else STEPS
+    if not isinstance(kind, str) or kind not in known:
+        if not isinstance(kind, str) or kind not in {*STEPS, *ACTIONS}:
+            wrong = "is unknown"
+        else:
+            wrong = "cannot happen at a time" if "at" in rest else "needs at, in seconds"
+        raise _bad(f"{name}: kind {kind!r} {wrong}", f"Known: {', '.join(sorted(known))}.")
     if "at" in rest:
-        if kind not in ACTIONS:
-            raise _bad(
-                f"{place}: kind {kind!r} cannot be done at a time", f"Known: {', '.join(sorted(ACTIONS))}."
-            )
-        at = rest.pop("at")
-        wanted = ACTIONS[kind]
-        _known(rest, set(wanted), place)
-        _check(at, float, f"{place}: at")
-        for key, value in rest.items():
-            _check(value, wanted[key], f"{place}: {key}", *_BOUNDS.get(key, _ANY))
-        return Action(kind, float(at), rest)
-    if kind not in KINDS:
-        raise _bad(f"{place}: unknown kind {kind!r}", f"Known: {', '.join(sorted(KINDS))}.")
-    where = rest.pop("where", "logs")
-    if where not in get_args(Where):
-        raise _bad(f"{place}: where is {where!r}", f"Known: {', '.join(get_args(Where))}.")
-    common = {key: rest.pop(key) for key in _COMMON if key in rest}
-    for key, value in common.items():
-        _check(value, _COMMON[key], f"{place}: {key}")
-    step = _build(KINDS[kind], rest, f"{place} ({kind})")
-    allowed = faults.RestStep if where == "rest" else faults.SocketStep
-    other = faults.SocketStep if where == "rest" else faults.RestStep
-    if isinstance(step, other) and not isinstance(step, allowed):
-        raise _bad(f"{place}: {kind} is nothing for {where}")
-    return Fault(step, where, **common)
+        action = _build(ACTIONS[kind], rest, f"{name} ({kind})")
+        return Action(kind, action.at, action.model_dump(exclude={"at"}, exclude_unset=True))
+    target = _build(
+        _Target, {key: rest.pop(key) for key in _Target.model_fields if key in rest}, f"{name} ({kind})"
+    )
+    step = _build(STEPS[kind], rest, f"{name} ({kind})")
+    if not (step.on_rest if target.where == "rest" else step.on_socket):
+        raise _bad(f"{name}: {kind} cannot happen to {target.where}")
+    return Fault(step, **target.model_dump())
 
 
-def _build(kind: type[Any], values: Mapping[str, Any], place: str) -> Any:
-    fields = {item.name for item in dataclasses.fields(kind) if item.init}
-    _known(values, fields, place)
-    hints = get_type_hints(kind)
-    for name, value in values.items():
-        _check(value, hints[name], f"{place}: {name}", *_BOUNDS.get((kind, name), _BOUNDS.get(name, _ANY)))
+def _build(kind: type[T], values: Mapping[str, Any], name: str) -> T:
+    """Return the values as that dataclass or model. Raises ConfigError for the first one that is wrong."""
     try:
-        return kind(**values)
-    except TypeError as error:  # one that must be given was not
-        raise _bad(f"{place}: {error}") from None
-
-
-def _check(value: Any, hint: Any, place: str, least: float = 0.0, most: float = 1e9) -> None:
-    """Raise ConfigError for a value that is not of that type, or a number out of bounds."""
-    if not _fits(value, hint):
-        raise _bad(f"{place} is not {_WORDS.get(hint) or str(hint).replace('typing.', '')}")
-    if type(value) in (int, float) and not least <= value <= most:
-        raise _bad(f"{place} is not between {least:g} and {most:g}")
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    if hint is Any:
-        return True
-    if hint is float:
-        return type(value) in (int, float)
-    if (origin := get_origin(hint)) is Literal:
-        return value in get_args(hint)
-    if origin in (Union, UnionType):
-        return any(_fits(value, one) for one in get_args(hint))
-    if origin is not None:  # Mapping[str, str]
-        return isinstance(value, Mapping) and all(
-            type(text) is str for pair in value.items() for text in pair
-        )
-    return type(value) is hint
-
-
-def _table(data: Mapping[str, Any], name: str, place: str) -> Mapping[str, Any]:
-    table = data.get(name, {})
-    if not isinstance(table, Mapping):
-        raise _bad(f"{place}: {name} is written [{name}]")
-    return table
-
-
-def _known(values: Mapping[str, Any], names: set[str], place: str) -> None:
-    if unknown := sorted(set(values) - names):
-        raise _bad(
-            f"{place}: unknown: {', '.join(unknown)}", f"Known: {', '.join(sorted(names)) or 'nothing'}."
-        )
+        return TypeAdapter(kind).validate_python(values)
+    except ValidationError as error:
+        wrong = error.errors(include_url=False)
+    # A field that is misspelled explains one that is missing.
+    unknown = [each for each in wrong if each["type"] in ("extra_forbidden", "unexpected_keyword_argument")]
+    first = (unknown or wrong)[0]
+    where = ".".join(map(str, first["loc"]))
+    if not unknown:
+        raise _bad(f"{name}: {where}: {first['msg']}")
+    fields = kind.model_fields if issubclass(kind, BaseModel) else kind.__dataclass_fields__  # type: ignore[attr-defined]
+    raise _bad(f"{name}: {where} is unknown", f"Known: {', '.join(sorted(fields)) or 'nothing'}.")
 
 
 def _bad(text: str, hint: str | None = None) -> ConfigError:

@@ -9,6 +9,7 @@ from email.utils import format_datetime
 from http import HTTPStatus
 from typing import Any, ClassVar
 
+from rawlogs.testing.model.bounds import Checked
 from rawlogs.testing.model.state import ServerState
 from rawlogs.testing.net.faulty_writer import Ended, FaultyWriter
 
@@ -18,7 +19,7 @@ BAD_REQUEST = (
 )
 
 
-class Step:
+class Step(Checked):
     """One step of a script. Steps are values: they can be compared and reused."""
 
     __slots__ = ()
