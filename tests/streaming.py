@@ -169,38 +169,24 @@ def lists(server: FakeServer) -> list[Mapping[str, Any]]:
 class ThreadedServer:
     """A fake server in a thread of its own: for what blocks the test's thread, and for other processes."""
 
-    def __init__(self, behaviour: Behaviour | None = None, **options: Any) -> None:
-        self._loop = asyncio.new_event_loop()
-        self.server = FakeServer(behaviour, **options)
+    def __init__(self, server: FakeServer) -> None:
+        self.server = server
 
-    @property
-    def api_url(self) -> str:
-        return self.server.api_url
+    def __getattr__(self, name: str) -> Any:
+        """Return ``post``, ``api_url`` and the like of the server; they may be used from any thread."""
+        return getattr(self.server, name)
 
     def call(self, function: Callable[..., T], *arguments: Any, **fields: Any) -> T:
-        """Call a function of the server there."""
+        """Call a function on the server's event loop."""
 
         async def work() -> T:
             return function(*arguments, **fields)
 
-        result: T = self.wait(work())
-        return result
+        return self.server.run(work())
 
     def wait(self, work: Any) -> Any:
-        """Await something there."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(DEADLINE * 2)
-
-    def post(self, logs: Any, **fields: Any) -> list[dict[str, Any]]:
-        return self.call(self.server.post, logs, **fields)
-
-    def store(self, logs: Any, **fields: Any) -> list[dict[str, Any]]:
-        return self.call(self.server.store, logs, **fields)
-
-    def add_run(self, name: str | None = None, **fields: Any) -> Any:
-        return self.call(self.server.add_run, name, **fields)
-
-    def set_state(self, run: Any, state: str, **fields: Any) -> None:
-        self.call(self.server.set_state, run, state, **fields)
+        """Await a coroutine on the server's event loop."""
+        return self.server.run(work)
 
     def until(self, condition: Callable[[], object], seconds: float = DEADLINE) -> None:
         self.wait(self.server.until(condition, seconds))
@@ -217,18 +203,6 @@ class ThreadedServer:
 
 @contextmanager
 def threaded(behaviour: Behaviour | None = None, **options: Any) -> Iterator[ThreadedServer]:
-    """A running ``ThreadedServer``."""
-    threaded_server = ThreadedServer(behaviour, **options)
-    loop = threaded_server._loop
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    try:
-        threaded_server.wait(threaded_server.server.__aenter__())
-        try:
-            yield threaded_server
-        finally:
-            threaded_server.wait(threaded_server.server.__aexit__(None))
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(DEADLINE)
-        loop.close()
+    """Run a ``ThreadedServer``."""
+    with FakeServer(behaviour, **options) as server:
+        yield ThreadedServer(server)

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from fake_client import AUTH, EVERYTHING, ending, socket
 
 import rawlogs
 from rawlogs.cli.group import run
@@ -35,6 +36,7 @@ class Served:
         line = self.process.stderr.readline()
         assert "PREFECT_API_URL=" in line, line + self.process.stderr.read()
         self.api_url = line.rpartition("=")[2].strip()
+        self.said = ""
 
     def __enter__(self) -> Served:
         return self
@@ -45,7 +47,7 @@ class Served:
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         if self.process.poll() is None:
             self.process.send_signal(number)
-        self.process.communicate(timeout=10)
+        _, self.said = self.process.communicate(timeout=10)
         return self.process.returncode
 
 
@@ -128,6 +130,43 @@ async def test_replay_loops_on_the_same_port(tmp_path: Path) -> None:
     assert sorted(first) == sorted(second)
 
 
+async def test_a_client_after_the_last_recorded_connection_is_told_so() -> None:
+    """By the close frame's reason; the user on stderr."""
+    with Served("replay", str(FLOW), "--port", "0", "--speed", "max") as replay:
+        await asyncio.wait_for(collect(replay.api_url, 12), 20)
+        async with socket(replay, AUTH, EVERYTHING) as second:
+            end = await ending(second)
+    assert end == (1000, "the recording has no further connection; start the replay again")
+    assert "a client was refused" in replay.said
+    assert "--loop" in replay.said
+
+
+async def test_a_second_client_of_a_loop_is_told_to_come_again() -> None:
+    """While the first one still has the recording."""
+    with Served("replay", str(FLOW), "--port", "0", "--speed", "0.001x", "--loop") as replay:
+        async with socket(replay, AUTH, EVERYTHING) as first:
+            assert await first.recv() == '{"type":"auth_success"}'
+            async with socket(replay, AUTH, EVERYTHING) as second:
+                end = await ending(second)
+    assert end == (1013, "the recording is played to another client; connect again later")
+    assert "a client was refused" in replay.said
+
+
+@pytest.mark.parametrize("held", [b"precious", b""], ids=["a file", "an empty file"])
+@pytest.mark.parametrize("force", [False, True])
+def test_record_replaces_a_file_only_by_force(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], held: bytes, force: bool
+) -> None:
+    """Exit 2 names the flag; otherwise it fails later, as nobody listens there."""
+    path = tmp_path / "session.jsonl"
+    path.write_bytes(held)
+    arguments = ["record", str(path), "--api-url", "http://127.0.0.1:1/api", *(["--force"] if force else [])]
+    refused = bool(held) and not force
+    assert (run(arguments) == 2) is refused
+    assert ("--force" in capsys.readouterr().err) is refused
+    assert (path.read_bytes() == b"precious") is refused
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -135,14 +174,17 @@ async def test_replay_loops_on_the_same_port(tmp_path: Path) -> None:
         pytest.param(
             ["replay", str(FLOW), "--speed", "fast"], "use a factor such as 1x", id="a speed that is none"
         ),
+        pytest.param(["replay", "{no_sockets}", "--loop"], "--loop would have nothing", id="nothing to loop"),
         pytest.param(["fake", "/nonexistent"], "/nonexistent", id="no scenario"),
-        pytest.param(["fake", "--fault", "boom"], "unknown kind 'boom'", id="a fault that is none"),
+        pytest.param(["fake", "--fault", "boom"], "kind 'boom' is unknown", id="a fault that is none"),
         pytest.param(["check", "/nonexistent", "-"], "cannot be read", id="no file to check"),
     ],
 )
 def test_what_cannot_work_is_said_with_exit_2(
-    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Before anything is opened."""
-    assert run(arguments) == 2
+    no_sockets = tmp_path / "rest.jsonl"
+    no_sockets.write_text(FLOW.read_text().partition("\n")[0] + "\n")
+    assert run([argument.format(no_sockets=no_sockets) for argument in arguments]) == 2
     assert words in capsys.readouterr().err

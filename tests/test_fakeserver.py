@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import ssl
+import threading
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from socket import create_connection
@@ -18,8 +19,9 @@ from fake_client import AUTH, DROPPED, EVERYTHING, api, ending, messages, socket
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import InvalidHandshake, InvalidStatus
 
+import rawlogs
 from rawlogs.testing import Behaviour, FakeServer
-from rawlogs.testing.faults import Stall
+from rawlogs.testing.faults import Slice, Stall
 
 RUN = "0d88f0a1-0000-4000-8000-000000000001"
 TASK = "0d88f0a1-0000-4000-8000-000000000002"
@@ -1023,3 +1025,45 @@ def test_public_names_are_all_there() -> None:
         assert getattr(rawlogs.testing, name).__name__ == name
     with pytest.raises(AttributeError):
         rawlogs.testing.nothing  # noqa: B018
+
+
+# In a thread of its own.
+
+
+def test_a_server_in_a_thread_serves_code_that_blocks() -> None:
+    """And all that is done to it may be done from this thread."""
+    with FakeServer() as server, rawlogs.stream_sync(api_url=server.api_url) as logs:
+        server.run(server.until_subscribed())
+        server.fault("logs", Slice(3))
+        server.run(server.drop_all())
+        server.post("boom")
+        assert next(logs).message == "boom"
+        assert [row["message"] for row in server.logs] == ["boom"]
+
+
+async def test_a_server_in_a_thread_serves_coroutines() -> None:
+    """Its own coroutines are awaited on the event loop of the caller."""
+    with FakeServer() as server:
+        async with subscriber(server) as ws:
+            await server.until_subscribed()
+            server.post("boom")
+            assert json.loads(await ws.recv())["log"]["message"] == "boom"
+            await server.close_all(1001)
+            assert await ending(ws) == (1001, "")
+        with pytest.raises(TimeoutError):
+            await server.until(lambda: False, timeout=0.01)
+
+
+def test_a_server_in_a_thread_leaves_none_behind() -> None:
+    """Also where its port is taken."""
+    threads = threading.active_count()
+    with FakeServer() as server, pytest.raises(OSError, match="in use"), FakeServer(port=server.port):
+        pass
+    assert threading.active_count() == threads
+
+
+async def test_run_names_the_way_in_that_it_needs() -> None:
+    """With `async with` there is nothing to wait for in another thread."""
+    async with FakeServer() as server:
+        with pytest.raises(RuntimeError, match="with FakeServer"):
+            server.run(server.drop_all())

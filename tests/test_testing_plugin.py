@@ -243,6 +243,11 @@ def test_the_guides_tests_with_a_fake_server_pass(pytester: pytest.Pytester) -> 
     pytester.runpytest_subprocess("-q", *SCOPE, *MODE, "test_app.py").assert_outcomes(passed=3)
 
 
+def test_the_guides_tests_of_code_that_blocks_pass(pytester: pytest.Pytester) -> None:
+    examples(pytester)
+    pytester.runpytest_subprocess("-q", *SCOPE, "test_views.py").assert_outcomes(passed=3)
+
+
 def test_the_guides_tests_with_a_cassette_pass(
     pytester: pytest.Pytester, real: ThreadedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

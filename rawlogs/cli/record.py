@@ -1,8 +1,10 @@
-"""``rawlogs record``: one conversation and its REST list, written as a recording."""
+"""``rawlogs record``: writes one WebSocket connection and its REST list as a recording."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import stat
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +17,7 @@ from rawlogs.cli.completers import levels
 from rawlogs.cli.option_groups import Command
 from rawlogs.cli.signals import run_until_signal
 from rawlogs.cli.time_types import Seconds
-from rawlogs.errors import ConnectionLost, HistoryError
+from rawlogs.errors import ConfigError, ConnectionLost, HistoryError
 from rawlogs.waiting import within
 
 if TYPE_CHECKING:
@@ -38,17 +40,36 @@ if TYPE_CHECKING:
 @click.option(
     "--max-frames", type=click.IntRange(min=1), metavar="N", help="End after N messages of the server."
 )
+@click.option("--force", is_flag=True, help="Replace FILE where it exists.")
 @click.option("--redact", is_flag=True, help="Replace messages by placeholders of the same length.")
 @click.option("--no-list", is_flag=True, help="Do not add what the REST list shows at the end.")
 @click.option("--compress", is_flag=True, help="Ask for compression.")
 def command(file: str, **given: Any) -> int:
-    """Record one conversation with /logs/out as JSON lines, tokens replaced, and then what the REST list shows of it.
+    """Record one connection to /logs/out as JSON lines, and then what the REST list shows of its logs.
 
-    The file is created with mode 0600. See docs/recording.md; `rawlogs replay FILE` plays it.
+    Tokens are replaced. FILE is created with mode 0600, and must not exist. `rawlogs replay FILE` plays it; see
+    docs/recording.md.
     """
+    if not given["force"] and _holds_data(file):
+        raise ConfigError(
+            f"{file} exists and is not empty",
+            setting="FILE",
+            hint="Name another file, or use --force to replace it.",
+        )
     settings = settings_of(given)
     tell_notes(settings)
     return run_until_signal(lambda: _record(file, settings, given))
+
+
+def _holds_data(path: str) -> bool:
+    """Return whether writing to a path would destroy something: it is a file that is not empty."""
+    try:
+        state = os.stat(path)  # noqa: PTH116  (it is compared with descriptors)
+    except OSError:
+        return False
+    # /dev/stdout after `>> FILE` is that file; it is appended to.
+    own = any(os.path.samestat(state, os.fstat(descriptor)) for descriptor in (1, 2))
+    return stat.S_ISREG(state.st_mode) and state.st_size > 0 and not own
 
 
 async def _record(file: str, settings: Settings, given: dict[str, Any]) -> int:
@@ -105,7 +126,7 @@ async def _converse(
 
 
 async def _add_list(recorder: Recorder, settings: Settings, wire: dict[str, Any], since: float) -> None:
-    """What REST has of the recorded time, as requests and answers."""
+    """List the logs of the recorded time over REST, and record the requests and answers."""
     from datetime import datetime, timezone
 
     from rawlogs.rest.client import RestClient
@@ -113,7 +134,7 @@ async def _add_list(recorder: Recorder, settings: Settings, wire: dict[str, Any]
     from rawlogs.testing.upstream import api_path, exchange_events
 
     class Asking:
-        """A REST client whose questions and answers are recorded."""
+        """A REST client whose requests and answers are recorded."""
 
         def __init__(self, rest: RestClient) -> None:
             self._rest = rest

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -181,6 +181,23 @@ class PlaySession(SocketStep):
             if (event.direction, event.kind) == ("client", "close"):
                 break
         await channel.serve()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RefuseLateClient(SocketStep):
+    """Closes a client that comes after the last recorded WebSocket, with a reason; calls ``tell`` before.
+
+    code: 1000 where no other client can be served any more, 1013 where a later attempt may succeed.
+    """
+
+    tell: Callable[[], None]
+    code: int
+    reason: str
+
+    async def act(self, channel: WebSocketSession) -> None:
+        await channel.expect_filter(subscribe=False)
+        self.tell()
+        await channel.close(self.code, self.reason)
 
 
 def _passes(channel: WebSocketSession, payload: Any) -> bool:
