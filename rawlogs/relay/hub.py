@@ -36,9 +36,12 @@ from rawlogs.relay.watch import RunWatch
 OVERLAP = timedelta(seconds=60)
 """How far before its first reader the sequence begins: logs may be readable so long after their timestamp."""
 KEEP = timedelta(seconds=600)
-PULSE = 0.0002
-"""Seconds between two rounds for each reader there is, and at most ``LONGEST_PULSE`` in all."""
-LONGEST_PULSE = 0.25
+PULSE = 0.0003
+"""Seconds between two rounds for each reader there is, and at most ``LONGEST_PULSE`` in all.
+
+Most of what a delivery costs is the system call that sends a round to one reader, whatever the round's size.
+"""
+LONGEST_PULSE = 0.3
 SHORTEST_PULSE = 0.005
 """With so few readers nothing has to wait."""
 

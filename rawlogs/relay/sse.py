@@ -8,7 +8,6 @@ The endpoint sends what ``chunks`` makes; sse-starlette sees to keep-alive, to c
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -19,18 +18,21 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from rawlogs.errors import RawlogsError
-from rawlogs.relay.access import RECHECK, Authorize, Recheck, allowed, recheck_seconds
-from rawlogs.relay.cursor import END_PLACE
+from rawlogs.relay.access import (
+    NOT_ALLOWED,
+    RECHECK,
+    Authorize,
+    Recheck,
+    Refusal,
+    admit,
+    allowed,
+    recheck_seconds,
+)
 from rawlogs.relay.hub import Hub
-from rawlogs.relay.query import BadQuery, parse_request
 from rawlogs.relay.reader import Reader
 from rawlogs.relay.sse_encoding import HEADERS, RETRY, chunks
 
 DENIED = "Nobody may read here: give routes(hub, authorize=...) a function that says who may read which logs."
-NOT_ALLOWED = "You may not read these logs."
-_log = logging.getLogger("rawlogs.relay")
-UNAVAILABLE = "Prefect cannot be reached; try again."
 
 
 def sse_endpoint(
@@ -54,25 +56,20 @@ def sse_endpoint(
     ignored, seconds = tuple(ignore), recheck_seconds(recheck)
 
     async def logs(request: Request) -> Response:
-        try:
-            query, cursor = parse_request(
-                request.query_params.multi_items(), request.headers.get("last-event-id"), ignore=ignored
-            )
-        except BadQuery as error:
-            return _bad(error)
-        if not await allowed(authorize, request, query):
-            return _answer(403, DENIED if authorize is None else NOT_ALLOWED)
-        if cursor is not None and cursor.place == END_PLACE:
-            return Response(status_code=204, headers=HEADERS)  # what keeps an EventSource from coming back
-        if request.method == "HEAD":
+        reader = await admit(
+            lambda: hub,
+            authorize,
+            request,
+            request.query_params.multi_items(),
+            request.headers.get("last-event-id"),
+            ignore=ignored,
+            join=request.method != "HEAD",
+            denied=DENIED if authorize is None else NOT_ALLOWED,
+        )
+        if reader is None:
             return Response(headers=HEADERS, media_type="text/event-stream")
-        try:
-            reader = await hub.join(query, cursor=cursor)
-        except BadQuery as error:
-            return _bad(error)
-        except RawlogsError as error:
-            _log.warning("a log reader was turned away: %s", error.text)
-            return _answer(503, UNAVAILABLE, {"Retry-After": f"{max(retry, 1.0):.0f}"})
+        if isinstance(reader, Refusal):
+            return _refused(reader, retry)
         return _Stream(
             reader,
             Recheck(reader, lambda now: allowed(authorize, request, now), seconds, hub.clock),
@@ -125,10 +122,7 @@ def _ping(reader: Reader) -> ServerSentEvent:
     return ServerSentEvent(comment="keep-alive", id=cursor.text if cursor is not None else None, sep="\n")
 
 
-def _bad(error: BadQuery) -> Response:
-    body = {"error": "Wrong parameters", "parameters": error.problems}
-    return JSONResponse(body, status_code=422, headers=HEADERS)
-
-
-def _answer(status: int, text: str, headers: dict[str, str] | None = None) -> Response:
-    return JSONResponse({"error": text}, status_code=status, headers={**HEADERS, **(headers or {})})
+def _refused(refusal: Refusal, retry: float) -> Response:
+    if refusal.status == 204:
+        return Response(status_code=204, headers=HEADERS)
+    return JSONResponse(refusal.body(), refusal.status, headers={**HEADERS, **refusal.headers(retry)})

@@ -27,11 +27,9 @@ from django.conf import settings  # type: ignore[import-untyped,unused-ignore]
 
 from rawlogs.contrib.django.fresh import fresh_scope
 from rawlogs.contrib.django.hub import get_hub
-from rawlogs.errors import RawlogsError
-from rawlogs.relay.access import RECHECK, Recheck, allowed, recheck_seconds
-from rawlogs.relay.cursor import END_PLACE, Cursor
+from rawlogs.relay.access import NOT_ALLOWED, RECHECK, Recheck, Refusal, admit, allowed, recheck_seconds
 from rawlogs.relay.hub import Hub
-from rawlogs.relay.query import BadQuery, Query, parse_request
+from rawlogs.relay.query import Query
 from rawlogs.relay.reader import Reader
 
 ENDED = 1000
@@ -39,7 +37,7 @@ BROKEN = 1011
 STOPPING = 1012
 BAD_PARAMETERS = 4400
 NOT_LOGGED_IN = 4401
-NOT_ALLOWED = 4403
+FORBIDDEN = 4403
 UNAVAILABLE = 4503
 OVERRIDE = (
     "Nobody may read here yet: override authorize(self, scope, query) in your subclass of PrefectLogsConsumer "
@@ -79,16 +77,12 @@ class PrefectLogsConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # chan
     async def connect(self) -> None:
         # Accepted first in any case: before that, browsers show every refusal as 1006.
         await self.accept()
-        try:
-            reader = await self._join()
-        except BadQuery as error:
-            await self._refuse(BAD_PARAMETERS, "Wrong parameters", parameters=error.problems)
-        except RawlogsError as error:
-            _log.warning("a log reader was turned away: %s", error.text)
-            await self._refuse(UNAVAILABLE, "Prefect cannot be reached; try again")
-        else:
-            if reader is not None:
-                self._sending = asyncio.get_running_loop().create_task(self._send_all(reader))
+        pairs = parse_qsl(self.scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
+        reader = await admit(self.hub, self.authorize, self.scope, pairs, ignore=self.ignore)
+        if isinstance(reader, Reader):
+            self._sending = asyncio.get_running_loop().create_task(self._send_all(reader))
+        elif reader is not None:
+            await self._turn_away(reader)
 
     async def disconnect(self, code: int) -> None:
         task, self._sending = self._sending, None
@@ -96,19 +90,15 @@ class PrefectLogsConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # chan
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def _join(self) -> Reader | None:
-        pairs = parse_qsl(self.scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
-        query, cursor = parse_request(pairs, ignore=self.ignore)
-        if not await allowed(self.authorize, self.scope, query):
+    async def _turn_away(self, refusal: Refusal) -> None:
+        if refusal.status == 204:
+            await self.close(ENDED, refusal.text)
+        elif refusal.status == 403:
             await self._deny()
-            return None
-        if cursor is not None and cursor.place == END_PLACE:
-            await self.close(ENDED, "runs ended")
-            return None
-        return await self._reader(query, cursor)
-
-    async def _reader(self, query: Query, cursor: Cursor | None) -> Reader:
-        return await self.hub().join(query, cursor=cursor)
+        elif refusal.status == 422:
+            await self._refuse(BAD_PARAMETERS, refusal.text, parameters=refusal.parameters)
+        else:
+            await self._refuse(UNAVAILABLE, refusal.text)
 
     async def _still(self, query: Query) -> bool:
         self.scope = await fresh_scope(self.scope)
@@ -118,11 +108,11 @@ class PrefectLogsConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # chan
         user = self.scope.get("user")
         if type(self).authorize is PrefectLogsConsumer.authorize:
             _log.warning("%s.authorize is not overridden: nobody may read", type(self).__name__)
-            await self._refuse(NOT_ALLOWED, OVERRIDE if settings.DEBUG else "You may not read these logs")
+            await self._refuse(FORBIDDEN, OVERRIDE if settings.DEBUG else NOT_ALLOWED)
         elif user is not None and not getattr(user, "is_authenticated", False):
             await self._refuse(NOT_LOGGED_IN, "Log in first")
         else:
-            await self._refuse(NOT_ALLOWED, "You may not read these logs")
+            await self._refuse(FORBIDDEN, NOT_ALLOWED)
 
     async def _refuse(self, code: int, text: str, **facts: Any) -> None:
         frame = {"type": "error", "code": code, "text": text, **facts}

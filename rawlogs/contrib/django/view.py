@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 
 from django.conf import settings  # type: ignore[import-untyped,unused-ignore]
@@ -17,11 +16,17 @@ from django.http import (  # type: ignore[import-untyped,unused-ignore]
 
 from rawlogs.contrib.django.fresh import fresh_request
 from rawlogs.contrib.django.hub import get_hub
-from rawlogs.errors import RawlogsError
-from rawlogs.relay.access import RECHECK, Authorize, Recheck, allowed, recheck_seconds
-from rawlogs.relay.cursor import END_PLACE
+from rawlogs.relay.access import (
+    NOT_ALLOWED,
+    RECHECK,
+    Authorize,
+    Recheck,
+    Refusal,
+    admit,
+    allowed,
+    recheck_seconds,
+)
 from rawlogs.relay.hub import Hub
-from rawlogs.relay.query import BadQuery, parse_request
 from rawlogs.relay.reader import Reader
 from rawlogs.relay.sse_encoding import HEADERS, RETRY, with_heartbeat
 
@@ -29,7 +34,6 @@ OVERRIDE = (
     "Nobody may read here yet: give prefect_logs_view(authorize=...) a function of the request and the query that "
     "returns True for those who may read these logs. (This text is shown because DEBUG is on.)"
 )
-_log = logging.getLogger("rawlogs.django")
 
 
 def prefect_logs_view(
@@ -56,26 +60,23 @@ def prefect_logs_view(
         if not isinstance(request, ASGIRequest):
             return _answer(501, "This view needs an ASGI server (uvicorn, daphne, hypercorn)")
         pairs = [(name, value) for name, values in request.GET.lists() for value in values]
-        try:
-            query, cursor = parse_request(pairs, request.headers.get("Last-Event-ID"), ignore=ignored)
-        except BadQuery as error:
-            return _bad(error)
-        if not await allowed(authorize, request, query):
-            shown = OVERRIDE if authorize is None and settings.DEBUG else "You may not read these logs"
-            return _answer(403, shown)
-        if request.method == "HEAD":
+        reader = await admit(
+            hub,
+            authorize,
+            request,
+            pairs,
+            request.headers.get("Last-Event-ID"),
+            ignore=ignored,
+            join=request.method != "HEAD",
+            denied=OVERRIDE if authorize is None and settings.DEBUG else NOT_ALLOWED,
+        )
+        if reader is None:
             return HttpResponse(headers=HEADERS, content_type="text/event-stream")
-        if cursor is not None and cursor.place == END_PLACE:
-            return HttpResponse(status=204, headers=HEADERS)
-        upstream = hub()
-        try:
-            reader = await upstream.join(query, cursor=cursor)
-        except BadQuery as error:
-            return _bad(error)
-        except RawlogsError as error:
-            _log.warning("a log reader was turned away: %s", error.text)
-            return _answer(
-                503, "Prefect cannot be reached; try again", **{"Retry-After": f"{max(retry, 1):.0f}"}
+        if isinstance(reader, Refusal):
+            if reader.status == 204:
+                return HttpResponse(status=204, headers=HEADERS)
+            return JsonResponse(
+                reader.body(), status=reader.status, headers={**HEADERS, **reader.headers(retry)}
             )
         return StreamingHttpResponse(
             _Body(
@@ -85,7 +86,7 @@ def prefect_logs_view(
                     reader,
                     lambda now: allowed(authorize, fresh_request(request), now),
                     seconds,
-                    upstream.clock,
+                    hub().clock,
                 ),
             ),
             headers=HEADERS,
@@ -110,11 +111,6 @@ class _Body:
     def close(self) -> None:
         self._recheck.stop()
         self._reader.close()
-
-
-def _bad(error: BadQuery) -> HttpResponse:
-    body = {"error": "Wrong parameters", "parameters": error.problems}
-    return JsonResponse(body, status=422, headers=HEADERS)
 
 
 def _answer(status: int, text: str, **headers: str) -> HttpResponse:
