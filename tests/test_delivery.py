@@ -567,6 +567,16 @@ async def test_retries_of_zero_is_one_request() -> None:
         assert len(lists(server)) == 1
 
 
+async def test_retries_of_zero_is_one_connection() -> None:
+    async with serving() as server:
+        server.fault("logs", Http(503))
+        logs = rawlogs.stream(api_url=server.api_url, clock=server.world._clock, transport="ws", retries=0)
+        with pytest.raises(rawlogs.UpgradeRefused):
+            async with logs:
+                pass
+        assert len(server.connections) == 1
+
+
 async def test_a_tail_since_some_time_ago_is_counted_by_the_server_s_clock() -> None:
     async with serving(Behaviour(clock_skew=-3600.0), clock=QuickClock(2.0)) as server:
         now = server.world.now()

@@ -246,6 +246,40 @@ async def test_with_strict_a_list_that_is_refused_for_an_overlap_is_a_loss() -> 
         await ask(stream)
 
 
+async def test_with_strict_the_time_counts_from_the_request_that_was_not_answered_first() -> None:
+    """A server that takes a request and says nothing has cost half a minute before the first refusal."""
+    stream = await answered(strict=True, latency=30.0)
+    stream.plan = [httpx.ReadTimeout("silent")] * 9
+    asked = stream.clock.monotonic()
+    with pytest.raises(DataLoss):
+        await ask(stream)
+    assert 60.0 <= stream.clock.monotonic() - asked < 61.0
+
+
+# What is told at the start
+
+
+async def test_the_first_refusal_is_told_when_the_stream_goes_on_without_the_list() -> None:
+    """Before that the socket may be about to end the stream for the same reason, and tells it then."""
+    stream = Delivery()
+    stream.plan = [answer(404)]
+    with pytest.raises(HistoryError):
+        await ask(stream)
+    assert stream.kinds == []
+    stream.auditor.connected(again=False)
+    assert stream.kinds == ["history_off"]
+    assert "gaps are filled when it answers again" in stream.notices[0].text
+
+
+@pytest.mark.parametrize("alone", [True, False])
+async def test_a_list_that_has_never_answered_promises_no_gaps_to_fill(alone: bool) -> None:
+    """Beside a socket that is not there yet, only the second refusal is told; without one, each from the first on."""
+    stream = Delivery(alone=alone)
+    stream.plan = [answer(503), answer(502)]
+    await ask(stream)
+    assert [notice.text.rpartition("; ")[2] for notice in stream.notices] == ["trying again"] * (1 + alone)
+
+
 # The budget
 
 
