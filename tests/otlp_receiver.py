@@ -83,7 +83,6 @@ class OtlpReceiver:
         self.records: dict[str, LogRecord] = {}
         self.acknowledged: set[str] = set()
         self.repeated_after_acknowledgement = 0
-        self.keep_records = True
         self.port = 0
         self._tls = tls
         self._server: asyncio.Server | None = None
@@ -168,10 +167,10 @@ class OtlpReceiver:
         if reaction.after is not None:
             await reaction.after()
         if reaction.takes:
-            self._take(request, reaction)
+            self.take(request)
         await self._answer(line, writer, reaction)
         if reaction.takes and reaction.then == "answer":
-            self.acknowledged.update(request.ids)
+            self.note_acknowledged(request)
         await self._tell()
         if reaction.then == "hang":
             await asyncio.get_running_loop().create_future()
@@ -190,11 +189,15 @@ class OtlpReceiver:
                 return Reaction(status, message="bad data")
         return self.script.popleft() if self.script else self.otherwise
 
-    def _take(self, request: Request, reaction: Reaction) -> None:
+    def take(self, request: Request) -> None:
+        """Store the logs of a request."""
         self.repeated_after_acknowledgement += len(self.acknowledged.intersection(request.ids))
         self.taken.update(request.ids)
-        if self.keep_records:
-            self.records.update(zip(request.ids, records_of(request.message), strict=True))
+        self.records.update(zip(request.ids, records_of(request.message), strict=True))
+
+    def note_acknowledged(self, request: Request) -> None:
+        """Note that the answer to a request that was stored has gone out whole."""
+        self.acknowledged.update(request.ids)
 
     async def _answer(self, line: h11.Connection, writer: asyncio.StreamWriter, reaction: Reaction) -> None:
         if reaction.then == "reset":
