@@ -510,9 +510,6 @@ class Script:
             return Later(outcome, error=error)
         if not self.bad.isdisjoint(found):
             return Refused("bad data", 400)
-        if outcome == "broken":
-            self.outcomes += ["broken"] if not found else []  # what is broken refuses an empty request, too
-            return Refused("broken", 500) if found else Later("broken")
         assert self.acknowledged.isdisjoint(found), "an acknowledged log is repeated"
         if found:
             self.taken.append(found)
@@ -575,3 +572,20 @@ def test_an_account_says_what_became_of_the_logs() -> None:
     )
     assert stats.as_dict()["in_flight"] == 2
     assert RunLabels().run is None
+
+
+async def test_the_proxy_of_the_environment_holds_for_the_receiver_and_its_password_is_in_no_text() -> None:
+    """Also where it is no proxy that can be used, or where nobody listens."""
+    from rawlogs.ship.receiver import resolve
+    from rawlogs.ship.sender import Sender
+
+    receiver = resolve("otlp+http://collector.example.com", {})
+    environ = {"http_proxy": "http://me:s3cr3t-m4rk@127.0.0.1:9"}
+    sender = Sender(receiver, stats=ShipStats(), environ=environ)
+    verdict = await within(sender.send(b""))
+    await sender.close()
+    assert isinstance(verdict, Later)
+    assert "through the proxy http://127.0.0.1:9" in verdict.text
+    assert "s3cr3t" not in verdict.text
+    with pytest.raises(ConfigError, match=r"The proxy of all_proxy|ALL_PROXY"):
+        Sender(receiver, stats=ShipStats(), environ={"all_proxy": "socks4://127.0.0.1:9"})

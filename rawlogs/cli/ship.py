@@ -70,6 +70,8 @@ FETCHING = DELIVERY.without("live_only", "retries", "wait")
 """A shipper waits for its server, also at the start, and needs the list."""
 STDERR = OUTPUT.only("quiet", "verbose")
 TIMEOUT = ENDING.only("timeout")
+BUFFER = 2_000
+"""Logs that wait for a slow receiver; what exceeds it is listed later, so a long outage costs no memory."""
 NO_CURSOR = (
     "no --cursor-file: what comes while rawlogs is not running, and what is not acknowledged when it ends, is not "
     "shipped later"
@@ -109,6 +111,7 @@ def command(started_at: datetime, /, run: tuple[str, ...], **given: Any) -> int:
         **RANGE.take(given),
         **({"retries": None, "wait": True} if follow else {}),
         "started_at": started_at,
+        "buffer": BUFFER,
     }
     followed = FollowedRuns(run, **FOLLOWED.take(given))
     forgetful = follow and not followed and given["cursor_file"] is None

@@ -55,13 +55,25 @@ class Sender:
             **({"Content-Encoding": "gzip"} if receiver.gzip else {}),
         }
         self._foreign = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, TimeoutError)
-        self._http = httpx.AsyncClient(
-            verify=_context(receiver) if parts.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
-            proxy=self._proxy.url if self._proxy else None,
-            trust_env=False,
-            follow_redirects=False,  # the headers hold credentials, which are for nobody else
-            timeout=None,
-            limits=httpx.Limits(max_connections=2, keepalive_expiry=30.0),
+        context = _context(receiver) if parts.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        try:
+            self._http = httpx.AsyncClient(
+                verify=context,
+                proxy=self._proxy.url if self._proxy else None,
+                trust_env=False,
+                follow_redirects=False,  # the headers hold credentials, which are for nobody else
+                timeout=None,
+                limits=httpx.Limits(max_connections=2, keepalive_expiry=30.0),
+            )
+        except (ImportError, ValueError, httpx.InvalidURL):
+            unusable = self._proxy.variable if self._proxy else "--to"
+        else:
+            return
+        # Chained to nothing: the library's text may quote the proxy with its credentials.
+        raise ConfigError(
+            f"The proxy of {unusable} cannot be used for the receiver",
+            setting=unusable,
+            hint="It is http://host:port or https://host:port; socks5:// needs the package socksio.",
         )
 
     async def send(self, payload: bytes) -> Verdict:
