@@ -21,7 +21,7 @@ NEWEST = datetime(2026, 11, 21, 3, 0, 12, 500000, tzinfo=timezone.utc)
         pytest.param(
             Reading(10, 12000, NEWEST),
             15,
-            "reading stored logs: 12,000 rows, 2,400 rows/s, now at 2026-11-21 03:00:12",
+            "12,000 stored logs read, 2,400/s, now at 2026-11-21 03:00:12",
             id="rows, rate and moment",
         ),
     ],

@@ -257,7 +257,7 @@ def test_the_status_line_stays_below_what_is_printed() -> None:
 
 
 def test_the_status_line_makes_room_for_what_others_write() -> None:
-    """Logs go to the same terminal; a notice meanwhile does not bring the line back too early."""
+    """Logs go to the same terminal: it is drawn again when the next status comes after them, not meanwhile."""
     stream = io.StringIO()
     printer = NoticePrinter(stream)
     with printer.without_status():
@@ -266,7 +266,10 @@ def test_the_status_line_makes_room_for_what_others_write() -> None:
     with printer.without_status():
         stream.write("a log\n")
         printer.tell("hello")
-    assert stream.getvalue() == f"a log\nrawlogs: 1 row{ERASED}a log\nrawlogs: hello\nrawlogs: 1 row"
+        printer.status("2 rows")
+    assert stream.getvalue() == f"a log\nrawlogs: 1 row{ERASED}a log\nrawlogs: hello\n"
+    printer.status("2 rows")
+    assert stream.getvalue().endswith("hello\nrawlogs: 2 rows")
 
 
 def test_a_status_line_never_wraps_and_commands_nothing() -> None:
@@ -275,7 +278,7 @@ def test_a_status_line_never_wraps_and_commands_nothing() -> None:
     NoticePrinter(stream, color=True).status("x" * 200 + "\x1b[2J")
     line = stream.getvalue()
     assert line.startswith("\x1b[2mrawlogs: xxx") and line.endswith(r"\x1b[2J" + "\x1b[0m")
-    assert len(line) == 79 + len("\x1b[2m\x1b[0m")
+    assert len(line) == 77 + len("\x1b[2m\x1b[0m")
 
 
 @pytest.mark.parametrize(("quiet", "said"), [(0, 1), (1, 0)])

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
@@ -37,6 +38,7 @@ class StreamOutput:
     ) -> None:
         self.name = output
         self.path = None if output_file == "-" else output_file
+        self._on_terminal = self.path is None and is_terminal(sys.stdout)
         self._timestamps = timestamps
         self._utc = utc
         self._color: Literal["auto", "always", "never"] = "never" if no_color else color
@@ -47,6 +49,10 @@ class StreamOutput:
             quiet=quiet,
             verbose=verbose,
         )
+
+    def beside_status(self) -> AbstractContextManager[None]:
+        """Take the status line away, while logs are written, from the terminal that shows both."""
+        return self.notices.without_status() if self._on_terminal else nullcontext()
 
     def open(self) -> Sink:
         """Open the output. Raises SinkError."""
@@ -78,11 +84,10 @@ class StreamOutput:
             from rawlogs.output.json import JsonFormat
 
             return JsonFormat(all_names)
-        on_terminal = self.path is None and is_terminal(sys.stdout)
         if self.name == "raw":
             from rawlogs.output.raw import RawFormat
 
-            return RawFormat(terminal=on_terminal)
+            return RawFormat(terminal=self._on_terminal)
         if self.name == "otel":
             from rawlogs.otlp.record import resource_of
             from rawlogs.output.otel import OtelFormat
@@ -101,7 +106,7 @@ class StreamOutput:
             timestamps=self._timestamps,
             now=lambda: datetime.now(timezone.utc),
             run_names=names,
-            column=column_bound(shutil.get_terminal_size().columns) if on_terminal else None,
+            column=column_bound(shutil.get_terminal_size().columns) if self._on_terminal else None,
             encoding=(sys.stdout.encoding if self.path is None and sys.stdout else None) or "utf-8",
         )
 

@@ -117,14 +117,14 @@ class TailRunner(StreamRunner):
         """Write a batch in the turn that read it; False where that cannot be done now."""
         if self._out.busy:
             return False
-        with self.notices.without_status():
+        with self._output.beside_status():
             return self._out.write_soon(encode_batch(self._current_format(logs), batch))
 
     async def _write(self, logs: LogStream, batch: Sequence[Log]) -> bool:
         """Write a batch; False when the limit has been reached."""
         left = None if self.limit is None else self.limit - self._written
         written = batch if left is None else batch[:left]
-        with self.notices.without_status():
+        with self._output.beside_status():
             await self._out.write(encode_batch(self._current_format(logs), written))
         self._written += len(written)
         if self.saver is not None:

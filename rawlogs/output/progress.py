@@ -30,7 +30,7 @@ class Progress:
         if reading.newest is None:
             return "reading stored logs: no answer yet"
         rate = reading.rows / (now - reading.began)
-        return f"reading stored logs: {reading.rows:,} rows, {rate:,.0f} rows/s, now at {self._shown(reading.newest)}"
+        return f"{reading.rows:,} stored logs read, {rate:,.0f}/s, now at {self._shown(reading.newest)}"
 
     def waits(self, stats: Stats, now: float, *, polling: bool = False) -> bool:
         """Return True once: with a connection, and for a while neither a log nor a list that is being read."""

@@ -91,7 +91,7 @@ class NoticePrinter:
         self._held: deque[str] = deque(maxlen=_HELD)
         self._poll = _poller(stream)
         self._status = ""
-        self._drawn = False
+        self._drawn = self._hidden = False
 
     def __call__(self, notice: Notice) -> None:
         """Print the notice, unless it is not important enough or was said before."""
@@ -136,23 +136,19 @@ class NoticePrinter:
     def status(self, text: str) -> None:
         """Draw this as the last line, in place of what was drawn before; "" removes it."""
         if text != self._status:
-            self._status = text
             self._erase()
-            self._draw()
+            self._status = text
+        self._draw()
 
     @contextmanager
     def without_status(self) -> Iterator[None]:
-        """Take the status line away while others write to the same terminal."""
-        if not self._drawn:
-            yield
-            return
+        """Take the status line away while others write to the same terminal; the next ``status`` draws it again."""
         self._erase()
-        status, self._status = self._status, ""  # a notice meanwhile does not draw it
+        self._hidden = True
         try:
             yield
         finally:
-            self._status = self._status or status
-            self._draw()
+            self._hidden = False
 
     def _repeats(self, notice: Notice) -> int | None:
         """Return how often this text was left out since it was last said; None if it is to be left out now."""
@@ -185,11 +181,11 @@ class NoticePrinter:
         self._draw()
 
     def _draw(self) -> None:
-        if not self._status or self._drawn or self._stream is None or not self._has_room():
+        if not self._status or self._drawn or self._hidden or self._stream is None or not self._has_room():
             return
         self._drawn = True
-        # One cell is left free: a full row would move the cursor to the next one, which is not erased.
-        text = shorten(f"rawlogs: {escape_line(self._status)}", _columns(self._stream) - 1)
+        # Cells are left free for a "^C" that the terminal echoes: what it breaks into the next row is not erased.
+        text = shorten(f"rawlogs: {escape_line(self._status)}", _columns(self._stream) - 3)
         _write(self._stream, f"{DIM}{text}{RESET}" if self._color else text)
 
     def _erase(self) -> None:
