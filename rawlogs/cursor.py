@@ -54,7 +54,7 @@ class Resume:
 
 
 def filter_digest(*parts: object) -> str:
-    """A short name of a filter, so that a cursor is not used with another one."""
+    """Return a short name of a filter, so that a cursor is not used with another one."""
     return hashlib.sha256(orjson.dumps(parts, default=str, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
 
@@ -67,7 +67,7 @@ def encode(
     saved: datetime,
     started: datetime | None = None,
 ) -> bytes:
-    """The file's content."""
+    """Return the file's content."""
     return orjson.dumps(
         {
             "rawlogs_cursor": VERSION,
@@ -84,7 +84,7 @@ def encode(
 
 
 def decode(content: bytes, *, api: str, digest: str) -> Resume:
-    """What a cursor file says. ValueError with the problem in words, whatever the bytes are."""
+    """Return what a cursor file says. Raises ValueError with the problem in words, whatever the bytes are."""
     if not content.strip():
         raise ValueError("it is empty")
     try:
@@ -175,7 +175,7 @@ class CursorFile:
             raise self._error(f"it cannot be written: {error.strerror or error}") from error
 
     def close(self) -> None:
-        """Give the lock up."""
+        """Release the lock."""
         if self._lock is not None:
             # The lock file stays: removing it would let two later runs lock two different files of that name.
             os.close(self._lock)
@@ -269,14 +269,14 @@ class CursorFile:
 
 
 def _holder(handle: int) -> str:
-    """The process that wrote its number into a lock file; empty where that cannot be told."""
+    """Return the number of the process that holds a lock file; empty where that cannot be told."""
     if not hasattr(os, "pread"):  # Windows, where a locked file cannot be read anyway
         return ""
     return os.pread(handle, 32, 0).decode("ascii", "replace").strip()
 
 
 def _lock(handle: int) -> None:
-    """Raises OSError where another process holds the lock."""
+    """Lock a file. Raises OSError where another process holds the lock."""
     try:
         import fcntl
     except ImportError:  # Windows

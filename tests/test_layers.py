@@ -52,6 +52,7 @@ LINES: list[set[str]] = [
     {"delivery.coverage"},
     {"delivery.start"},
     {"delivery.audit"},
+    {"delivery.opening"},
     {"delivery"},
     {"runs"},
     {"arguments", "testing.model"},

@@ -6,13 +6,12 @@ that no list has shown is read). Without a socket every round is a catch-up.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
-from rawlogs.cursor import Resume
 from rawlogs.delivery.budget import Budget
 from rawlogs.delivery.context import StreamContext
 from rawlogs.delivery.coverage import SocketCoverage
@@ -24,8 +23,6 @@ from rawlogs.delivery.start import Start
 from rawlogs.delivery.stats import Reading
 from rawlogs.errors import GaveUp
 from rawlogs.models import BEGINNING, END, MICROSECOND
-from rawlogs.rest.body import MAX_SIZE
-from rawlogs.rest.client import RestClient
 
 POLL = 0.5
 """Seconds between two lists where only the list shows what comes; fewer while logs come closer together."""
@@ -37,8 +34,6 @@ SET_BACK = timedelta(seconds=5)
 """The low-water mark is never later than the server's time, which is known to a few seconds."""
 PROGRESS = 10_000
 """Rows between two notices of progress."""
-REST_TIMEOUT = 30.0
-"""Seconds that a server may be silent in an answer."""
 
 
 def poll_interval(quiet: float, pause: float, audit: float) -> float:
@@ -98,12 +93,12 @@ class Auditor:
     # What the stream tells
 
     def poll(self) -> None:
-        """From now on the list is all there is."""
+        """Follow the list alone from now on."""
         self._polling = True
         self._schedule.bring_forward(0.0)
 
     def connected(self, *, again: bool) -> None:
-        """The socket is open. Nothing acknowledges its filter, so the list is read from where it ended."""
+        """Read the list from where it ended: the socket is open, and nothing acknowledges its filter."""
         self._polling = False
         self._next_audit = FIRST_AUDIT * self._options.audit
         self._coverage.connected()
@@ -117,8 +112,9 @@ class Auditor:
         self._schedule.catch_up_now()
 
     def frame_unreadable(self) -> None:
-        """A frame could not be read: a log may have been in it, stamped no longer ago than logs take to come."""
+        """Look for the log that may have been in a frame that could not be read."""
         now = self._rest.server_now()
+        # It was stamped no longer ago than logs take to come.
         self._ledger.mark_unread(min(self._ledger.frontier, now - self._ledger.settle), now)
         self._schedule.suspect()
 
@@ -431,39 +427,3 @@ class Auditor:
         self._notifier.notify("warning", f"the clock jumped by {drift - last:.0f} s; checking the connection")
         self._schedule.catch_up_now()
         return True
-
-
-def open_auditor(
-    context: StreamContext,
-    merger: Merger,
-    *,
-    entered: datetime,
-    resume: Resume | None,
-    alone: Callable[[], bool],
-    tries: Callable[[], int | None],
-) -> Auditor:
-    """Return the list side of a stream that was ``entered`` then, by this machine's clock.
-
-    alone, tries: see ``PatientClient``.
-    """
-
-    def count() -> None:
-        context.stats.requests += 1
-
-    options = context.options
-    rest = RestClient(
-        context.subscription.settings,
-        clock=context.clock,
-        rng=context.rng,
-        timeout=REST_TIMEOUT,
-        retries=1,
-        # A log that is too large for the socket comes by the list.
-        max_size=max(options.max_size, MAX_SIZE),
-        on_notice=context.notifier.hand_on,
-        on_request=count,
-    )
-    context.subscription.open_rest(rest)
-    client = PatientClient(context, rest, alone=alone, tries=tries)
-    reader = HistoryReader(context.ledger, merger, context.now, by_run=options.keep_ids)
-    start = Start(context, merger, reader, client, entered=entered, resume=resume)
-    return Auditor(context, start, merger, reader, client)

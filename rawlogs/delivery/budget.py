@@ -17,7 +17,7 @@ class Budget:
         self.limited = per_minute > 0
 
     def wait(self, now: float) -> float:
-        """Seconds until the next request may be made."""
+        """Return the seconds until the next request may be made."""
         if not self.limited:
             return 0.0
         self._fill(now)
@@ -25,17 +25,17 @@ class Budget:
         return missing / self._rate if missing > ROUNDING else 0.0
 
     def spend(self, now: float) -> None:
-        """A request was made."""
+        """Count a request that was made."""
         if self.limited:
             self._fill(now)
             self._tokens -= 1.0
 
     def refund(self) -> None:
-        """It brought new logs, so it does not count."""
+        """Take the last request back: it brought new logs, so it does not count."""
         self._tokens = min(self._size, self._tokens + 1.0)
 
     def covers(self, requests: int, now: float) -> bool:
-        """Whether that many requests could be made at once, with half of the bucket left for what comes."""
+        """Return whether so many requests could be made at once, with half of the bucket left for what comes."""
         if not self.limited:
             return True
         self._fill(now)

@@ -39,17 +39,17 @@ class SocketCoverage:
         """Whether the socket shows only a part, so that the list is asked often beside it."""
 
     def connected(self) -> None:
-        """The socket was opened: the shares of logs that are told count from here on."""
+        """Count the shares that are told from here on: the socket was opened."""
         self._missed, self._received_before = 0, self._merger.received
 
     def found_missing(self, logs: int) -> None:
-        """An audit found so many settled logs that the socket had not shown, and nothing had given reason to look."""
+        """Note that an audit found so many logs which the socket had not shown, though nothing gave reason to look."""
         self.partial = True
         self._last = _LastList(self._merger.received, self._stats.duplicates)
         self._note_miss(logs)
 
     def compare(self, brought: int) -> None:
-        """A list beside the socket brought so many logs: has the socket shown those of the list before by now?"""
+        """Compare the list before with the socket, which has had time to show it; this list brought so many logs."""
         last = self._last
         # What the socket shows after a list did is dropped as a duplicate: so many of the listed logs came live, too.
         missing = last.brought - (self._stats.duplicates - last.duplicates)

@@ -119,7 +119,7 @@ class Ledger:
     # What happens
 
     def mark_unread(self, after: datetime, before: datetime) -> None:
-        """Logs of this range are, or may be, missing: it has to be listed by a list that begins from now on."""
+        """Note that logs of this range are, or may be, missing: only a list that begins from now on checks it."""
         self._marks += 1
         if after < self.low_water:
             self._intervals.insert(
@@ -131,17 +131,17 @@ class Ledger:
             self._change(between, checked_at=None, mark=self._marks, doubted=True)
 
     def doubt(self, before: datetime) -> None:
-        """Logs stamped from the frontier up to then may be missing: a reconnect, a list that does not answer."""
+        """Make an open gap from the frontier up to then, as at a reconnect, or where the list does not answer."""
         frontier = self.frontier
         if frontier < before:
             self._change(Range(frontier, before), doubted=True)
 
     def end_at(self, before: datetime) -> None:
-        """The stream has read all that it is to read: what is stamped later is no gap of its own."""
+        """End the gaps there: the stream has read all that it is to read."""
         self._change(Range(before, END), doubted=False)
 
     def mark_late(self, stamp: datetime) -> bool:
-        """A live log came with this timestamp: where it is old, others like it may be lost. Return whether it is."""
+        """Return whether a live log's timestamp is old; others like it may be lost then, so their range is marked."""
         frontier = self.frontier
         if stamp >= frontier - LATE_AFTER:
             return False
@@ -161,14 +161,14 @@ class Ledger:
         return True
 
     def begin_list(self) -> int:
-        """A list begins. Return the number to tell ``listed`` and ``counted``: what is marked later survives them."""
+        """Begin a list. Return the number to tell ``listed`` and ``counted``: what is marked later stays unread."""
         self._begun = self._marks
         return self._marks
 
     def listed(
         self, span: Range, began: datetime, count: Count, marks: int, *, lagging: bool = False
     ) -> None:
-        """All rows of a range were read by a request that ``began`` then; ``count`` tells how many a part of it has.
+        """Note that all rows of a range were read by a request that ``began`` then; ``count`` counts those of a part.
 
         What is younger than ``settle`` stays unread: rows may still be on their way. ``lagging``: so are older ones,
         as the socket has shown logs that the list has not (5,000 logs take SQLite seconds); then what is younger than
@@ -190,7 +190,7 @@ class Ledger:
         self._tidy()
 
     def counted(self, span: Range, began: datetime, marks: int) -> None:
-        """A count over a range showed no more rows than were known."""
+        """Note that a count over a range, begun then, showed no more rows than were known."""
         self._cut(span)
         self._intervals = [
             replace(item, checked_at=began)
@@ -201,7 +201,7 @@ class Ledger:
         self._tidy()
 
     def forget_counts(self) -> None:
-        """The filter has changed: what was counted before cannot be compared any more."""
+        """Forget the numbers of rows: the filter has changed, and they cannot be compared any more."""
         self._intervals = [replace(item, rows=None) for item in self._intervals]
 
     # What to ask for
@@ -254,7 +254,7 @@ class Ledger:
     def _rechecks(
         self, edge: datetime, *, at_least: timedelta, among: Sequence[Interval] | None = None
     ) -> list[ListRequest]:
-        """One request for each run of neighbours that end by ``edge``; a list where a count is not known.
+        """Return one request for each row of neighbours that end by ``edge``: a count, or a list where none is known.
 
         at_least: how long before ``edge`` the first of them must begin.
         """
@@ -288,7 +288,7 @@ class Ledger:
         return None not in known and sum(rows or 0 for rows in known) <= page // 2 and final <= self.overlap
 
     def _gaps(self) -> list[Range]:
-        """The doubted ranges, neighbours as one."""
+        """Return the doubted ranges, neighbours as one."""
         gaps: list[Range] = []
         for item in self._intervals:
             if item.doubted:
@@ -382,7 +382,7 @@ def _within(item: Interval, span: Range) -> bool:
 
 
 def _left(item: Interval, span: Range, marks: int) -> Interval | None:
-    """What a list of ``span`` leaves of a late range: a list that broke off has shown its beginning."""
+    """Return what a list of ``span`` leaves of a late range: a list that broke off has shown its beginning."""
     if item.mark > marks or not span.after <= item.after < span.before:
         return item
     return replace(item, after=span.before) if span.before < item.before else None

@@ -182,8 +182,11 @@ class ReconnectingSocket:
             self._prove()
         if self._proved or age >= PROOF:
             return
-        doubtful = not (self._filter_works or self._list_answers() or not self._subscription.selection.wire)
-        silent = isinstance(error, ConnectionLost) and error.code == 1006 and age < 1.0 and doubtful
+        # A server drops the connection without a word for a filter that it cannot read. So does a proxy for other
+        # reasons: the filter is only blamed where there is one, and nothing has shown that the server takes it.
+        filter_proven = self._filter_works or self._list_answers() or not self._subscription.selection.wire
+        dropped = isinstance(error, ConnectionLost) and error.code == 1006 and age < 1.0
+        silent = dropped and not filter_proven
         self._record.silent_ends = self._record.silent_ends + 1 if silent else 0
         if age < 1.0 and not self._warned_short:
             self._warned_short = True

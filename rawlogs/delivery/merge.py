@@ -68,7 +68,7 @@ class Bursts:
         """The smallest timestamp of the present second's logs; None before the first."""
 
     def note(self, now: float, count: int, oldest: datetime) -> Literal["calm", "many", "full"]:
-        """So many logs came at ``now`` (monotonic seconds). ``full``: as many as the server's queue holds."""
+        """Count logs that came at ``now`` (monotonic seconds). Return "full" for what fills the server's queue."""
         if self.oldest is None or now - self._began > 1.0:
             self._began, self._count, self.oldest = now, 0, oldest
         self._count += count
@@ -100,7 +100,7 @@ class Merger:
         """Live logs so far, delivered or not."""
 
     def begin(self, beginning: Beginning) -> None:
-        """From now on listed rows are judged by this."""
+        """Decide by this from now on which listed rows are the stream's own."""
         self._beginning = beginning
 
     @property
@@ -176,7 +176,7 @@ class Merger:
         return self._now().timestamp()
 
     def _drop(self, batch: Batch) -> None:
-        """The reader is slower: forget these here, and list them when there is room."""
+        """Forget logs for which there is no room, as the reader is slower; their range is listed when there is some."""
         self._stats.overflows += 1
         for after, before in _clusters(batch.seconds, self._options.overlap):
             self._ledger.mark_unread(after, before)
@@ -189,7 +189,7 @@ class Merger:
         self._schedule.catch_up_now()
 
     def _watch_rate(self, batch: Batch, count: int) -> None:
-        """Many logs at once: others of theirs may be lost, from the oldest timestamp among them on."""
+        """Suspect a loss where many logs come at once, from the oldest timestamp among them on."""
         rate = self._bursts.note(self._clock.monotonic(), count, batch.oldest)
         oldest = self._bursts.oldest
         if rate == "calm" or oldest is None or self._subscription.rest is None:
@@ -252,9 +252,10 @@ class Merger:
     def _delivered_earlier(self, log: Log) -> bool:
         """Return whether a row whose id is not known was delivered so long ago that the id was forgotten."""
         created = log.created
+        # Ids are only forgotten below the low-water mark (``prune``). Without ``created`` nothing can be told.
         if log.timestamp >= self._ledger.low_water or created is None:
             return False
-        if self._options.keep_ids:
+        if self._options.keep_ids:  # then only for want of room
             forgotten = self.seen.forgotten
             return forgotten is not None and created.timestamp() < forgotten
         # A row that the stream has not listed since it began cannot have been delivered and forgotten.
@@ -263,7 +264,7 @@ class Merger:
     # Out
 
     def _accepted(self, batch: Batch) -> Batch:
-        """The logs that pass what is decided here, the same for live and listed ones."""
+        """Return the logs that pass what is decided here, the same for live and listed ones."""
         until, selection = self._options.until, self._subscription.selection
         if until is None and not selection.local:
             return batch
@@ -278,7 +279,7 @@ class Merger:
 
 
 def _clusters(seconds: Sequence[float], gap: float) -> list[tuple[datetime, datetime]]:
-    """Ranges that hold these timestamps, cut where nothing is stamped for ``gap`` seconds: one clock may be wrong."""
+    """Return ranges that hold these timestamps, cut where none is for ``gap`` seconds: one clock may be wrong."""
     ordered = sorted(seconds)
     found: list[tuple[datetime, datetime]] = []
     first = last = ordered[0]

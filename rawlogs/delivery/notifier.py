@@ -41,5 +41,5 @@ class Notifier:
             self.notify(kind, text, **facts)
 
     def unsay(self, prefix: str) -> None:
-        """Let what was told under keys of this prefix be told again."""
+        """Allow what was told under keys of this prefix to be told again."""
         self._said = {key for key in self._said if not key.startswith(prefix)}

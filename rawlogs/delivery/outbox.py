@@ -47,7 +47,7 @@ class Outbox:
         return self._error
 
     def put(self, batch: Batch) -> None:
-        """Add a batch; whether there is room is the caller's to ask."""
+        """Add a batch, also where it is full: the caller asks for room."""
         count = len(batch.ids)
         if not count:
             return
@@ -65,7 +65,7 @@ class Outbox:
         await self._emptied.wait()
 
     def close(self, error: BaseException | None = None) -> None:
-        """No more will come; the reader gets what waits, then the error or the end. Only the first call counts."""
+        """Take no more; the reader gets what waits, then the error or the end. Only the first call counts."""
         if not self.closed.is_set():
             self._error = error
             self.closed.set()

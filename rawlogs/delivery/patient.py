@@ -115,7 +115,7 @@ class PatientClient:
         return self._judged[1]
 
     def goes_on(self) -> None:
-        """The socket is open: the stream goes on, also where the list does not answer."""
+        """Note that the socket is open, so that the stream goes on also where the list does not answer."""
         self._goes_on = True
         if self._untold is not None and self.failing:
             self._tell(self._untold)

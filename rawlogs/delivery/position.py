@@ -26,11 +26,11 @@ class Position:
         self._flushed.load(resume.entries, self._now())
 
     def hand(self, batch: Batch) -> None:
-        """The reader is given these logs."""
+        """Add logs that the reader is given."""
         self._handed.append(batch)
 
     def commit(self, but: int) -> None:
-        """Everything that was handed out, but the last so many logs, has been flushed."""
+        """Count everything that was handed out, but the last so many logs, as flushed."""
         if not self._handed:
             return
         parts, self._handed = self._handed, []

@@ -56,11 +56,11 @@ class UnsettledRows:
         self._read_at = BEGINNING
 
     def add(self, rows: Iterable[Log]) -> None:
-        """A list showed these."""
+        """Add rows that a list showed."""
         self._stamps.update((log.id_text, log.timestamp) for log in rows)
 
     def finish(self, frontier: datetime, began: datetime) -> None:
-        """The list that began then was read; what is stamped before the frontier is settled."""
+        """Forget the rows before the frontier, which are settled: the list that began then was read."""
         self._read_at = began
         self._stamps = {log_id: stamp for log_id, stamp in self._stamps.items() if stamp >= frontier}
         if len(self._stamps) > UNSETTLED_LIMIT:
@@ -72,7 +72,7 @@ class UnsettledRows:
         return {log_id: stamp for log_id, stamp in self._stamps.items() if after <= stamp < end}
 
     def clear(self) -> None:
-        """The filter has changed: what was shown says nothing of what a list shows now."""
+        """Forget everything: the filter has changed."""
         self._stamps = {}
 
 
@@ -111,7 +111,7 @@ class HistoryReader:
         """How many rows the server gives at once, as far as it is known."""
 
     def forget_filter(self) -> None:
-        """The filter has changed: what was counted and shown before says nothing of what a list shows now."""
+        """Forget what was counted and shown: the filter has changed, and a list shows other rows now."""
         self._ledger.forget_counts()
         self._unsettled.clear()
 
@@ -256,17 +256,17 @@ class HistoryReader:
         return await history.count_more_than(wire, span.after, span.before - MICROSECOND, rows)
 
     def _sure(self, began: datetime) -> datetime:
-        """When a request was sent: where our clock was set on, its answer has corrected the server's time since."""
+        """Return when a request was sent: its answer may have corrected the server's time since, to an earlier one."""
         return min(began, self._now())
 
     def note_delivered(self, page: Page) -> None:
-        """The rows of this page were handed on."""
+        """Count the rows of a page that was delivered."""
         if self._by_run and page.rows:
             self._rows_per_run.add(page.rows, lambda: self._now().timestamp())
 
 
 def counting(stamps: list[datetime]) -> Callable[[datetime, datetime], int]:
-    """Return what tells how many of these sorted timestamps lie in a part of their range."""
+    """Return a function that counts the sorted timestamps in a part of their range."""
     return lambda after, before: bisect_left(stamps, before) - bisect_left(stamps, after)
 
 

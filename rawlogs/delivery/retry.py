@@ -66,12 +66,12 @@ class Record:
     denied: int = 0
 
     def proved(self) -> None:
-        """The connection delivered a log, or stayed open long enough."""
+        """Begin counting anew: the connection delivered a log, or stayed open long enough."""
         self.refusals = self.silent_ends = self.protocol_ends = self.denied = 0
 
 
 def verdict(error: RawlogsError, record: Record) -> Retry | Fatal:
-    """Whether this error is worth another try; counts what the table counts in ``record``."""
+    """Return whether an error is worth another try; count in ``record`` what the table counts."""
     if isinstance(error, (ConfigError, CertificateError, RedirectRefused, FilterRejected)):
         return Fatal(error)
     if isinstance(error, ConnectError):
@@ -130,14 +130,14 @@ def _ending_verdict(error: ConnectionLost, record: Record) -> Retry | Fatal:
 
 
 def is_transient(error: RawlogsError) -> bool:
-    """Whether a list that failed with this may answer later."""
+    """Return whether a list that failed with this may answer later."""
     if isinstance(error, HistoryError):
         return error.transient
     return isinstance(error, ConnectError) and not isinstance(error, CertificateError)
 
 
 def socket_only(error: RawlogsError) -> bool:
-    """Whether REST may well work where the socket gave this error."""
+    """Return whether REST may well work where the socket gave this error."""
     cause = error.__cause__ if isinstance(error, GaveUp) else error
     if isinstance(cause, RedirectRefused):
         return False
@@ -147,7 +147,7 @@ def socket_only(error: RawlogsError) -> bool:
 
 
 def unreachable(error: RawlogsError, url: str) -> RawlogsError:
-    """A REST failure at the start of a stream that has nothing else, as the failure to connect that it is."""
+    """Return a REST failure at the start of a stream that has nothing else as the failure to connect that it is."""
     if isinstance(error, HistoryError) and error.status is None:
         return ConnectError(error.text, url=url, phase="rest", hint=error.hint)
     return error

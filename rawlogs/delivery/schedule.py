@@ -34,7 +34,7 @@ class Schedule:
         self.bring_forward(0.0)
 
     def catching_up(self) -> None:
-        """A list of everything begins; what happens from now on asks for another one."""
+        """Note that a list of everything begins; what happens from now on asks for another one."""
         self._catch_up = False
 
     def bring_forward(self, seconds: float) -> None:
@@ -45,7 +45,7 @@ class Schedule:
             self._moved.set()
 
     def suspect(self, *, pause: float = 0.0, soon: float | None = None) -> None:
-        """Logs may have been lost just now: list as soon as what is stored has settled, or after a longer ``pause``.
+        """List as soon as what is stored has settled, or after a longer ``pause``: logs may have been lost just now.
 
         ``soon``: also before that, in so many seconds.
         """
@@ -53,12 +53,12 @@ class Schedule:
         self.bring_forward(max(self._settle, pause) if soon is None else soon)
 
     def answered(self, began: float) -> None:
-        """A list that began then was read: it answers a suspicion if what was stored at that time had settled."""
+        """End a suspicion, if what was stored when it rose had settled by the time at which the list ``began``."""
         if self.suspected_at is not None and began >= self.suspected_at + self._settle:
             self.suspected_at = None
 
     def next_in(self, seconds: float) -> None:
-        """The list was read: the next one is due then."""
+        """Set when the next list is due: the last one was read."""
         self._due = self._clock.monotonic() + seconds
 
     async def wait(self, at_most: float | None = None) -> None:

@@ -87,7 +87,7 @@ class SeenIds:
         return True
 
     def count(self, after: datetime, before: datetime) -> int:
-        """How many delivered logs are stamped from ``after`` up to, not including, ``before``."""
+        """Return how many delivered logs are stamped from ``after`` up to, not including, ``before``."""
         low, high = after.timestamp(), max(after, before).timestamp()
         packed = sum(bisect_left(c.stamps, high) - bisect_left(c.stamps, low) for c in self._chunks)
         return packed + sum(low <= stamp < high for stamp in self._young_seconds().values())
@@ -106,7 +106,7 @@ class SeenIds:
                 self._pack(now)
 
     def after(self, low: datetime) -> list[tuple[float, str]]:
-        """(timestamp in seconds, id as 32 hexadecimal digits) of the logs stamped at or after ``low``."""
+        """Return (timestamp in seconds, id as 32 hexadecimal digits) of the logs stamped at or after ``low``."""
         stamp = low.timestamp()
         found = [(s, i.replace("-", "")) for i, s in self._young_seconds().items() if s >= stamp]
         for chunk in self._chunks:
@@ -155,5 +155,5 @@ def _packed_id(log_id: str) -> bytes:
 
 
 def seconds(moment: float) -> datetime:
-    """The aware datetime of a number of seconds since 1970."""
+    """Return the aware datetime of a number of seconds since 1970."""
     return datetime.fromtimestamp(moment, timezone.utc)

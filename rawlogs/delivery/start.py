@@ -72,7 +72,7 @@ class Start:
             await self._note_old_cursor(low)
 
     async def _note_old_cursor(self, low: datetime) -> None:
-        """Say so where the server may have deleted what came after the cursor."""
+        """Tell where the server may have deleted what came after the cursor."""
         oldest = await self._reader.oldest(self._client, self._subscription.selection.wire)
         if oldest is not None and oldest > low:
             self._notifier.notify(
@@ -88,7 +88,7 @@ class Start:
         self._merger.begin(Beginning(self._started(), since=since))
 
     async def _since_moment(self) -> datetime:
-        """The ``since`` that was asked for, by the server's clock; the beginning of time where there is none."""
+        """Return the ``since`` that was asked for, by the server's clock; without one the beginning of time."""
         since = self._options.since or BEGINNING
         if not self._options.since_ago:
             return since

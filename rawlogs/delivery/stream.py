@@ -226,7 +226,7 @@ class LogStream:
             self._reading = False
 
     def write_through(self, write: Callable[[Batch], bool]) -> None:
-        """From now on give ``write`` each batch that comes while the reader waits for one, in the turn that read it.
+        """Give ``write`` each batch that comes while the reader waits for one, in the turn that read it.
 
         It must not wait. Where it returns False the reader gets the batch, in its turn; what it raises ends the
         iteration. A stream that keeps a position (options track=True) gives everything to the reader.
@@ -266,7 +266,7 @@ class LogStream:
             self._position.load(resume)
 
     def commit(self, *, but: int = 0) -> None:
-        """Everything handed out so far, but the last so many logs, has been flushed by the reader.
+        """Note that everything handed out so far, but the last so many logs, has been flushed by the reader.
 
         Only then the cursor moves over it.
         """
@@ -286,7 +286,7 @@ class LogStream:
         return self._merger.started
 
     def low_water(self) -> datetime:
-        """Every log stamped before this was handed out, and flushed where the stream keeps a position."""
+        """Return up to when every log was handed out, and flushed where the stream keeps a position."""
         waiting = [log.timestamp for log in self._fetched]
         if self._position is not None:
             waiting += self._position.oldest()
@@ -302,7 +302,7 @@ class LogStream:
     # Following runs
 
     def use_runs(self, runs: Iterable[UUID]) -> None:
-        """Before entering: only logs of these flow runs, which may be none yet; the others come by ``follow_runs``."""
+        """Deliver the logs of these flow runs alone, which may be none yet; to be called before entering."""
         self._subscription.use_runs(runs)
 
     async def follow_runs(self, runs: Iterable[UUID], added: Iterable[UUID]) -> None:

@@ -38,7 +38,7 @@ class Subscription:
         self._reload = reload
 
     def open_rest(self, rest: RestClient) -> None:
-        """From now on this client is kept on the present settings."""
+        """Keep this client on the present settings from now on."""
         self.rest = rest
 
     def use_runs(self, runs: Iterable[UUID]) -> None:

@@ -62,7 +62,7 @@ class Supervisor:
         self.spawn(self._merger.end_holds())
         if not options.live_only:
             # Imported here: ``live_only`` needs nothing of REST, and starts sooner without it.
-            from rawlogs.delivery.audit import open_auditor
+            from rawlogs.delivery.opening import open_auditor
 
             self.auditor = open_auditor(
                 self._context,

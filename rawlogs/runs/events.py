@@ -25,7 +25,7 @@ LASTED = 10.0
 
 
 def run_event(event: Mapping[str, Any]) -> tuple[UUID, str | None, bool] | None:
-    """(flow run, state type or None, whether it has a parent) of an event; None where it is about something else."""
+    """Return (flow run, state type or None, whether it has a parent); None where an event is about something else."""
     resource = event.get("resource")
     if not isinstance(resource, dict):
         return None
@@ -101,7 +101,7 @@ class RunEvents:
 
 
 def _floor(error: RawlogsError) -> float:
-    """Seconds before another try at least."""
+    """Return the seconds before another try at least."""
     if isinstance(error, UpgradeRefused):
         return (error.retry_after or 0.5) if error.status in TRANSIENT_STATUS else REFUSED_FLOOR
     return REFUSED_FLOOR if isinstance(error, AuthError) else 0.5

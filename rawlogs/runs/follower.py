@@ -131,7 +131,7 @@ class Follower:
         return {run_id: item.run.state_name or item.run.state_type for run_id, item in self._followed.items()}
 
     async def begin(self) -> list[UUID]:
-        """Find the runs that there are now; the ids that the stream starts with."""
+        """Find the runs that there are now. Return the ids that the stream starts with."""
         for run in await self._roots.find(self._runs):
             self._add(run, root=True)
         if self._children:
@@ -146,7 +146,7 @@ class Follower:
             await self._on_found(found)
 
     async def run(self, stream: LogStream) -> None:
-        """Until every run has ended and was swept (without an end for a flow, a deployment or a tag)."""
+        """Follow until every run has ended and was swept; without an end for a flow, a deployment or a tag."""
         self._stream = stream
         if stream.rest is not None:
             self._runs = Runs(stream.rest)  # it is told when a key was rotated
@@ -196,7 +196,7 @@ class Follower:
             self._notify("warning", f"{error.text}; asking again")
 
     async def _refresh(self) -> list[UUID]:
-        """Ask what has to be asked; the runs that the stream does not read yet."""
+        """Ask what has to be asked. Return the runs that the stream does not read yet."""
         self._changed.clear()
         try:
             if self._ask_states or any(self._due_in(item) == 0.0 for item in self._followed.values()):
@@ -227,7 +227,7 @@ class Follower:
                     self._mark_deleted(run_id)
 
     async def _find_children(self) -> None:
-        """Subflow runs at any depth, one level a request."""
+        """Find subflow runs at any depth, one level a request."""
         parents = [run_id for run_id, item in self._followed.items() if not item.swept]
         while parents:
             found = [run for run in await self._runs.children(parents) if run.id not in self._followed]
@@ -236,7 +236,7 @@ class Follower:
             parents = [run.id for run in found]
 
     def _due_in(self, item: _Followed) -> float | None:
-        """Seconds until a run is swept; None where it has not ended, or was swept."""
+        """Return the seconds until a run is swept; None where it has not ended, or was swept."""
         if item.swept or item.ended_at is None:
             return None
         return max(item.ended_at + STRAGGLERS - self._clock.monotonic(), 0.0)
@@ -254,7 +254,7 @@ class Follower:
             item.ended_at = now - STRAGGLERS + 1.0
 
     def _current(self) -> list[UUID]:
-        """The runs that the stream reads: all of them, or without those that are over and done in an endless one."""
+        """Return the runs that the stream reads: all, or in an endless following those that are not swept."""
         return [run_id for run_id, item in self._followed.items() if not (self._roots.endless and item.swept)]
 
     def _add(self, run: FlowRun, *, root: bool) -> None:
@@ -293,7 +293,7 @@ class Follower:
         item.run, item.gone = run, False
 
     def _mark_deleted(self, run_id: UUID) -> None:
-        """The server does not know the run any more: nobody will ever tell of its end."""
+        """Count a run as ended that the server does not know any more: nothing will ever tell of its end."""
         item = self._followed[run_id]
         if not item.gone:
             item.gone = True
@@ -310,7 +310,7 @@ class Follower:
             self._changed.set()
 
     def _on_events_opened(self) -> None:
-        """What happened before the first event comes is asked for once more, soon."""
+        """Ask once more soon: what happened before the first event comes was not told."""
         self._asked_at = self._clock.monotonic() + POLL - POLL_BESIDE_EVENTS
         self._changed.set()
 
@@ -335,7 +335,7 @@ class Follower:
 
 
 async def named(runs: Runs, given: Iterable[str]) -> list[FlowRun]:
-    """The flow runs of ids, names or pasted UI URLs. Raises ConfigError for what there is no run of."""
+    """Return the flow runs of ids, names or URLs of pages. Raises ConfigError for what there is no run of."""
     found: list[FlowRun] = []
     for text in given:
         wanted = await _pasted(runs, text) if "://" in text else text
