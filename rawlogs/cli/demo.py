@@ -85,6 +85,6 @@ async def _burst() -> None:
 
 
 def recording_path() -> Path:
-    """The recording in the installed package, or in the checkout."""
+    """Return the path of the recording in the installed package, or in the checkout."""
     here = Path(__file__).parent / RECORDING
     return here if here.exists() else Path(__file__).parents[2] / "fixtures" / RECORDING

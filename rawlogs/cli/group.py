@@ -46,7 +46,7 @@ EXAMPLES = (
 
 
 class _Commands(click.Group):
-    """A group that knows its commands' names and one-liners without importing them."""
+    """Knows the commands' names and one-liners without importing them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -132,7 +132,7 @@ def run(arguments: list[str], *, started_at: datetime | None = None) -> int:
 
 
 def complain(text: str) -> None:
-    """An error on stderr, its control characters made visible."""
+    """Print an error on stderr, its control characters made visible."""
     from rawlogs.output.escape import escape_text
 
     with contextlib.suppress(OSError, ValueError):
@@ -140,6 +140,6 @@ def complain(text: str) -> None:
 
 
 def silence_stdout() -> None:
-    """The reader of stdout has gone; the interpreter would complain when it flushes at exit."""
+    """Lead stdout nowhere: its reader has gone, and the interpreter would complain when it flushes at exit."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

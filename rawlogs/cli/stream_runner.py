@@ -157,6 +157,7 @@ class StreamRunner:
         if self.stop_code is not None:
             # The second signal of somebody who does not want to wait; a timeout may come at any time.
             if code != exit_codes.TIMEOUT:
+                self.notices.status("")
                 exit_now(code)
             return
         self.stop_code = code

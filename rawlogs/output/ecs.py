@@ -1,4 +1,4 @@
-"""Logs in the Elastic Common Schema, one JSON object a line, in the key order of Elastic's own loggers."""
+"""Write logs in the Elastic Common Schema, one JSON object a line, in the key order of Elastic's own loggers."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _LABEL_KEY = str.maketrans(".*\\", "___")
 
 
 class EcsFormat:
-    """``log.level`` is in small letters; the level's number is ``event.severity``.
+    """Writes one ECS document a line. ``log.level`` is in small letters; the level's number is ``event.severity``.
 
     Runs and unknown fields are ``labels``, which Elasticsearch wants to be flat and text.
     """
 
     def encode(self, log: Log) -> bytes:
-        """The log as one line of JSON that ends in a newline."""
+        """Return the log as one line of JSON that ends in a newline."""
         data = log.data
         labels: dict[str, str] = {}
         for field in ("flow_run_id", "task_run_id"):

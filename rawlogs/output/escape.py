@@ -1,4 +1,4 @@
-"""What a log may not do to the screen it is read on: hidden and commanding characters are written out.
+"""Keep logs from commanding the screen they are read on: hidden and commanding characters are written out.
 
 Kept are tabs, emoji with their joiners (U+200C, U+200D) and selectors, and every visible letter. Written out are
 terminal commands (C0, DEL, C1), marks that reorder text (bidi), line ends that only some programs know (U+0085,
@@ -49,12 +49,12 @@ def is_plain(text: str) -> bool:
 
 
 def escape_text(text: str) -> str:
-    """Text of several lines made harmless: newlines and tabs stay, ``\\r\\n`` counts as one newline."""
+    """Return text of several lines made harmless: newlines and tabs stay, ``\\r\\n`` counts as one newline."""
     if "\r\n" in text:
         text = text.replace("\r\n", "\n")
     return _IN_TEXT.sub(_written_out, text)
 
 
 def escape_line(text: str) -> str:
-    """Text that must stay on one line made harmless: newlines and tabs are written out as well."""
+    """Return text that must stay on one line made harmless: newlines and tabs are written out as well."""
     return text if is_plain(text) else _IN_LINE.sub(_written_out, text)

@@ -1,4 +1,4 @@
-"""A file that logs are appended to: rotation is followed, and no line is left torn."""
+"""Append logs to a file: rotation is followed, and no line is left torn."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def _identity_at(path: Path) -> tuple[int, int] | None:
 
 
 def _ends_line(path: Path, offset: int) -> bool:
-    """Whether a line ends at this offset; yes where the file may not be read."""
+    """Return whether a line ends at this offset; yes where the file may not be read."""
     if offset == 0:
         return True
     try:

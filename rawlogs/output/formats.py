@@ -1,4 +1,4 @@
-"""What every format can do, and many logs in one piece."""
+"""Define what every format can do, and write many logs in one piece."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ class Format(Protocol):
     """Turns a log into bytes."""
 
     def encode(self, log: Log) -> bytes:
-        """The log as bytes that end in a newline. Never raises for what a log may hold."""
+        """Return the log as bytes that end in a newline. Never raises for what a log may hold."""
         ...
 
 
 class RowFormat(Format, Protocol):
-    """A format that can do without logs where a batch has their frames."""
+    """Turns many logs into bytes at once: it can do without logs where a batch has their frames."""
 
     def encode_rows(self, rows: Sequence[Row], frames: Sequence[bytes]) -> bytes:
-        """The same bytes that ``encode`` makes of each of these logs, in one piece."""
+        """Return the same bytes that ``encode`` makes of each of these logs, in one piece."""
         ...
 
 
 def encode_batch(form: Format | RowFormat, logs: Iterable[Log]) -> bytes | bytearray:
-    """All these logs in one piece, ready for one write."""
+    """Return all these logs in one piece, ready for one write."""
     encode_rows = getattr(form, "encode_rows", None)
     if encode_rows is not None and isinstance(logs, Batch) and logs.rows is not None:
         piece: bytes = encode_rows(logs.rows, logs.frames)

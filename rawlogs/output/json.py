@@ -1,4 +1,4 @@
-"""Logs as JSON, one object a line: made for programs, stable in its keys."""
+"""Write logs as JSON, one object a line: made for programs, stable in its keys."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _UNKNOWN = RunNames()
 
 
 def encode_object(value: dict[str, Any]) -> bytes:
-    """One JSON object on one line, in UTF-8, without a newline; datetimes as RFC 3339, in UTC with a "Z".
+    """Return one JSON object on one line, in UTF-8, without a newline; datetimes as RFC 3339, in UTC with a "Z".
 
     Never raises for what JSON itself can hold. A lone surrogate becomes U+FFFD and NaN becomes null; integers
     keep every digit; what is nested more than 100 deep is left out and says so. Characters that command a
@@ -49,12 +49,12 @@ def encode_object(value: dict[str, Any]) -> bytes:
 
 
 def rfc3339(moment: datetime) -> str:
-    """The moment as text, in UTC with a "Z", as orjson writes it."""
+    """Return the moment as text, in UTC with a "Z", as orjson writes it."""
     return moment.isoformat().replace("+00:00", "Z")
 
 
 class JsonFormat:
-    """Every field of a log in the wire's order, then the fields this version does not know, ``level_name`` at the end.
+    """Writes every field of a log in the wire's order, then fields this version does not know; ``level_name`` is last.
 
     ``created`` and ``updated`` are null on logs that came live: servers send them only over REST. With ``run_names``,
     which may grow meanwhile, each line ends in ``flow_run_name``, ``flow_name`` and ``deployment_name``, null while the
@@ -66,7 +66,7 @@ class JsonFormat:
         self._ends: dict[str, bytes] = {}
 
     def encode(self, log: Log) -> bytes:
-        """The log as one line of JSON that ends in a newline."""
+        """Return the log as one line of JSON that ends in a newline."""
         data = log.data
         fields: dict[str, Any] = {
             "id": log.id_text,
@@ -90,7 +90,7 @@ class JsonFormat:
         return encode_object(fields) + b"\n"
 
     def encode_rows(self, rows: Sequence[Row], frames: Sequence[bytes]) -> bytes:
-        """What ``encode`` makes of these logs: of a canonical frame's own bytes where it would write the same ones."""
+        """Return what ``encode`` makes of these logs, cut out of a canonical frame where that has the same bytes."""
         joined = b"".join(frames)
         usual = joined.isascii() and b"\\" not in joined and _FULL_SECOND not in joined
         if not usual and not _same_spelling(joined):
@@ -109,7 +109,7 @@ class JsonFormat:
         return self.encode(Log.from_row(row))
 
     def _end(self, row: Row) -> bytes:
-        """What follows on the wire's fields."""
+        """Return what follows on the wire's fields."""
         if self._run_names is None:
             return self._ends.get(row[2]) or self._new_end(row[2])
         names = self._run_names.get(UUID(row[5]), _UNKNOWN) if row[5] else _UNKNOWN
@@ -123,7 +123,7 @@ class JsonFormat:
 
 
 def _same_spelling(frames: bytes) -> bool:
-    """Whether ``encode`` spells the logs of these canonical frames as they do.
+    """Return whether ``encode`` spells the logs of these canonical frames as they do.
 
     It does where they are ASCII, or printable, no escape has a shorter spelling, and no full second stands there, which
     it writes without a fraction.
@@ -136,7 +136,7 @@ def _same_spelling(frames: bytes) -> bool:
 
 
 def _plain(value: Any, depth: int) -> Any:
-    """The value in types and characters that every JSON reader takes."""
+    """Return the value in types and characters that every JSON reader takes."""
     if isinstance(value, str):
         return SURROGATES.sub("\ufffd", value)
     if isinstance(value, datetime):
@@ -155,7 +155,7 @@ def _plain(value: Any, depth: int) -> Any:
 
 
 def json_escape(match: re.Match[str]) -> str:
-    """The character of a match as JSON can write it."""
+    """Return the character of a match as JSON can write it."""
     code = ord(match[0])
     if code < 0x10000:
         return f"\\u{code:04x}"

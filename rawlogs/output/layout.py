@@ -1,4 +1,4 @@
-"""The columns before a log's text: the run's name in a column of one width and one colour, and the date. Pure."""
+"""Lay out what stands before a log's text: the run's name in a column and a colour of its own, and the date. Pure."""
 
 from __future__ import annotations
 

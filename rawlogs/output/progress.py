@@ -13,7 +13,7 @@ SETTLED = 1.0
 
 
 class Progress:
-    """Answers the text of the status line, and once that the stream is connected and waits for logs.
+    """Answers with the text of the status line, and once that the stream is connected and waits for logs.
 
     zone: where moments are shown; None: the machine's own zone.
     """

@@ -1,4 +1,4 @@
-"""Logs as the frames that carried them, byte for byte; only a terminal gets what commands it as JSON's escapes."""
+"""Write logs as the frames that carried them, byte for byte; a terminal gets what commands it as JSON's escapes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _COMMANDS = re.compile(f"[\x00-\x08\x0b-\x1f]|{HIDDEN.pattern}")
 
 
 class RawFormat:
-    """The frame as received; a log that came without one (over REST) in a frame like the server's own.
+    """Writes the frame as received; a log that came without one (over REST) in a frame like the server's own.
 
     ``terminal``: the lines go to one. Then characters that would command it, or that it would hide, are written as
     ``\\u`` escapes: the same text to whoever reads the JSON.
@@ -27,7 +27,7 @@ class RawFormat:
         self._terminal = terminal
 
     def encode(self, log: Log) -> bytes:
-        """The frame as one line. Line ends between JSON tokens (strings hold none) become spaces."""
+        """Return the frame as one line. Line ends between JSON tokens (strings hold none) become spaces."""
         raw = log.raw
         if raw is None:
             return encode_object({"type": "log", "log": dict(log.data)}) + b"\n"
@@ -36,7 +36,7 @@ class RawFormat:
         return (escape_json(raw) if self._terminal else raw) + b"\n"
 
     def encode_rows(self, rows: Sequence[Row], frames: Sequence[bytes]) -> bytes:
-        """What ``encode`` makes of the logs of these frames, which are canonical and so of one line."""
+        """Return what ``encode`` makes of the logs of these frames, which are canonical and so of one line."""
         if self._terminal:
             frames = [escape_json(frame) for frame in frames]
         return b"\n".join((*frames, b""))

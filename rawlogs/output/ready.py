@@ -1,4 +1,4 @@
-"""Writing without waiting: what an output takes at once, and whether its reader is still there. Nothing blocks here."""
+"""Write without waiting: what an output takes at once, and whether its reader is still there. Nothing blocks here."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _GONE = getattr(select, "POLLERR", 0) | getattr(select, "POLLHUP", 0)
 
 
 class Kind(Enum):
-    """What stands behind a descriptor, as far as waiting is concerned."""
+    """Tells what stands behind a descriptor, as far as waiting is concerned."""
 
     FILE = "file"
     """A regular file: it takes everything at once."""
@@ -25,7 +25,7 @@ class Kind(Enum):
 
 
 def kind_of(fd: int) -> Kind:
-    """What stands behind this descriptor. OSError where it is not open."""
+    """Return what stands behind this descriptor. OSError where it is not open."""
     mode = os.fstat(fd).st_mode
     if stat.S_ISREG(mode):
         return Kind.FILE
@@ -35,7 +35,7 @@ def kind_of(fd: int) -> Kind:
 
 
 def write_without_waiting(fd: int, kind: Kind, lines: bytes | bytearray, *, nowait: int = _NOWAIT) -> int:
-    """Write as many of these bytes as the system takes at once; how many. 0 also where it cannot be known.
+    """Write as many of these bytes as the system takes at once, and return how many: 0 also where it cannot be known.
 
     The descriptor keeps its mode: others may share it. Not for regular files, which need no such care. ``nowait`` is
     the system's flag for that, 0 where it has none. Raises OSError.
@@ -59,7 +59,7 @@ def write_without_waiting(fd: int, kind: Kind, lines: bytes | bytearray, *, nowa
 
 
 def reader_gone(fd: int, kind: Kind) -> bool:
-    """Whether the reader of a pipe, or the peer of a socket, has gone. False for the others, and where it is unknown.
+    """Return whether the reader of a pipe, or the peer of a socket, has gone. False for others, or if it is unknown.
 
     A TCP peer that will send nothing more may still be reading: only the next write tells.
     """

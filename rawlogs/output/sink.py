@@ -1,4 +1,4 @@
-"""Where lines go: an open file or descriptor, written to without a buffer in between."""
+"""Write lines to an open file or descriptor, without a buffer in between."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NOT_OPEN = "Was rawlogs started with its output closed (>&-)?"
 
 
 class OutputClosed(Exception):
-    """The reader of the output went away, as ``head`` does when it has enough: a normal end, not an error."""
+    """Says that the reader of the output went away, as ``head`` does when it has enough: a normal end, not an error."""
 
     def __init__(self, path: str) -> None:
         super().__init__(f"the reader of {path} has closed it")
@@ -28,7 +28,7 @@ class OutputClosed(Exception):
 
 
 class Sink:
-    """Lines to a descriptor or a binary file.
+    """Writes lines to a descriptor or a binary file.
 
     ``write`` returns when the system has taken every byte, so no buffer is lost on exit and each batch is
     seen at once; ``flush`` returns when nothing that was written can be lost by this process. Both may block
@@ -83,7 +83,7 @@ class Sink:
         return len(lines)
 
     def watched(self) -> int | None:
-        """The descriptor of a pipe or a socket, whose other side may go away; None for other outputs."""
+        """Return the descriptor of a pipe or a socket, whose other side may go away; None for other outputs."""
         if self._file is not None:
             return None
         try:
@@ -106,10 +106,10 @@ class Sink:
         """Give up the output. What the caller opened stays open."""
 
     def _on_closed(self) -> None:
-        """What to do once when the reader has gone."""
+        """Do what is to be done once when the reader has gone."""
 
     def _told(self, error: OSError | ValueError) -> OutputClosed | SinkError:
-        """What the system says, as what ``write`` raises."""
+        """Return what the system says as what ``write`` raises."""
         number = error.errno if isinstance(error, OSError) else None
         if number in _GONE or (sys.platform == "win32" and number == errno.EINVAL):
             return self._note_gone()
@@ -120,7 +120,7 @@ class Sink:
             raise self._gone_error(self._gone)
 
     def _note_gone(self) -> OutputClosed | SinkError:
-        """The other side has gone, for good."""
+        """Remember that the other side has gone, for good, and return what says so."""
         self._gone = Kind.OTHER
         with suppress(OSError):
             self._gone = kind_of(self._fd)
@@ -163,7 +163,7 @@ class Sink:
 
 
 class StdoutSink(Sink):
-    """Lines to standard output.
+    """Writes lines to standard output.
 
     Once its reader has gone, standard output leads nowhere: at exit the interpreter flushes it again and
     would complain.

@@ -1,4 +1,4 @@
-"""Notices as lines on stderr, and the status line below them. Never a reason to stop or to wait."""
+"""Print notices as lines on stderr, and the status line below them. Never a reason to stop or to wait."""
 
 from __future__ import annotations
 

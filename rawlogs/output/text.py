@@ -1,4 +1,4 @@
-"""Logs as lines for people: Prefect's own console layout, made safe to look at. Nothing is written here."""
+"""Write logs as lines for people: Prefect's own console layout, made safe to look at. Nothing is written here."""
 
 from __future__ import annotations
 

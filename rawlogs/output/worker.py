@@ -1,4 +1,4 @@
-"""A sink for an event loop: it writes at once what is taken at once, and one thread does the waiting.
+"""Write from an event loop: a sink writes at once what is taken at once, and one thread does the waiting.
 
 No buffer, no policy, no format.
 """
@@ -44,7 +44,7 @@ class AsyncSink:
 
     @property
     def busy(self) -> bool:
-        """Whether something was handed in that the sink is not done with."""
+        """Return whether something was handed in that the sink is not done with."""
         return self._pending > 0
 
     async def write(self, lines: bytes | bytearray) -> None:
