@@ -1,4 +1,4 @@
-"""``rawlogs fake``: a fake Prefect server that produces logs, and breaks as it is told."""
+"""``rawlogs fake``: runs a fake Prefect server that produces logs, and fails as it is told."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def command(scenario: str | None, **given: Any) -> int:
 async def _serve(path: str | None, given: Mapping[str, Any]) -> int:
     from rawlogs.output.file import FileSink
     from rawlogs.output.sink import OutputClosed, Sink, StdoutSink
-    from rawlogs.testing.scenario_runner import play
+    from rawlogs.testing.scenario_runner import run
     from rawlogs.testing.server import FakeServer
 
     scenario = _scenario(path, given)
@@ -74,7 +74,7 @@ async def _serve(path: str | None, given: Mapping[str, Any]) -> int:
         if given["wait_for"]:
             await server.until_subscribed(given["wait_for"], timeout=3600.0)
         try:
-            await play(
+            await run(
                 server,
                 scenario,
                 seed=given["seed"],
@@ -88,7 +88,7 @@ async def _serve(path: str | None, given: Mapping[str, Any]) -> int:
 
 
 def _scenario(path: str | None, given: Mapping[str, Any]) -> Any:
-    """The file's scenario with the flags laid over it."""
+    """Return the file's scenario, with the flags in place of what it says."""
     from rawlogs.testing.scenario import Action, Scenario, fault, read
 
     chosen = read(path) if path is not None else Scenario()
@@ -109,7 +109,7 @@ def _scenario(path: str | None, given: Mapping[str, Any]) -> Any:
 
 
 def parse_fault(text: str) -> dict[str, Any]:
-    """``kind:key=value,key=value`` as a scenario's table; numbers and true/false are read as such."""
+    """Return ``kind:key=value,key=value`` as a table of a scenario. Raises ConfigError for what is no KEY=VALUE."""
     kind, _, rest = text.partition(":")
     entry: dict[str, Any] = {"kind": kind.strip()}
     for part in filter(None, (item.strip() for item in rest.split(","))):

@@ -1,14 +1,13 @@
-"""A fake Prefect server for tests: the product's own test-suite stands on it, and yours may.
+"""A fake Prefect server and cassettes, for tests of applications that read Prefect's logs.
 
 >>> async with FakeServer() as server:                                  # doctest: +SKIP
 ...     os.environ["PREFECT_API_URL"] = server.api_url
 ...     server.post("hello", level=20)
 
-``FakeServer(Behaviour(...))`` is a model of Prefect: what is posted to it reaches REST and the subscribed
-sockets, with Prefect's own rules and losses. ``server.fault`` and ``server.script`` break it (see
-``rawlogs.testing.faults``); ``FakeServer(recording=...)`` plays a recording back. ``use_cassette(...)`` records what an
-application and a real server say to each other, and replays it from then on. The pytest fixtures are in
-``rawlogs.testing.plugin``.
+``FakeServer(Behaviour(...))`` is a model of Prefect: what is posted to it is shown by REST and sent to subscribers,
+with Prefect's own rules and losses. ``server.fault`` and ``server.script`` break it (``rawlogs.testing.faults``);
+``FakeServer(recording=...)`` plays a recording. ``use_cassette(...)`` records the traffic between an application and a
+real server, and replays it from then on. The pytest fixtures are in ``rawlogs.testing.plugin``.
 """
 
 from __future__ import annotations

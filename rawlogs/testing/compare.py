@@ -1,4 +1,4 @@
-"""What was sent against what was received: missing, repeated and reordered ids. Pure."""
+"""Compares the ids that were sent with those that were received. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rawlogs.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The outcome; the ids are in the order of the side they come from."""
+    """The result; the ids are in the order of the side that has them."""
 
     sent: int
     received: int
@@ -21,16 +21,16 @@ class Comparison:
     repeated: tuple[str, ...]
     unknown: tuple[str, ...]
     reordered: int
-    """How many of the received ids stand before one that was sent earlier."""
+    """How many ids were received after one that was sent later."""
 
     @property
     def complete(self) -> bool:
-        """Nothing is missing, nothing came twice, nothing came that was not sent."""
+        """Return whether nothing is missing, repeated or unknown."""
         return not (self.missing or self.repeated or self.unknown)
 
 
 def compare(sent: Iterable[str], received: Iterable[str]) -> Comparison:
-    """Hold the received ids against the sent ones."""
+    """Compare the received ids with the sent ones."""
     order = {log_id: place for place, log_id in enumerate(dict.fromkeys(sent))}
     came = list(received)
     counts = Counter(came)
@@ -52,7 +52,7 @@ def compare(sent: Iterable[str], received: Iterable[str]) -> Comparison:
 
 
 def ids(lines: Iterable[bytes], name: str) -> Iterator[str]:
-    """The ids in JSON lines (logs, frames, or strings) or in bare lines; ConfigError with the line that has none."""
+    """Yield the ids in JSON lines (logs, frames, or strings) or bare lines. Raises ConfigError for any other line."""
     for number, line in enumerate(lines, 1):
         text = line.strip()
         if not text:

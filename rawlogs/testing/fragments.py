@@ -1,4 +1,4 @@
-"""Messages in fragments, with the secrets that only the whole of a message shows. Pure."""
+"""Masks secrets that are cut in two by the fragments of a WebSocket message. Pure."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from rawlogs.wire.events import Direction, WireEvent
 _STARTS = frozenset({"text", "binary"})
 
 Ready = tuple[WireEvent, bool]
-"""An event, and whether its data holds no secret any more."""
+"""An event, and whether its secrets are masked already."""
 
 
 class Fragments:
-    """Holds the events of a connection back while a message of it is not whole, and hands them out in their order."""
+    """Holds back the events of a connection while one of its messages is not whole; returns them in their order."""
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
@@ -23,7 +23,7 @@ class Fragments:
         self._open: dict[int, set[Direction]] = {}
 
     def add(self, event: WireEvent) -> list[Ready]:
-        """Return what can be written now, this event or more."""
+        """Take an event; return those that can be written now."""
         number = event.connection
         unfinished = self._open.setdefault(number, set())
         if event.kind in _STARTS and not event.facts.get("fin", True):
@@ -38,7 +38,7 @@ class Fragments:
         return self._whole(held)
 
     def rest(self) -> Iterator[Ready]:
-        """Return what was never whole, as the connection was cut."""
+        """Yield the events of messages that never became whole."""
         for number in list(self._held):
             yield from self._whole(self._held.pop(number))
 
@@ -57,7 +57,7 @@ class Fragments:
         return found
 
     def _hide(self, events: list[Ready], places: list[int]) -> None:
-        """Hide what only the whole message shows; where its length changes by that, the last fragment has it all."""
+        """Mask secrets in the joined message; where that changes its length, the last fragment gets all of it."""
         if len(places) < 2:
             return
         sizes = [len(_bytes(events[place][0].data)) for place in places]

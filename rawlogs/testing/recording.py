@@ -1,6 +1,6 @@
-"""Recordings: what crossed the wire, one JSON object a line, so that a text editor and ``diff`` can read it.
+"""Writes and reads recordings: what crossed the wire, one JSON object a line.
 
-The first line says what it is::
+The first line is a header::
 
     {"rawlogs_recording":1,"created":"2026-01-01T00:00:00Z","prefect_version":"3.8.8","api_url":"http://host/api"}
 
@@ -36,20 +36,20 @@ from rawlogs.wire.events import WireEvent
 
 VERSION = 1
 PIPE_PATIENCE = 30.0
-"""Seconds that a pipe with a recording may be silent: what unpacks a large one takes its time."""
+"""Seconds that a pipe with a recording may be silent: a program that unpacks a large one may be slow."""
 _KEYS = frozenset({"t", "connection", "dir", "event", "data", "data64"})
 
 
 class Recorder:
-    """Writes wire events to a recording; call it with each.
+    """Writes wire events to a recording; call it with each event.
 
-    secrets: replaced by ``***`` in every spelling, before anything is written; the token of an auth frame and
-        the values of headers like Authorization are replaced in any case.
-    redact: replace what was logged by placeholders of the same length.
+    target: a path or an open text file. A path is created with mode 0600, and an existing file is replaced; a pipe, a
+        terminal or the null device is written to as it is.
+    secrets: replaced by ``***`` in every spelling. The token of an auth frame and the values of headers such as
+        Authorization are always replaced.
+    redact: replace the messages of logs and events by placeholders of the same length.
 
-    A path is created with mode 0600 (an existing file is replaced; a pipe, a terminal or the null device is written
-    to, and nothing about it is changed); every event is flushed. Raises SinkError where
-    it cannot be written.
+    Every event is flushed. Raises SinkError where the recording cannot be written.
     """
 
     def __init__(
@@ -85,14 +85,14 @@ class Recorder:
         )
 
     def __call__(self, event: WireEvent) -> None:
-        """Write one event; a message in fragments when it is whole, since a secret may be cut in two by them."""
+        """Write one event; the fragments of a message are written when it is whole, as they may cut a secret in two."""
         if self._start is None:
             self._start = event.at
         for whole, hidden in self._fragments.add(event):
             self._write_event(whole, hidden)
 
     def _write_event(self, event: WireEvent, hidden: bool) -> None:
-        """``hidden``: its data holds no secret any more."""
+        """Write one event; ``hidden``: its secrets are masked already."""
         assert self._start is not None
         line: dict[str, Any] = {
             "t": round(event.at - self._start, 6),
@@ -111,7 +111,7 @@ class Recorder:
         self.events += 1
 
     def close(self) -> None:
-        """Write what was still waiting for its end; close the file, where it was opened here."""
+        """Write the fragments of messages that never became whole, and close the file where it was opened here."""
         try:
             for event, hidden in self._fragments.rest():
                 self._write_event(event, hidden)
@@ -135,7 +135,7 @@ class Recorder:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A recording that was read. ``problem`` says what is wrong with its end, None where nothing is."""
+    """A recording. ``problem`` says that its last line is cut; None where it is whole."""
 
     created: datetime
     prefect_version: str | None
@@ -145,14 +145,14 @@ class Recording:
 
     @property
     def duration(self) -> float:
-        """Seconds from the first event to the last."""
+        """Return the seconds from the first event to the last."""
         return max((event.at for event in self.events), default=0.0)
 
 
 def read(path: str | os.PathLike[str]) -> Recording:
-    """Read a recording. A cut last line is left out and told in ``problem``.
+    """Read a recording. A last line that is cut is left out, and named in ``problem``.
 
-    Raises ConfigError for a file that is missing, of another version, or no recording; it names the line.
+    Raises ConfigError, which names the line, for a file that is missing, of another version, or no recording.
     """
     name = os.fspath(path)
     try:
@@ -255,7 +255,7 @@ def _name(file: IO[str]) -> str:
 
 
 def _sane(text: str) -> str:
-    """Without lone surrogates, which JSON cannot carry."""
+    """Return a text without lone surrogates, which JSON cannot carry."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 

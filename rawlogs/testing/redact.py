@@ -1,4 +1,4 @@
-"""What must not be written down: keys always, what was logged where that is asked for. Pure."""
+"""Removes secrets, and on request log messages, from what is written. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MESSAGES = frozenset({"message", "prefect.state-message"})
 
 
 class Redactor:
-    """Masks secrets in whatever spelling they come, and with ``messages`` replaces what was logged.
+    """Masks secrets in any spelling, and with ``messages`` replaces the messages of logs and events.
 
     A message keeps its length and its line breaks; every other character becomes an ``x``.
     """
@@ -23,11 +23,11 @@ class Redactor:
         self._messages = messages
 
     def text(self, text: str) -> str:
-        """Any text without the secrets."""
+        """Return a text without the secrets."""
         return self._masker.text(text)
 
     def payload(self, data: str) -> str:
-        """A frame or a body: also without the token of an auth frame, and without the messages."""
+        """Return a frame or a body without the secrets, the token of an auth frame, and (if asked) the messages."""
         try:
             value = orjson.loads(data)
         except orjson.JSONDecodeError:
@@ -40,7 +40,7 @@ class Redactor:
         return self._masker.payload(orjson.dumps(value).decode() if changed else data)
 
     def binary(self, data: bytes) -> bytes:
-        """The same for bytes."""
+        """Return the same for bytes."""
         try:
             return self.payload(data.decode()).encode()
         except UnicodeDecodeError:
@@ -49,7 +49,7 @@ class Redactor:
         return self._masker.binary(data)
 
     def facts(self, value: Any) -> Any:
-        """Any JSON-like value without the secrets; ``headers`` by their names, as pairs or as a mapping."""
+        """Return a JSON-like value without the secrets; ``headers``, as pairs or a mapping, are masked by name."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, dict):
@@ -80,7 +80,7 @@ class Redactor:
 
 
 def blank(text: str) -> str:
-    """A text of the same length and lines that says nothing."""
+    """Return a text of the same length and lines, of ``x`` alone."""
     return "".join("\n" if character == "\n" else "x" for character in text)
 
 

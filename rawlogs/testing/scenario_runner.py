@@ -1,4 +1,4 @@
-"""A scenario played: a FakeServer that produces logs and breaks as it was told, and the account of what it sent."""
+"""Runs a scenario: lets a FakeServer produce logs, and fail as the scenario says."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from rawlogs.testing.scenario import Action, Scenario
 from rawlogs.testing.server import FakeServer
 
 OnStored = Callable[[Mapping[str, Any]], None]
-"""Called with every log that was stored, as REST shows it."""
+"""Called with each log that was stored, as REST shows it."""
 
 
-async def play(
+async def run(
     server: FakeServer, scenario: Scenario, *, seed: int = 0, on_stored: OnStored | None = None
 ) -> None:
-    """Produce the scenario's logs on a running server, with its faults; returns when all are stored."""
+    """Produce the scenario's logs on a running server, with its faults; return when all are stored."""
     for fault in scenario.faults:
         server.fault(fault.where, fault.step, connection=fault.connection, path=fault.path, times=fault.times)
     acting = [asyncio.create_task(_act(server, action)) for action in scenario.actions]
@@ -58,7 +58,7 @@ async def _produce(
             if on_stored is not None:
                 on_stored(row)
         number += size
-        # Behind schedule it does not wait, but lets others run.
+        # Behind its schedule it does not wait, but lets other tasks run.
         await asyncio.sleep(
             max(begun + number / traffic.rate - loop.time(), 0.0) if traffic.rate > 0 else 0.0
         )

@@ -1,4 +1,4 @@
-"""What the server answers to an upgrade, an auth frame and a filter frame: tables, no I/O.
+"""Decides how the server answers an upgrade, an auth frame and a filter frame. Pure.
 
     upgrade                                 3.4.7, 3.5.0        3.6.29              3.7.8, 3.8.8
     no or another subprotocol, auth off     403                 101, legacy         101, legacy
@@ -23,8 +23,8 @@
     no ``filter``                           1002 Invalid filter: 'filter'
     no type, a bad filter, no JSON object   dropped
 
-All seen on those servers. "Dropped" is a TCP end without a close frame: the server's own error while it
-judges the frame, or (filter) a close reason longer than the 123 bytes that a close frame can carry.
+All of this was seen on those servers. "Dropped" is a TCP end without a close frame: after an error in the server, or
+after a close reason for a filter that is longer than the 123 bytes of a close frame.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """101. ``subprotocol`` None is the legacy mode: no auth step."""
+    """101. ``subprotocol`` None: the legacy mode, without an auth frame."""
 
     subprotocol: str | None
 
@@ -59,7 +59,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """The conversation ends. ``code`` None: without a close frame. ``says`` is a text frame sent before."""
+    """The end of the connection. code: None: without a close frame. says: a text frame that is sent before."""
 
     code: int | None = None
     reason: str = ""
@@ -71,8 +71,9 @@ class Success:
 
 
 def check_upgrade(channel: str | None, offered: Iterable[str], behaviour: Behaviour) -> Accepted | Refused:
-    """``channel`` is ``logs``, ``events`` or None for an unknown path; ``offered`` the raw subprotocol
-    headers.
+    """Decide about an upgrade.
+
+    channel: ``logs``, ``events``, or None for an unknown path. offered: the values of the subprotocol headers.
     """
     if channel is None or (channel == "logs" and not behaviour.has_logs_out):
         return Refused()
@@ -85,7 +86,7 @@ def check_upgrade(channel: str | None, offered: Iterable[str], behaviour: Behavi
 
 
 def check_auth(frame: str | bytes, behaviour: Behaviour) -> Success | Closed:
-    """The first frame of a client with the subprotocol."""
+    """Decide about the first frame of a client with the subprotocol."""
     message = _object(frame)
     if message is None:
         return Closed()
@@ -114,7 +115,7 @@ def check_auth(frame: str | bytes, behaviour: Behaviour) -> Success | Closed:
 
 
 def check_filter(frame: str | bytes, model: type[Model]) -> tuple[Model, dict[str, Any]] | Closed:
-    """The filter frame: the filter and its envelope, or how the conversation ends."""
+    """Return the filter in a filter frame and the whole frame, or how the connection ends."""
     message = _object(frame)
     if message is None or "type" not in message:
         return Closed()

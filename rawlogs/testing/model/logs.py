@@ -1,7 +1,7 @@
-"""The logs that a server holds, and which of them a filter chooses. Pure: no socket, no clock.
+"""The stored logs, and which of them a filter chooses. Pure.
 
-The same filter is read two ways, as Prefect reads it: ``live`` looks at level, timestamp and runs and always
-wants all of them; ``listed`` also searches the text and honours ``or_``. Lists are sorted by timestamp alone.
+Prefect reads a filter in two ways: ``live`` applies level, timestamp and runs, always all of them; ``listed`` also
+applies the text search and ``or_``. Lists are sorted by timestamp alone.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def micros(moment: datetime) -> int:
-    """An aware datetime as microseconds since 1970: what rows are sorted and compared by."""
+    """Return an aware datetime as microseconds since 1970, by which rows are sorted and compared."""
     return (moment - EPOCH) // _MICROSECOND
 
 
 def iso(moment: datetime) -> str:
-    """ISO 8601 as the server writes it: ``Z`` for UTC, a fraction of six digits or none."""
+    """Return ISO 8601 as the server writes it: ``Z`` for UTC, a fraction of six digits or none."""
     return moment.isoformat().replace("+00:00", "Z")
 
 
 def in_utc(moment: datetime) -> datetime:
-    """The same instant in UTC, or as it stands where UTC has no such year."""
+    """Return the same instant in UTC; unchanged where that is outside of the years 1 to 9999."""
     try:
         return moment.astimezone(timezone.utc)
     except OverflowError:
@@ -43,7 +43,7 @@ def in_utc(moment: datetime) -> datetime:
 
 
 def uuid7(moment: datetime, rng: random.Random) -> UUID:
-    """An id as the server mints it: in order between milliseconds, in no order inside one."""
+    """Return an id as the server makes it: ordered by milliseconds, in random order inside one."""
     milliseconds = micros(moment) // 1000 & (1 << 48) - 1
     bits = rng.getrandbits(74)
     return UUID(int=milliseconds << 80 | 0x7 << 76 | (bits >> 62) << 64 | 0b10 << 62 | bits & (1 << 62) - 1)
@@ -51,7 +51,7 @@ def uuid7(moment: datetime, rng: random.Random) -> UUID:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One log: ``row`` as the list shows it, ``timestamp`` as the sender wrote it, ``stamp`` to compare."""
+    """One log: ``row`` as the list shows it, ``stamp`` in microseconds, ``timestamp`` as the sender wrote it."""
 
     row: dict[str, Any]
     stamp: int
@@ -59,10 +59,11 @@ class Entry:
 
     @property
     def id(self) -> str:
+        """Return the log's id."""
         return self.row["id"]  # type: ignore[no-any-return]
 
     def frame(self) -> bytes:
-        """The live frame: no ``created`` and ``updated``, and the timestamp with the sender's offset."""
+        """Return the live frame: without ``created`` and ``updated``, and with the sender's own UTC offset."""
         log = {**self.row, "created": None, "updated": None, "timestamp": self.timestamp}
         return orjson.dumps({"type": "log", "log": log})
 
@@ -113,20 +114,20 @@ _LIVE = (_level, _timestamp, _flow_run, _task_run)
 
 
 def live(chosen: LogFilterWithoutText) -> Predicate:
-    """Which logs the socket sends for that filter: text and ``or_`` are accepted there, and ignored."""
+    """Return a predicate of the logs that the WebSocket sends; it accepts text and ``or_``, and ignores them."""
     tests = [test for part in _LIVE for test in part(chosen)]
     return lambda entry: all(test(entry) for test in tests)
 
 
 def listed(chosen: LogFilterWithoutText | None) -> Predicate:
-    """Which logs the REST list shows for that filter."""
+    """Return a predicate of the logs that the REST list shows."""
     tests = [test for part in (*_LIVE, _text) for test in part(chosen)] if chosen is not None else []
     agree = any if tests and chosen is not None and chosen.operator == "or_" else all
     return lambda entry: agree(test(entry) for test in tests)
 
 
 def time_range(chosen: LogFilterWithoutText | None) -> tuple[int | None, int | None]:
-    """The filter's timestamps, both inclusive, None where it is open."""
+    """Return the filter's time range in microseconds, both ends inclusive; None where an end is open."""
     part = chosen.timestamp if chosen is not None else None
     if part is None:
         return None, None
@@ -135,17 +136,19 @@ def time_range(chosen: LogFilterWithoutText | None) -> tuple[int | None, int | N
 
 
 class LogStore:
-    """The readable logs, sorted by timestamp, and by arrival among equals."""
+    """The logs that REST shows, sorted by timestamp, equal ones by arrival."""
 
     def __init__(self) -> None:
         self._rows: list[tuple[int, int, Entry]] = []
         self._arrivals = itertools.count()
 
     def add(self, entries: Iterable[Entry]) -> None:
+        """Store logs."""
         for entry in entries:
             bisect.insort(self._rows, (entry.stamp, next(self._arrivals), entry))
 
     def remove(self, ids: Iterable[str]) -> None:
+        """Delete logs by their ids."""
         gone = set(ids)
         self._rows = [row for row in self._rows if row[2].id not in gone]
 
@@ -164,7 +167,7 @@ class LogStore:
         newest_first: bool = False,
         shuffle: random.Random | None = None,
     ) -> Sequence[Entry]:
-        """One page. ``shuffle`` puts rows of one timestamp in an order of its own."""
+        """Return one page; ``shuffle`` puts rows of one timestamp in a random order."""
         accepts = listed(chosen)
         first, last = 0, len(self._rows)
         if chosen is None or chosen.operator == "and_":

@@ -1,6 +1,4 @@
-"""The flows, runs and deployments that a server holds, and the lists of them. Pure but for the clock it is
-given.
-"""
+"""The stored flows, runs and deployments, and the lists of them."""
 
 from __future__ import annotations
 
@@ -60,12 +58,12 @@ class RunStore:
         self.task_runs: dict[str, Row] = {}
 
     def add_flow(self, name: str) -> Row:
-        """That flow; made where there is none."""
+        """Return the flow of that name; add it where there is none."""
         known = next((flow for flow in self.flows.values() if flow["name"] == name), None)
         return known or self._add(self.flows, {"name": name, "tags": [], "labels": {}})
 
     def add_deployment(self, flow: str, name: str) -> Row:
-        """That deployment; made where there is none."""
+        """Return that deployment; add it, and its flow, where there is none."""
         flow_id = self.add_flow(flow)["id"]
         for row in self.deployments.values():
             if (row["flow_id"], row["name"]) == (flow_id, name):
@@ -92,7 +90,7 @@ class RunStore:
         tags: Iterable[str],
         id: str | None,
     ) -> Row:
-        """A run without a state. A subflow gets a task run in its parent that points at it, as in Prefect."""
+        """Add a run without a state. A subflow also gets a task run in its parent that points at it, as in Prefect."""
         flow_id = self.add_flow(flow)["id"]
         row = self._add(
             self.flow_runs,
@@ -120,7 +118,7 @@ class RunStore:
         return row
 
     def add_task_run(self, flow_run_id: str, name: str, *, child: str | None = None) -> Row:
-        """A running task of that flow run; ``child`` is the subflow that it stands for."""
+        """Add a running task run of a flow run; ``child``: the subflow that it stands for."""
         row = self._add(
             self.task_runs,
             {
@@ -138,7 +136,7 @@ class RunStore:
         return row
 
     def set_state(self, run: Row, type: str, name: str | None, message: str | None) -> Row | None:
-        """Move a run on; its state before, or None."""
+        """Move a run to a state; return its state before, None for the first. Raises ValueError for an unknown type."""
         if type not in STATES:
             raise ValueError(f"{type!r} is no state type; use one of {', '.join(STATES)}")
         previous: Row | None = run["state"]
@@ -169,12 +167,12 @@ class RunStore:
         return row
 
     def parent_of(self, run: Row) -> str | None:
-        """The id of the flow run that called this one."""
+        """Return the id of the flow run that called this one; None where none did."""
         task = self.task_runs.get(run["parent_task_run_id"] or "")
         return task["flow_run_id"] if task else None
 
     def related(self, run: Row) -> list[dict[str, str]]:
-        """What an event of that run is related to: its flow, and for a subflow the task run of its parent."""
+        """Return the related resources of an event: the run's flow, and for a subflow the task run of its parent."""
         related = [("flow", self.flows[run["flow_id"]])]
         if (task := self.task_runs.get(run["parent_task_run_id"] or "")) is not None:
             related.append(("task-run", task))

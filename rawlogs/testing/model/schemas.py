@@ -1,8 +1,7 @@
-"""What the server takes: its request bodies and filters, by its own rules (which are not those of our
-client).
+"""The request bodies and filters that the server accepts, by Prefect's own rules.
 
-Every filter model of Prefect forbids unknown keys and reads numbers, UUIDs, booleans and times loosely; so do
-these.
+Prefect's filter models reject unknown keys, and convert numbers, UUIDs, booleans and times from text; so do these. They
+are independent of ``rawlogs.filters``, so that an error there is not repeated here.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ class TextSearch(Strict):
 
 
 class LogFilterWithoutText(Strict):
-    """The filter of the releases before 3.4.20."""
+    """The filter of releases before 3.4.20."""
 
     operator: Operator = "and_"
     level: Level | None = None
@@ -68,12 +67,12 @@ class LogFilter(LogFilterWithoutText):
 
 
 def log_filter(behaviour: Behaviour) -> type[LogFilterWithoutText]:
-    """The filter model of that server."""
+    """Return the filter model of a server."""
     return LogFilter if behaviour.has_text_filter else LogFilterWithoutText
 
 
 class LogCreate(Strict):
-    """One log as a sender posts it; no id and no other field is taken."""
+    """One log as a sender posts it; an id or another field is rejected."""
 
     name: str
     level: int
@@ -134,7 +133,7 @@ class LikeText(Strict):
 
 
 class RunFilter(Strict):
-    """The parts of ``FlowRunFilter`` and ``TaskRunFilter`` that the fake knows."""
+    """The modelled parts of ``FlowRunFilter`` and ``TaskRunFilter``."""
 
     operator: Operator = "and_"
     id: AnyId | None = None
@@ -151,7 +150,7 @@ class RunFilter(Strict):
 
 
 class NamedFilter(Strict):
-    """The parts of ``FlowFilter`` and ``DeploymentFilter`` that the fake knows."""
+    """The modelled parts of ``FlowFilter`` and ``DeploymentFilter``."""
 
     operator: Operator = "and_"
     id: AnyId | None = None
@@ -161,14 +160,14 @@ class NamedFilter(Strict):
 
 
 class Page(BaseModel):
-    """What all list requests have in common."""
+    """The fields of every list request."""
 
     limit: int | None = None
     offset: int = Field(default=0, ge=0)
 
 
 def read_logs(behaviour: Behaviour) -> type[Page]:
-    """The body of ``POST /logs/filter``."""
+    """Return the model of the body of ``POST /logs/filter``."""
     fields: dict[str, Any] = {
         "logs": (log_filter(behaviour) | None, None),
         "sort": (LogSort, LogSort.TIMESTAMP_ASC),
@@ -213,7 +212,7 @@ class EventResource(Strict):
 
 
 class EventFilter(Strict):
-    """The parts of ``EventFilter`` that the fake knows; ``occurred.until`` None means: up to now."""
+    """The modelled parts of ``EventFilter``; ``occurred.until`` None: until now."""
 
     occurred: Occurred = Field(default_factory=Occurred)
     event: EventName | None = None
