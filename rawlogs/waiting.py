@@ -21,10 +21,11 @@ async def within(seconds: float | None, work: Coroutine[Any, Any, T]) -> T:
         if not done:
             raise TimeoutError
         return task.result()
-    finally:
-        if not task.done():
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+    except BaseException:
+        task.cancel()
+        # Cancelled in the turn in which the work failed, nobody else would ask for its error, and asyncio would print it.
+        await asyncio.gather(task, return_exceptions=True)
+        raise
 
 
 async def wait_until_set(event: asyncio.Event, seconds: float | None) -> bool:
