@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import email.utils
 import json
+import re
 from collections.abc import Iterable
 from datetime import datetime, timezone
+from html import unescape
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +17,9 @@ from rawlogs.masking import masker
 
 MAX_RETRY_AFTER = 300.0
 _LOOKED_AT = 16_000
+_HTML = re.compile(rb"\s*<(?:!doctype|html|head|\?xml)", re.IGNORECASE)
+_TAG = re.compile(rb"<[^>]*>")
+_TITLE = re.compile(rb"<title[^>]*>(.{1,200}?)</title", re.IGNORECASE | re.DOTALL)
 
 
 def loads_lenient(text: bytes | str) -> Any:
@@ -43,6 +48,16 @@ def excerpt(text: bytes | bytearray | str | None, limit: int = 200, secrets: Ite
     line = masker(tuple(secrets)).text(line)
     line = " ".join(line.split())[:limit]
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)[:limit]
+
+
+def without_markup(body: bytes | bytearray | None) -> bytes:
+    """Return the title, or else the text, of what is an HTML page, as proxies answer with; any other body as it is."""
+    beginning = bytes(body or b"")[:_LOOKED_AT]
+    if not _HTML.match(beginning):
+        return beginning
+    title = _TITLE.search(beginning)
+    words = title[1] if title else _TAG.sub(b" ", beginning)
+    return unescape(words.decode("utf-8", "replace")).strip().encode() or b"an HTML page"
 
 
 def retry_after(value: str | None, now: datetime) -> float | None:

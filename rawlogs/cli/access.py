@@ -34,7 +34,7 @@ ACCESS = OptionGroup(
     ),
     click.Option(
         ["--cacert", "ssl_cert_file"],
-        type=click.Path(),
+        type=click.Path(exists=True, dir_okay=False),
         metavar="FILE",
         help="A CA file; else PREFECT_API_SSL_CERT_FILE.",
     ),

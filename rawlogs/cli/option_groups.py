@@ -87,6 +87,18 @@ class Command(click.Command):
                 raise click.BadParameter("it is not text in this locale's encoding.", ctx, param)
         return left
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run it; what its errors say of settings names the flags that were given."""
+        from rawlogs.errors import RawlogsError
+
+        try:
+            return super().invoke(ctx)
+        except RawlogsError as error:
+            from rawlogs.cli.flag_names import by_flags
+
+            by_flags(error, ctx.params)
+            raise
+
 
 def write_text(formatter: click.HelpFormatter, text: str) -> None:
     """Write paragraphs, indented and wrapped."""

@@ -14,6 +14,7 @@ import orjson
 from rawlogs.cli import exit_codes
 from rawlogs.cli.access import ACCESS, settings_of, tell_notes
 from rawlogs.cli.completers import levels
+from rawlogs.cli.filter_types import Level
 from rawlogs.cli.option_groups import Command
 from rawlogs.cli.signals import run_until_signal
 from rawlogs.cli.time_types import Seconds
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
 )
 @click.argument("file", type=click.Path(dir_okay=False))
 @click.option("--flow-run", type=click.UUID, multiple=True, help="Only logs of this flow run; repeatable.")
-@click.option("-l", "--level", shell_complete=levels, metavar="LEVEL", help="This level and above.")
+@click.option(
+    "-l", "--level", type=Level(), shell_complete=levels, metavar="LEVEL", help="This level and above."
+)
 @click.option("--duration", type=Seconds(), metavar="S", help="End after S seconds (default: Ctrl-C).")
 @click.option(
     "--max-frames", type=click.IntRange(min=1), metavar="N", help="End after N messages of the server."
@@ -80,7 +83,7 @@ async def _record(file: str, settings: Settings, given: dict[str, Any]) -> int:
     parts: dict[str, Any] = {}
     if given["flow_run"]:
         parts["flow_run_id"] = {"any_": list(given["flow_run"])}
-    if given["level"]:
+    if given["level"] is not None:
         parts["level"] = {"ge_": given["level"]}
     wire = Selection(LogFilter.coerce(parts)).wire
     with Recorder(

@@ -29,7 +29,7 @@ NAME = "RAWLOGS_REDIS_NAME"
     "--to",
     metavar="URL",
     help=f"redis://HOST[:PORT][/NUMBER], redis+sentinel://HOST,HOST/SERVICE or redis+cluster://HOST,HOST; "
-    f"rather {URL}, which ps does not show.",
+    f"with a password better set {URL}: every user here can list arguments.",
 )
 @click.option(
     "--name",

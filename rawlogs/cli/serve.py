@@ -30,7 +30,8 @@ PACKAGES = ("starlette", "sse_starlette", "uvicorn")
 @click.option(
     "--token",
     metavar="TOKEN",
-    help=f"What the page asks for before it shows anything; rather {TOKEN_VARIABLE}, which ps does not show.",
+    help="What the page asks for before it shows anything. "
+    f"Better set {TOKEN_VARIABLE}: every user here can list arguments.",
 )
 @click.option(
     "--behind-proxy", is_flag=True, help="A reverse proxy asks users who they are; nothing is asked here."

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from rawlogs.cli.completers import levels
+from rawlogs.cli.filter_types import Level, SearchText
 from rawlogs.cli.option_groups import OptionGroup
 from rawlogs.cli.server_names import deployments
 from rawlogs.cli.time_types import Moment, Seconds
@@ -61,12 +62,20 @@ FILTER = OptionGroup(
     ),
     click.Option(
         ["-l", "--level"],
+        type=Level(),
         shell_complete=levels,
         metavar="LEVEL",
         help="This level and above: a name or a number.",
     ),
-    click.Option(["--max-level"], shell_complete=levels, metavar="LEVEL", help="This level and below."),
-    click.Option(["--text"], metavar="QUERY", help="Prefect's search syntax over message and logger."),
+    click.Option(
+        ["--max-level"], type=Level(), shell_complete=levels, metavar="LEVEL", help="This level and below."
+    ),
+    click.Option(
+        ["--text"],
+        type=SearchText(),
+        metavar="QUERY",
+        help="Prefect's search syntax over message and logger.",
+    ),
     click.Option(
         ["-i", "--include"],
         multiple=True,

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from rawlogs.cli import exit_codes
+from rawlogs.cli.flag_names import by_flags
 from rawlogs.cli.signals import exit_now, on_end, on_signals
 from rawlogs.cli.stream_setup import StreamSetup
 from rawlogs.errors import RawlogsError
@@ -107,7 +108,7 @@ class StreamRunner:
                 asyncio.get_running_loop().call_later(self._timeout, self.stop, exit_codes.TIMEOUT)
             return await self._run_stream(await self.setup.open(self.flush))
         except RawlogsError as error:
-            self.notices.error(error)
+            self.notices.error(by_flags(error, self.setup.access))
             return exit_codes.exit_code(error)
         except asyncio.CancelledError:
             if self.stop_code is None:

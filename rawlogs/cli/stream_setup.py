@@ -44,7 +44,7 @@ class StreamSetup:
         cursor_file: str | None = None,
         reset_cursor: bool = False,
     ) -> None:
-        self._access = access
+        self.access = access
         self._chosen = chosen
         self._options = options
         self._notices = notices
@@ -68,7 +68,7 @@ class StreamSetup:
         options["track"] = self._cursor_file is not None
         for ids in ("flow_run_id", "task_run_id"):
             chosen[ids] = chosen[ids] or None
-        given = {**chosen, "on_notice": self._notices, **options, **self._access}
+        given = {**chosen, "on_notice": self._notices, **options, **self.access}
         if self._followed is None:
             self.stream = stream(**given)
         else:

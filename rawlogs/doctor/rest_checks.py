@@ -128,7 +128,9 @@ async def auth(case: CheckContext) -> Finding:
     if case.authenticated is None:
         return Finding("ok", f"accepted ({sent})", facts=facts)
     if case.authenticated:
-        return Finding("ok", f"the credentials ({sent}) are accepted, and the server wants some", facts=facts)
+        return Finding(
+            "ok", f"the credentials ({sent}) are accepted; without them the server refuses", facts=facts
+        )
     sends = "none are sent" if sent == "none" else f"those that are sent ({sent}) are not looked at"
     return Finding("ok", f"the server wants no credentials; {sends}", facts=facts)
 

@@ -243,7 +243,7 @@ class RestClient:
         if "@" in place or not same_origin(asked.url, url):
             shown = quote(f"{urlsplit(url).scheme}://{place.rpartition('@')[2]}", asked.secrets)
             raise RedirectRefused(
-                f"{asked.shown} redirects to {shown}, which would be handed the key",
+                f"{asked.shown} redirects to {shown}, which is another server: not followed",
                 status=moved.status,
                 url=asked.shown,
                 location=quote(moved.location, asked.secrets, LONGEST),

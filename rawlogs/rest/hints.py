@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from rawlogs.rest.request import Credentials, RequestInfo
-from rawlogs.untrusted import excerpt, loads_lenient
+from rawlogs.untrusted import excerpt, loads_lenient, without_markup
 
 BASE_PATH = (
     "No Prefect API at this path: PREFECT_API_URL goes up to and including /api (or the base path that the "
@@ -76,7 +76,7 @@ def said(body: bytes, secrets: tuple[str, ...]) -> str:
     except ValueError:
         data = None
     words = _words(data) if isinstance(data, dict) else ""
-    return quote(words or body, secrets, LONGEST)
+    return quote(words or without_markup(body), secrets, LONGEST)
 
 
 def _words(data: dict[str, Any]) -> str:

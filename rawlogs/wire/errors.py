@@ -26,7 +26,7 @@ from rawlogs.errors import (
     UpgradeRedirected,
     UpgradeRefused,
 )
-from rawlogs.untrusted import excerpt, http_date, origin_of, retry_after
+from rawlogs.untrusted import excerpt, http_date, origin_of, retry_after, without_markup
 
 FOREIGN = (OSError, ws.WebSocketException, asyncio.TimeoutError, ImportError, EOFError, ValueError)
 """What opening a connection can raise, apart from mistakes in this package."""
@@ -70,7 +70,7 @@ def redirect(
     if not same_origin(asked, answer.geturl()):
         return UpgradeRedirected(
             f"{shown} redirects to {excerpt(origin_of(answer.geturl()), LONGEST_URL, secrets)}, "
-            "which would be handed the key",
+            "which is another server: not followed",
             status=status,
             url=shown,
             location=excerpt(location, secrets=secrets),
@@ -99,7 +99,7 @@ def refused(
     status = response.status_code
     secrets = tuple(secrets)
     url = excerpt(url, LONGEST_URL, secrets)
-    body = excerpt(response.body, secrets=secrets)
+    body = excerpt(without_markup(response.body), secrets=secrets)
     said = f": {body}" if body else ""
     if status == 401:
         return AuthError(
