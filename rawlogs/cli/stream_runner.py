@@ -191,7 +191,8 @@ class StreamRunner:
             )
             return exit_codes.LOSS
         runs = self.setup.runs
-        if runs is None or (self.limit is not None and runs.outcome is None):
+        # Without a run nothing is pending, and a limit that was reached is the end that was asked for.
+        if runs is None or not runs.run_names or (self.limit is not None and runs.outcome is None):
             return exit_codes.DONE
         from rawlogs.runs.run_stream import code_of
 
