@@ -13,8 +13,7 @@ import pytest
 
 from rawlogs.errors import SinkError
 from rawlogs.output.file import FileSink
-from rawlogs.output.ready import Kind, kind_of, reader_gone, write_without_waiting
-from rawlogs.output.sink import OutputClosed, Sink
+from rawlogs.output.sink import Kind, OutputClosed, Sink, kind_of, reader_gone, write_without_waiting
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX")
 NOWAIT = getattr(os, "RWF_NOWAIT", 0)

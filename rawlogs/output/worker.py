@@ -13,8 +13,7 @@ from queue import SimpleQueue
 from typing import NoReturn
 
 from rawlogs.output.file import FileSink
-from rawlogs.output.ready import Kind, kind_of
-from rawlogs.output.sink import Sink
+from rawlogs.output.sink import Kind, Sink, kind_of
 from rawlogs.waiting import within
 
 
