@@ -49,7 +49,7 @@ LINES: list[set[str]] = [
     {"delivery.subscription", "delivery.position"},
     {"delivery.context"},
     {"delivery.live", "delivery.merge", "delivery.patient", "delivery.reader"},
-    {"delivery.coverage"},
+    {"delivery.coverage", "delivery.clock_watch"},
     {"delivery.start"},
     {"delivery.audit"},
     {"delivery.opening"},

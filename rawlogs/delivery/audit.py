@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from uuid import UUID
 
 from rawlogs.delivery.budget import Budget
+from rawlogs.delivery.clock_watch import ClockWatch
 from rawlogs.delivery.context import StreamContext
 from rawlogs.delivery.coverage import SocketCoverage
 from rawlogs.delivery.ledger import ListRequest, Range
-from rawlogs.delivery.merge import Beginning, Merger
+from rawlogs.delivery.merge import Merger
 from rawlogs.delivery.patient import REFUSALS, MeteredClient, PatientClient
 from rawlogs.delivery.reader import HistoryReader, Page
 from rawlogs.delivery.start import Start
@@ -30,8 +30,6 @@ POLL_FLOOR = 0.2
 FIRST_AUDIT = 0.25
 """The first audit after a connection comes after this part of ``audit``, each later one after twice the time. So a
 socket that shows nothing, or only a part, is found out within seconds."""
-SET_BACK = timedelta(seconds=5)
-"""The low-water mark is never later than the server's time, which is known to a few seconds."""
 PROGRESS = 10_000
 """Rows between two notices of progress."""
 
@@ -67,13 +65,9 @@ class Auditor:
         reader: HistoryReader,
         client: PatientClient,
     ) -> None:
-        self._options, self._subscription, self._notifier = (
-            context.options,
-            context.subscription,
-            context.notifier,
-        )
+        self._options, self._notifier = context.options, context.notifier
+        self._subscription, self._clock = context.subscription, context.clock
         self._ledger, self._schedule, self._stats = context.ledger, context.schedule, context.stats
-        self._clock = context.clock
         self._start, self._merger = start, merger
         self._rest = client.rest
         self.reader, self.client = reader, client
@@ -87,7 +81,7 @@ class Auditor:
         self._found = self._lags = self._unsettled = False
         self._quiet_since = self._clock.monotonic()
         self._pause = 2 * POLL
-        self._drift: float | None = None
+        self._clocks = ClockWatch(context, merger, client.rest)
         self._stored_before = END
 
     # What the stream tells
@@ -138,7 +132,7 @@ class Auditor:
             return
         while True:
             await self._schedule.wait(self._until_end())
-            jumped = self._clock_jumped()
+            jumped = self._clocks.check_own(polling=self._polling)
             last = self._until_end() == 0.0
             if last or self._schedule.catch_up or self._asks_often or self._behind():
                 if not last:  # rows for which there is no room would only wait here, and the answer grow old
@@ -300,7 +294,7 @@ class Auditor:
         wire = self._subscription.selection.wire
         with self._reading() as reading:
             async for page in self.reader.read(client, request, wire, compare=compare, confirm=confirm):
-                self._watch_server_clock()
+                self._clocks.check_server()
                 new = await self._deliver(page)
                 if new and routine:
                     self._budget.refund()
@@ -314,22 +308,6 @@ class Auditor:
                     text = f"{reading.rows} stored logs read, now at {stamp.isoformat()}"
                     self._notifier.notify("progress", text, rows=reading.rows)
         return brought
-
-    def _watch_server_clock(self) -> None:
-        """Begin anew where the server's clock was set back: what it stamps now lies before the low-water mark.
-
-        Only right after an answer, which has told its time; ours may have been set since the answer before.
-        """
-        now, low = self._rest.server_time(self._clock.now(), latest=True), self._ledger.low_water
-        if now + SET_BACK >= low:
-            return
-        again, frontier = now - self._ledger.overlap, self._ledger.frontier
-        self._ledger.start_at(again)
-        self._ledger.mark_unread(low, frontier)  # it was to be looked at once more
-        self._merger.begin(Beginning(again))  # ids of the hours that pass again may have been forgotten
-        text = "the server's clock was set back: going on a little before its time; some logs may be repeated"
-        # Once: replicas whose clocks differ by so much would repeat it with each answer.
-        self._notifier.say_once("set back", "warning", text)
 
     async def _deliver(self, page: Page) -> int:
         new = await self._merger.listed(page.rows)
@@ -417,13 +395,3 @@ class Auditor:
         if until is None:
             return None
         return max((until + self._ledger.settle - self._rest.server_now()).total_seconds(), 0.0)
-
-    def _clock_jumped(self) -> bool:
-        """Return whether the wall clock moved by itself, as after a sleep of the machine."""
-        drift = self._clock.now().timestamp() - self._clock.monotonic()
-        last, self._drift = self._drift, drift
-        if last is None or self._polling or abs(drift - last) <= self._options.overlap / 2:
-            return False
-        self._notifier.notify("warning", f"the clock jumped by {drift - last:.0f} s; checking the connection")
-        self._schedule.catch_up_now()
-        return True
