@@ -2,8 +2,9 @@
 
 import { escapeLine, HARMFUL, insert, localTime, writtenOut } from "./logstream.js";
 
-const ROW = 22; // pixels; --row in page.css
+const ROW = 22; // pixels of one row of text; --row in page.css
 const SPARE = 8; // rows drawn above and below the window
+const MOST_ROWS = 12; // of one wrapped line; the details show the rest
 const LONGEST = 1_000; // characters of a message in the list; the details show the rest
 
 export class LineView {
@@ -21,6 +22,10 @@ export class LineView {
     this._drawn = 0;
     this._lastTop = 0;
     this._version = 0;
+    this._wrapped = false;
+    this._columns = 0; // characters in one row of a message
+    this._above = 0; // rows above the message, where it has rows of its own
+    this._offsets = null; // where each line begins, in rows; only while lines are wrapped
     list.addEventListener("scroll", () => this._onScroll(), { passive: true });
     list.addEventListener("click", (event) => {
       const index = Number(event.target.closest(".line")?.dataset.index ?? -1);
@@ -36,32 +41,40 @@ export class LineView {
   setRows(rows, needle = "") {
     this._onScroll();
     const anchor = this.selected ?? this.rows[this._top()];
-    const offset = anchor ? this.indexOf(anchor) * ROW - this._list.scrollTop : 0;
+    const offset = anchor ? this._at(this.indexOf(anchor)) - this._list.scrollTop : 0;
     this.rows = rows;
+    this._offsets = null;
     this.needle = needle;
     this._version += 1;
     this._size();
-    if (!this.following && anchor) this._list.scrollTop = place(rows, anchor.key) * ROW - offset;
+    if (!this.following && anchor) this._list.scrollTop = this._at(place(rows, anchor.key)) - offset;
     this.draw();
   }
 
   /** Lines that came (in any order), after the `dropped` oldest have gone. */
   take(added, dropped) {
     this._onScroll();
-    let shift = 0;
+    const top = this.rows[this._top()];
+    const offset = this._list.scrollTop - this._at(this._top());
     if (dropped.length) {
       const left = new Set(dropped);
       let gone = 0;
       while (gone < this.rows.length && left.has(this.rows[gone])) gone += 1;
       this.rows.splice(0, gone);
       if (left.has(this.selected)) this._choose(null);
-      shift -= gone;
     }
-    const topKey = this.rows[Math.max(0, this._top() + shift)]?.key;
-    for (const log of added) if (insert(this.rows, log) && log.key < topKey) shift += 1;
+    for (const log of added) insert(this.rows, log);
+    this._offsets = null;
     this._size();
-    if (shift && !this.following) this._list.scrollTop += shift * ROW;
+    if (top && !this.following) this._list.scrollTop = this._at(place(this.rows, top.key)) + offset;
     this.draw();
+  }
+
+  /** Break long messages into several rows, or show what fits one row of each. */
+  wrap(on) {
+    this._list.classList.toggle("wrapped", on);
+    this._wrapped = on;
+    this._layOut();
   }
 
   /** Draw again, in the next frame; `anew`: names have come, or the day has changed. */
@@ -84,8 +97,8 @@ export class LineView {
     const at = Math.min(Math.max(index, 0), this.rows.length - 1);
     if (at < this.rows.length - 1) this.follow(false);
     const { scrollTop, clientHeight } = this._list;
-    if (at * ROW < scrollTop) this._list.scrollTop = at * ROW;
-    else if ((at + 1) * ROW > scrollTop + clientHeight) this._list.scrollTop = (at + 1) * ROW - clientHeight;
+    if (this._at(at) < scrollTop) this._list.scrollTop = this._at(at);
+    else if (this._at(at + 1) > scrollTop + clientHeight) this._list.scrollTop = this._at(at + 1) - clientHeight;
     this._choose(this.rows[at], open);
     this.draw();
   }
@@ -126,11 +139,60 @@ export class LineView {
   }
 
   _top() {
-    return Math.floor(this._list.scrollTop / ROW);
+    const row = Math.floor(this._list.scrollTop / ROW);
+    if (!this._wrapped) return row;
+    let low = 0;
+    let high = this.rows.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this._at(middle + 1) <= row * ROW) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  /** How far down line `index` begins, in pixels; that of the number of lines is where the last one ends. */
+  _at(index) {
+    if (!this._wrapped) return index * ROW;
+    if (!this._offsets) {
+      this._offsets = new Int32Array(this.rows.length + 1);
+      for (const [i, log] of this.rows.entries()) this._offsets[i + 1] = this._offsets[i] + this._rowsOf(log);
+    }
+    return this._offsets[index] * ROW;
+  }
+
+  _rowsOf(log) {
+    const rows = Math.ceil(width(log.message) / (this._columns || 80));
+    return this._above + Math.min(Math.max(rows, 1), MOST_ROWS);
+  }
+
+  // After a change of the width, or of the switch: the topmost line stays where it is.
+  _layOut() {
+    const top = this.rows[Math.max(0, Math.min(this._top(), this.rows.length - 1))];
+    this._offsets = null;
+    this._version += 1;
+    for (const slot of this._slots) slot.index = -1;
+    this._size();
+    if (top && !this.following) this._list.scrollTop = this._at(this.indexOf(top));
+    this.draw();
+  }
+
+  // What a drawn line shows about the room that messages have.
+  _measure() {
+    const slot = this._slots.find(({ element }) => !element.hidden);
+    if (!this._wrapped || !slot) return;
+    const pen = document.createElement("canvas").getContext("2d");
+    pen.font = getComputedStyle(slot.text).font;
+    const columns = Math.max(10, Math.floor(slot.text.clientWidth / pen.measureText("0").width));
+    const above = slot.text.offsetTop >= ROW ? 1 : 0;
+    if (columns === this._columns && above === this._above) return;
+    this._columns = columns;
+    this._above = above;
+    this._layOut();
   }
 
   _size() {
-    this._space.style.height = `${this.rows.length * ROW}px`;
+    this._space.style.height = `${this._at(this.rows.length)}px`;
     this._stay();
   }
 
@@ -144,7 +206,7 @@ export class LineView {
 
   // Not by scrollHeight: lines drawn before some went may still stand below.
   _end() {
-    return Math.max(0, this.rows.length * ROW - this._list.clientHeight);
+    return Math.max(0, this._at(this.rows.length) - this._list.clientHeight);
   }
 
   _choose(log, open = false) {
@@ -178,6 +240,7 @@ export class LineView {
       this._fill(slot, index);
       if (slot.log === this.selected) active = slot.element.id;
     }
+    this._measure();
     for (const slot of this._slots) if (!used.has(slot)) hide(slot);
     if (active) list.setAttribute("aria-activedescendant", active);
     else list.removeAttribute("aria-activedescendant");
@@ -186,10 +249,12 @@ export class LineView {
   _fill(slot, index) {
     const log = this.rows[index];
     const { element } = slot;
-    if (slot.index !== index) {
+    if (slot.index !== index || slot.top !== this._at(index)) {
       slot.index = index;
+      slot.top = this._at(index);
       element.dataset.index = index;
-      element.style.transform = `translateY(${index * ROW}px)`;
+      element.style.transform = `translateY(${this._at(index)}px)`;
+      element.style.height = this._wrapped ? `${this._at(index + 1) - this._at(index)}px` : "";
       element.setAttribute("aria-posinset", index + 1);
     }
     element.hidden = false;
@@ -207,6 +272,16 @@ export class LineView {
     slot.who.title = slot.who.textContent;
     fillMessage(slot.text, log.message, this.needle);
   }
+}
+
+/** How many characters wide the first line of a message is, as it is shown; some characters take two. */
+function width(message) {
+  const end = message.search(/[\r\n]/);
+  const first = end < 0 ? message : message.slice(0, end);
+  const text = escapeLine(first.length > LONGEST ? first.slice(0, LONGEST) : first);
+  // eslint-disable-next-line no-control-regex
+  const wide = /^[\x00-\xff]*$/.test(text) ? 0 : (text.match(/[\u1100-\uffdc]/g) ?? []).length;
+  return text.length + wide + (end < 0 ? 0 : 12);
 }
 
 /** The first place whose key is not smaller. */

@@ -295,6 +295,32 @@ function toggleTheme() {
   }
 }
 
+function setWrap(on) {
+  view.wrap(on);
+  byId("wrap").setAttribute("aria-pressed", on);
+}
+
+function toggleWrap() {
+  const on = byId("wrap").getAttribute("aria-pressed") !== "true";
+  setWrap(on);
+  try {
+    localStorage.setItem("rawlogs-wrap", on ? "on" : "off");
+  } catch {
+    // Storage is switched off: the choice holds until the page is left.
+  }
+}
+
+/** Whether long lines were broken here last; without a choice they are where the window is as narrow as a phone. */
+function wrapped() {
+  try {
+    const kept = localStorage.getItem("rawlogs-wrap");
+    if (kept) return kept === "on";
+  } catch {
+    // Storage is switched off: as if nothing was chosen.
+  }
+  return matchMedia("(max-width: 760px)").matches;
+}
+
 async function copyLines(logs) {
   const done = await copy(logs.map((log) => asText(log, who(log))).join(""));
   const count = logs.length === 1 ? "1 line" : `${logs.length.toLocaleString("en")} lines`;
@@ -363,6 +389,7 @@ byId("begin").addEventListener("change", () => begin());
 byId("follow").addEventListener("click", () => view.follow(!view.following));
 byId("newer").addEventListener("click", () => view.follow(true));
 byId("pause").addEventListener("click", togglePause);
+byId("wrap").addEventListener("click", toggleWrap);
 byId("copy").addEventListener("click", () => copyLines(view.rows));
 byId("save-text").addEventListener("click", () => save("text"));
 byId("save-json").addEventListener("click", () => save("json"));
@@ -405,6 +432,7 @@ bindKeys({
   c: () => view.selected && copyLines([view.selected]),
   d: () => save("text"),
   t: toggleTheme,
+  w: toggleWrap,
   "?": () => byId("help").showModal(),
   ...Object.fromEntries([0, 1, 2, 3, 4, 5].map((digit) => [String(digit), () => setLevel(digit * 10)])),
 });
@@ -416,5 +444,6 @@ function focusField(id) {
 
 setInterval(findChildren, CHILDREN_EVERY);
 setInterval(sayErrors, SAY_EVERY);
+setWrap(wrapped());
 readChoice();
 chooser.look();
