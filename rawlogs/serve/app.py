@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
     from rawlogs.config.urls import Address
 
-CURSOR = "last_event_id"
-"""An EventSource made by a script cannot send the Last-Event-ID header: its cursor comes as this parameter."""
 DEEPEST = 20
 RECHECK = 5.0
 """Seconds within which the streams of a login end with it."""
@@ -83,7 +81,6 @@ class _Service:
             self._hub,
             authorize=lambda request, query: logins.holds(request.cookies),
             recheck=RECHECK,
-            ignore=(CURSOR,),
         )
         pages = Starlette(
             routes=[
@@ -91,7 +88,7 @@ class _Service:
                 Route("/api/runs", _told(self._runs)),
                 Route("/api/children", _told(self._children)),
                 Route("/api/names", _told(self._names)),
-                Route("/logs", self._logs),
+                Route("/logs", self._stream),
                 *(Route(path, self._health) for path in PATHS),
                 *(_file_route(name) for name in _PAGE_FILES),
             ],
@@ -112,15 +109,6 @@ class _Service:
             self._rest_only = notice.text
         elif notice.kind == "connected":
             self._rest_only = ""
-
-    async def _logs(self, request: Request) -> Response:
-        cursor = request.query_params.get(CURSOR)
-        if cursor and "last-event-id" not in request.headers:
-            # A scope with one more header: the endpoint knows only what EventSource itself sends.
-            header = (b"last-event-id", cursor.encode("utf-8", "replace"))
-            scope = {**request.scope, "headers": [*request.scope["headers"], header]}
-            request = Request(scope, request.receive)
-        return await self._stream(request)
 
     async def _about(self, _: Request) -> Response:
         return JSONResponse(

@@ -89,3 +89,23 @@ async def test_nobody_reads_without_logging_in(fake: FakeServer, tmp_path: Path)
             str(run),
         )
     assert code == 4401
+
+
+async def test_runs_are_chosen_by_their_deployment_and_lines_by_their_level(
+    fake: FakeServer, tmp_path: Path
+) -> None:
+    fake.add_deployment("hello", "nightly")
+    run = str(fake.add_run("brisk-otter", deployment="hello/nightly"))
+    fake.add_run("calm-lynx")
+    fake.post("told", flow_run_id=run, level=20)
+    fake.post("warned", flow_run_id=run, level=30)
+    async with example(fake.api_url, tmp_path) as url, looking_at(url) as page:
+        await log_in(page)
+        await page.fill("input[name=deployment]", "night")
+        await page.click("text=Show")
+        assert await page.inner_text("tbody a") == "brisk-otter"
+        await page.click("text=brisk-otter")
+        await until(page, 2)
+        await page.select_option("#level", "WARNING")
+        await page.wait_for_url("**level=WARNING")
+        assert await until(page, 1) == ["warned"]

@@ -725,3 +725,69 @@ def test_a_missing_browser_is_an_error_with_the_command_that_installs_it(
     monkeypatch.delenv("RAWLOGS_CHROMIUM", raising=False)
     with pytest.raises(RuntimeError, match="make system"):
         chromium()
+
+
+LONG = "a message that is far longer than one row of any window " * 6
+CUT = """() => [...document.querySelectorAll('#lines .line:not([hidden]) .text')]
+    .filter((text) => text.scrollWidth > text.clientWidth || text.scrollHeight > text.clientHeight).length"""
+
+
+async def test_long_lines_are_broken_by_a_switch_that_is_remembered() -> None:
+    async with FakeServer() as fake, serving(fake.api_url) as url, looking_at(url) as page:
+        run = fake.add_run("brave-otter")
+        fake.post([LONG, "short", "\u4e16\u754c" * 100], flow_run_id=str(run))
+        await choose(page, run)
+        await until_shown(page, "3 lines")
+        assert await page.evaluate(CUT) == 2
+        await page.click("#wrap")
+        await until(page, f"() => ({CUT})() === 0")
+        await page.reload()
+        await until_shown(page, "3 lines")
+        await until(page, f"() => ({CUT})() === 0")
+        assert await page.get_attribute("#wrap", "aria-pressed") == "true"
+        await page.focus("#lines")
+        await page.keyboard.press("w")
+        await until(page, f"() => ({CUT})() === 2")
+
+
+async def test_broken_lines_are_all_there_in_order_and_the_newest_stays_in_sight() -> None:
+    async with FakeServer() as fake, serving(fake.api_url) as url, looking_at(url) as page:
+        run = fake.add_run("brave-otter")
+        expected = [f"{i} {LONG[: 60 * (i % 7)]}".strip() for i in range(300)]
+        fake.post(expected, flow_run_id=str(run))
+        await choose(page, run)
+        await page.click("#wrap")
+        await until_shown(page, "300 lines")
+        fake.post("the newest", flow_run_id=str(run))
+        await until_shown(page, "301 lines")
+        await until(page, f"() => ({CUT})() === 0")
+        assert (await shown(page))[-1] == "the newest"
+        await page.focus("#lines")
+        await page.keyboard.press("Home")
+        await until(page, "() => document.getElementById('lines').scrollTop === 0")
+        for number in (1, 2, 3):
+            await page.keyboard.press("j")
+            await until(
+                page,
+                "(id) => document.querySelector('.line[aria-selected=true]')?.dataset.index === id",
+                str(number),
+            )
+
+
+async def test_on_a_phone_the_tools_are_one_row_with_a_menu_and_no_line_is_cut() -> None:
+    phone = {"viewport": {"width": 390, "height": 800}}
+    async with FakeServer() as fake, serving(fake.api_url) as url, looking_at(url, **phone) as page:
+        fake.post([LONG, "short"], flow_run_id=str(fake.add_run("brave-otter")))
+        await until(page, "() => document.querySelectorAll('#lines .line:not([hidden])').length === 2")
+        await until(page, f"() => ({CUT})() === 0")
+        tops = await page.evaluate(
+            "() => [...new Set([...document.querySelectorAll('.toolbar > *')]"
+            ".filter((tool) => tool.checkVisibility() && tool.offsetWidth > 1)"
+            ".map((tool) => Math.round(tool.getBoundingClientRect().top)))]"
+        )
+        assert len(tops) == 1
+        assert await page.evaluate("document.documentElement.scrollWidth") == 390
+        assert not await page.is_visible("#pause")
+        await page.click("#tools-button")
+        await page.click("#pause")
+        assert await page.get_attribute("#pause", "aria-pressed") == "true"

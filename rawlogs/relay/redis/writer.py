@@ -20,8 +20,6 @@ from rawlogs.relay.redis.store import SLACK, Retention, Row, Store, WriterPositi
 
 SHORTEST_LEASE = 0.2
 """Seconds."""
-REFRESH = 1.0
-"""How old the low-water mark may be, in seconds: finding it costs more than a batch."""
 
 
 class Lease:
@@ -119,8 +117,6 @@ class Writer:
         self._rng = rng
         self._one_by_one = asyncio.Lock()
         self._writes = 0
-        self._low_at = float("-inf")
-        self._low_cost = 0.0
         self.low: datetime | None = None
         """The latest low-water mark that was written, or is being written."""
         self._highest: datetime | None = standing.low
@@ -174,17 +170,12 @@ class Writer:
             self._on_error(None, 0.0)
 
     def _find_low(self) -> datetime | None:
-        """The low-water mark, found anew once a second at most, and not more than a small part of the time.
+        """Return the low-water mark.
 
         A late log that waits to be written takes it back, but not by more than the ids in Redis allow.
         """
-        now = self._clock.monotonic()
-        if now - self._low_at < max(REFRESH, 20 * self._low_cost):
-            return self.low
         low = self._position()
         if low is not None:
             self._highest = low if self._highest is None else max(self._highest, low)
             self.low = max(low, self._highest - SLACK)
-            self._low_at = self._clock.monotonic()
-            self._low_cost = self._low_at - now
         return self.low

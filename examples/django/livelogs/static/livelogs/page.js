@@ -56,7 +56,9 @@ function note(text) {
   list.append(item);
 }
 
-new RunLogs("/logs", { flow_run_id: list.dataset.run, since: "365d" }, {
+document.getElementById("level").addEventListener("change", (event) => event.target.form.submit());
+
+new RunLogs("/logs", { flow_run_id: list.dataset.run, since: "365d", level: list.dataset.level }, {
   logs: (logs) => (paused ? waiting.push(...logs) : show(logs)),
   status: (text) => (status.textContent = text),
   gap: (frame) => note(frame.text || "The stream has a gap; it is being filled."),
