@@ -229,7 +229,7 @@ async def test_names_are_told_for_flow_runs_and_task_runs() -> None:
         ("/api/names?task_run=x", 400, "not an id"),
         ("/api/names?" + "task_run=x&" * 201, 400, "at most 200"),
         ("/logs?level=loud", 422, "loud"),
-        ("/logs?last_event_id=x", 422, "Last-Event-ID"),
+        ("/logs?last_event_id=x", 422, "last_event_id"),
     ],
     ids=["state", "id", "many", "level", "cursor"],
 )
