@@ -115,6 +115,8 @@ PURE = [
     "serve.limits",
     "health.place",
     "health.report",
+    "output.layout",
+    "output.progress",
 ]
 
 
