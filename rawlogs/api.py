@@ -394,12 +394,8 @@ def connect(
         ssl_cert_file=ssl_cert_file,
         insecure=insecure,
     )
-    target = Target(
-        url=settings.address.logs_url,
-        token=settings.websocket_token,
-        headers=settings.headers,
-        tls=settings.ssl_context(),
-        proxy=settings.proxy,
+    target = Target.of(
+        settings,
         compress=compress,
         legacy=legacy,
         max_size=max_size,

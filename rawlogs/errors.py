@@ -42,11 +42,17 @@ class RawlogsError(Exception):
 
 
 class ConfigError(RawlogsError, ValueError):
-    """Something the caller set cannot work. ``setting`` names it as the user knows it."""
+    """Something the caller set cannot work.
 
-    def __init__(self, text: str, *, setting: str | None = None, hint: str | None = None) -> None:
+    ``setting`` names it as the user knows it; ``missing`` is True where it is set nowhere.
+    """
+
+    def __init__(
+        self, text: str, *, setting: str | None = None, hint: str | None = None, missing: bool = False
+    ) -> None:
         super().__init__(text, hint=hint)
         self.setting = setting
+        self.missing = missing
 
 
 class ConnectError(RawlogsError):

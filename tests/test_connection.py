@@ -50,6 +50,17 @@ EVERYTHING = filter_message({})
 SOON = 0.05
 
 
+DOCTOR = "`rawlogs doctor` checks each step."
+NGINX = (
+    "Let it pass WebSockets on; in nginx: proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; "
+    'proxy_set_header Connection "upgrade";'
+)
+REFUSED_TUNNEL = (
+    "The proxy does not let connections to this server through, or cannot reach it. Ask for it to be allowed, or list "
+    "the host in NO_PROXY to go without the proxy."
+)
+
+
 def target(api_url: str, token: str | None = None, **options: Any) -> Target:
     return Target(url=f"{api_url.replace('http', 'ws', 1)}/logs/out", token=token, **options)
 
@@ -326,9 +337,10 @@ async def test_a_refused_token_is_an_auth_error_after_one_connection(
     [
         pytest.param([AuthFailure("nope")], AuthError, "Unable to authenticate: nope", id="auth_failure"),
         pytest.param(
-            [NoSubprotocol()],
+            [NoSubprotocol(), ExpectAuth(answer=False), Close(1002, "Expected 'filter' message")],
             ProtocolError,
-            "{url} accepted the WebSocket without the subprotocol 'prefect'",
+            "{url} accepted the WebSocket without the subprotocol 'prefect', and hung up while authenticating "
+            "(1002 'Expected 'filter' message': the server rejected what it was sent)",
             id="no subprotocol",
         ),
         pytest.param(
@@ -382,78 +394,94 @@ async def test_a_server_that_does_not_answer_auth_is_given_up() -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "kind", "text", "hint"),
+    ("step", "kind", "text", "cause"),
     [
         pytest.param(
             reply(b"no entry", 401),
             AuthError,
             "HTTP 401: no entry",
-            "A proxy in front of Prefect wants credentials: give them with PREFECT_CLIENT_CUSTOM_HEADERS or "
-            "-H 'Authorization: ...'.",
+            "A proxy in front of Prefect wants credentials of its own (Prefect itself never answers an upgrade with "
+            "401). Give them with PREFECT_CLIENT_CUSTOM_HEADERS or -H 'Authorization: Basic ...'.",
             id="401",
         ),
         pytest.param(
             reply(b"", 403),
             UpgradeRefused,
             "HTTP 403",
-            "Prefect answers 403 for: a path that is no WebSocket (is the API under another base path?), a server "
-            "older than 3.4.7, or, with server authentication on, a proxy that strips Sec-WebSocket-Protocol.",
+            "This path is no WebSocket, the server is older than 3.4.7, or a proxy refuses the path /logs/out or "
+            "strips "
+            "the header Sec-WebSocket-Protocol. Check PREFECT_API_URL and the proxy. A server from 3.4.7 on also needs "
+            "PREFECT_SERVER_LOGS_STREAM_OUT_ENABLED=true and PREFECT_SERVER_LOGS_STREAM_PUBLISHING_ENABLED=true.",
             id="403",
         ),
         pytest.param(
             reply({"detail": "Not Found"}, 404),
             UpgradeRefused,
             'HTTP 404: {"detail": "Not Found"}',
-            "No Prefect API at this path, or a proxy that does not pass WebSockets on. Check PREFECT_API_URL.",
+            "No Prefect API answers at {url}, or a proxy drops the headers Upgrade and Connection. Check "
+            f"PREFECT_API_URL. If a proxy is in front: {NGINX}",
             id="404",
         ),
         pytest.param(
             reply(b"\x1b[31mred\r\n  alert", 400),
             UpgradeRefused,
             "HTTP 400: \\x1b[31mred alert",
-            "A proxy in between does not pass the WebSocket upgrade on (nginx: proxy_http_version 1.1 and the "
-            "Upgrade and Connection headers).",
+            "A proxy in between does not pass the WebSocket upgrade on: it speaks HTTP/1.0 to the server, or drops the "
+            f"headers Upgrade and Connection. {NGINX}",
             id="400",
         ),
         pytest.param(
             reply(b"The plain HTTP request was sent to HTTPS port", 400),
             UpgradeRefused,
             "HTTP 400: The plain HTTP request was sent to HTTPS port",
-            "If this port speaks TLS, use https:// in PREFECT_API_URL.",
+            "This port speaks TLS, but PREFECT_API_URL begins with http://. Use https:// in PREFECT_API_URL.",
             id="400 of a TLS port",
         ),
         pytest.param(
             reply(b"", 426),
             UpgradeRefused,
             "HTTP 426",
-            "A proxy in between does not pass the WebSocket upgrade on.",
+            "A proxy in between does not pass the WebSocket upgrade on: it speaks HTTP/1.0 to the server, or drops the "
+            f"headers Upgrade and Connection. {NGINX}",
             id="426",
         ),
         pytest.param(
             reply(b"<html>Bad Gateway</html>", 502),
             UpgradeRefused,
             "HTTP 502: Bad Gateway",
-            "The proxy in front could not reach the Prefect server.",
+            "The proxy in front cannot reach the Prefect server. Is the server running, and does the proxy know "
+            "its right "
+            "address and port?",
             id="502",
         ),
         pytest.param(
             reply(b"<title>Sign in</title>", 200),
             UpgradeRefused,
             "HTTP 200: <title>Sign in</title>",
-            "Something that is not a Prefect API answered (a login page, a captive portal?).",
+            "Something other than a Prefect API answered with a web page: a login page, a captive portal, or the "
+            "UI. Open "
+            "{url} in a browser and see who answers. A proxy that asks for a login needs a way around it for the "
+            "API, or a "
+            "header (PREFECT_CLIENT_CUSTOM_HEADERS); a UI means that /api is missing at the URL's end.",
             id="a login page",
         ),
-        pytest.param(reply(b"", 418), UpgradeRefused, "HTTP 418", None, id="a teapot"),
+        pytest.param(
+            reply(b"", 418),
+            UpgradeRefused,
+            "HTTP 418",
+            "The answer is not one that Prefect gives to an upgrade. See who answers at {url}.",
+            id="a teapot",
+        ),
     ],
 )
 async def test_a_refused_upgrade_says_what_to_try(
-    step: Step, kind: type[RawlogsError], text: str, hint: str | None
+    step: Step, kind: type[RawlogsError], text: str, cause: str
 ) -> None:
     async with HttpPeer(step) as peer:
         where = target(peer.api_url, TOKEN)
         error = await failure(where)
         assert (type(error), error.text) == (kind, f"{where.url} answered the WebSocket upgrade with {text}")
-        assert error.hint == hint
+        assert error.hint == f"{cause.format(url=where.url)} {DOCTOR}"
 
 
 async def test_of_a_long_body_200_characters_are_kept() -> None:
@@ -542,7 +570,8 @@ async def test_a_banner_is_quoted() -> None:
         assert "SSH-2.0-OpenSSH_9.6" in error.text
         assert (
             error.hint
-            == "Does this port speak TLS (then use https:// in PREFECT_API_URL), or another protocol?"
+            == "What listens there does not answer as an HTTP server does: it speaks TLS, or is another program. "
+            f"If it speaks TLS, use https:// in PREFECT_API_URL. Else check host and port. {DOCTOR}"
         )
 
 
@@ -636,7 +665,9 @@ async def test_a_name_that_does_not_resolve() -> None:
     assert isinstance(error, ConnectError)
     assert error.phase == "dns"
     assert error.text.startswith("The name nowhere.invalid does not resolve (")
-    assert error.hint == "Check the host in PREFECT_API_URL."
+    assert error.hint is not None
+    assert "Check the host" in error.hint
+    assert error.hint.endswith(DOCTOR)
 
 
 async def test_a_name_that_cannot_be_one() -> None:
@@ -651,7 +682,10 @@ async def test_a_port_where_nobody_listens(host: str) -> None:
     error = await failure(target(f"http://{host}:{port}/api"))
     assert isinstance(error, ConnectError)
     assert (error.text, error.phase) == (f"No connection to {host}:{port}: Connection refused", "tcp")
-    assert error.hint == "Is the Prefect server running there? Check PREFECT_API_URL."
+    assert error.hint == (
+        "Nothing listens on this port. Is the server running there, and is the port right? In a container localhost is "
+        f"the container itself. {DOCTOR}"
+    )
 
 
 @pytest.mark.parametrize("step", [CLOSE, RESET], ids=["end", "reset"])
@@ -714,8 +748,9 @@ async def test_a_certificate_that_is_not_trusted() -> None:
             f"127.0.0.1:{server.port} showed a TLS certificate that is not accepted: self-signed certificate"
         )
         assert error.hint == (
-            "Name its CA in PREFECT_API_SSL_CERT_FILE (--cacert), or skip the check with "
-            "PREFECT_API_TLS_INSECURE_SKIP_VERIFY=true (-k)."
+            "The certificate is self-signed, so no CA confirms it. Name it in PREFECT_API_SSL_CERT_FILE (--cacert "
+            "FILE), "
+            f"or skip the check with PREFECT_API_TLS_INSECURE_SKIP_VERIFY=true (-k). {DOCTOR}"
         )
         assert server.connections == []
 
@@ -727,7 +762,8 @@ async def test_tls_spoken_to_a_plain_port() -> None:
         assert error.phase == "tls-mismatch"
         assert error.text.startswith(f"No TLS with 127.0.0.1:{port}: ")
         assert error.hint == (
-            "Does this port speak plain HTTP? Try http:// instead of https:// in PREFECT_API_URL."
+            "This port seems to speak plain HTTP, but PREFECT_API_URL begins with https://. Use http:// instead of "
+            f"https:// in PREFECT_API_URL. {DOCTOR}"
         )
 
 
@@ -738,7 +774,9 @@ async def test_plain_words_spoken_to_a_tls_port() -> None:
         assert isinstance(error, ConnectError)
         assert (error.phase, error.hint) == (
             "upgrade",
-            "If this port speaks TLS, use https:// in PREFECT_API_URL.",
+            "What listens there hangs up on HTTP: it speaks TLS or another protocol, or the server is stopping. If it "
+            "speaks TLS, use https:// in PREFECT_API_URL. Else check host and port, and look at the server's log. "
+            f"{DOCTOR}",
         )
 
 
@@ -746,7 +784,11 @@ async def test_a_server_that_hangs_up_during_the_tls_handshake() -> None:
     async with listening(saying(b"")) as port:
         error = await failure(target(f"https://127.0.0.1:{port}/api", tls=client_tls()))
         assert isinstance(error, ConnectError)
-        assert (error.phase, error.hint) == ("upgrade", None)
+        assert (error.phase, error.hint) == (
+            "upgrade",
+            "The server, or a proxy in between, hangs up: it is stopping, or another protocol is spoken there. Check "
+            f"host and port of PREFECT_API_URL, and look at the server's log. {DOCTOR}",
+        )
         assert error.text == f"127.0.0.1:{port} hung up during the TLS handshake"
 
 
@@ -782,10 +824,10 @@ async def test_a_certificate_behind_a_proxy_is_checked() -> None:
         (
             407,
             "proxy-auth",
-            "The proxy wants credentials: put them into HTTPS_PROXY or HTTP_PROXY (http://user:password@host:port).",
+            "The proxy wants credentials. Put them into HTTPS_PROXY or HTTP_PROXY (http://user:password@host:port).",
         ),
-        (502, "proxy", "NO_PROXY keeps a host away from the proxy."),
-        (403, "proxy", "NO_PROXY keeps a host away from the proxy."),
+        (502, "proxy", REFUSED_TUNNEL),
+        (403, "proxy", REFUSED_TUNNEL),
     ],
 )
 async def test_a_proxy_that_makes_no_tunnel(status: int, phase: str, hint: str) -> None:
@@ -796,7 +838,7 @@ async def test_a_proxy_that_makes_no_tunnel(status: int, phase: str, hint: str) 
         assert error.text == (
             f"The proxy http://127.0.0.1:{peer.port} refused a tunnel to prefect.example:4200 (HTTP {status})"
         )
-        assert (error.phase, error.hint) == (phase, hint)
+        assert (error.phase, error.hint) == (phase, f"{hint} {DOCTOR}")
 
 
 async def test_a_proxy_that_is_down() -> None:
@@ -814,7 +856,10 @@ async def test_a_proxy_whose_name_does_not_resolve() -> None:
     assert isinstance(error, ConnectError)
     assert error.phase == "dns"
     assert error.text.startswith("The name nowhere.invalid does not resolve (")
-    assert error.hint == "Check the host in PREFECT_API_URL and the proxy setting."
+    assert error.hint is not None
+    assert "Check the host" in error.hint
+    assert "proxy setting" in error.hint
+    assert error.hint.endswith(DOCTOR)
 
 
 async def test_a_proxy_that_is_none() -> None:

@@ -24,8 +24,19 @@ LOG = (
     b'{"type":"log","log":{"id":"01a20537-c002-7db3-8e59-6c5b0fa42bcb","name":"a","level":20,"message":"early",'
     b'"timestamp":"2026-11-22T21:44:27Z","flow_run_id":null,"task_run_id":null}}'
 )
-SET = "Set PREFECT_API_AUTH_STRING (a server with a password) or PREFECT_API_KEY (Prefect Cloud)."
-CHECK = "Check PREFECT_API_AUTH_STRING (a server with a password) or PREFECT_API_KEY (Prefect Cloud)."
+SET = (
+    "No credentials are set. Set PREFECT_API_KEY (Prefect Cloud) or PREFECT_API_AUTH_STRING (a server with a "
+    "password). "
+    "`rawlogs doctor` checks each step."
+)
+NO_PASSWORD = (
+    "The server wants an auth string, and none is set. Set PREFECT_API_AUTH_STRING to the server's user:password. "
+    "`rawlogs doctor` checks each step."
+)
+CHECK = (
+    "The server did not accept the token. Check PREFECT_API_AUTH_STRING (a server with a password) or PREFECT_API_KEY "
+    "(Prefect Cloud). `rawlogs doctor` checks each step."
+)
 
 
 def opened(token: str | None = TOKEN, *, legacy: bool = False) -> Handshake:
@@ -57,19 +68,52 @@ def test_without_a_token_null_is_sent() -> None:
     assert opened(None).opened("prefect") == '{"type":"auth","token":null}'
 
 
-@pytest.mark.parametrize(
-    ("subprotocol", "legacy"),
-    [(None, False), ("other", False), ("other", True)],
-    ids=["none", "other", "legacy"],
-)
-def test_an_upgrade_without_the_subprotocol_is_a_protocol_error(
-    subprotocol: str | None, legacy: bool
-) -> None:
+@pytest.mark.parametrize("legacy", [False, True])
+def test_another_subprotocol_than_offered_is_a_protocol_error(legacy: bool) -> None:
     with pytest.raises(ProtocolError) as caught:
-        opened(legacy=legacy).opened(subprotocol)
+        opened(legacy=legacy).opened("other")
     assert str(caught.value) == (
-        f"{URL} accepted the WebSocket without the subprotocol 'prefect'\n"
-        "Something in between strips Sec-WebSocket-Protocol (a proxy?), or this is no Prefect server."
+        f"{URL} chose the subprotocol 'other', which was not offered\n"
+        "Something in between answers the upgrade in Prefect's stead, or this is no Prefect server. See who answers at "
+        f"{URL}, and whether a proxy changes the answer's headers. `rawlogs doctor` checks each step."
+    )
+
+
+def test_a_server_that_picks_no_subprotocol_may_authenticate_all_the_same() -> None:
+    handshake = opened()
+    assert handshake.opened(None) == '{"type":"auth","token":"admin:p\\"ss"}'
+    assert handshake.received(b'{"type":"auth_success"}') == FILTER
+
+
+@pytest.mark.parametrize(
+    ("end", "text"),
+    [
+        (
+            lambda handshake: handshake.closed(1002, "Expected 'filter' message"),
+            "hung up while authenticating (1002",
+        ),
+        (lambda handshake: handshake.closed(1006, ""), "hung up while authenticating (1006"),
+        (
+            lambda handshake: handshake.unanswered(10.0),
+            "did not answer the auth message within 10 s",
+        ),
+    ],
+    ids=["close", "drop", "silence"],
+)
+def test_without_a_subprotocol_an_end_in_place_of_the_answer_is_a_protocol_error(
+    end: Callable[[Handshake], RawlogsError], text: str
+) -> None:
+    """Another try would end the same way."""
+    handshake = opened()
+    handshake.opened(None)
+    error = end(handshake)
+    assert isinstance(error, ProtocolError)
+    assert error.text.startswith(
+        f"{URL} accepted the WebSocket without the subprotocol 'prefect', and {text}"
+    )
+    assert error.hint == (
+        "A proxy in between strips the header Sec-WebSocket-Protocol. Let the proxy pass Sec-WebSocket-Protocol on "
+        "unchanged, in the request and in the answer. `rawlogs doctor` checks each step."
     )
 
 
@@ -93,8 +137,9 @@ def test_after_auth_success_the_filter_is_sent() -> None:
     [
         ("secret", "nope", "Unable to authenticate: nope", CHECK),
         ("secret", "", "Unable to authenticate: the server gave no reason", CHECK),
-        (None, "Auth required but no token provided", None, SET),
-        ("", "Auth required but no token provided", None, SET),
+        (None, "Auth required but no token provided", None, NO_PASSWORD),
+        ("", "Auth required but no token provided", None, NO_PASSWORD),
+        (None, "", "Unable to authenticate: the server gave no reason", SET),
     ],
 )
 def test_soft_and_hard_denial_are_the_same_error(
@@ -125,7 +170,9 @@ def test_any_other_answer_to_auth_is_a_protocol_error_that_shows_it(payload: byt
         authenticating().received(payload)
     assert caught.value.text == f"{URL} answered the auth message with something else: {shown}"
     assert (
-        caught.value.hint == "Is this a Prefect API? The URL should end in /api (or name a Cloud workspace)."
+        caught.value.hint
+        == "Something in between answers the upgrade in Prefect's stead, or this is no Prefect server. See who answers "
+        f"at {URL}, and whether a proxy changes the answer's headers. `rawlogs doctor` checks each step."
     )
 
 
@@ -223,8 +270,10 @@ def errors_of_an_echo(token: str) -> list[RawlogsError]:
             authenticating(token).received(answer.encode())
         errors.append(caught.value)
     with pytest.raises(ProtocolError) as stripped:
-        opened(token).opened(None)
-    return [*errors, stripped.value]
+        opened(token).opened(f"no-{token}")
+    unagreed = opened(token)
+    unagreed.opened(None)
+    return [*errors, stripped.value, unagreed.closed(1002, f"What is {token}?")]
 
 
 @pytest.mark.parametrize("token", ["admin:pass", "pnu_0123456789abcdef", "k\u00e4se:br\u00f6tchen"])

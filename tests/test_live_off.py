@@ -12,9 +12,13 @@ PUBLISH = "PREFECT_SERVER_LOGS_STREAM_PUBLISHING_ENABLED=true"
 FIXES = {
     "settings": STREAM,
     "update": "came with 3.4.7",
-    "upgrade": "does not pass WebSocket upgrades",
+    "headers": "proxy_set_header Upgrade",
+    "refused": "refuses WebSockets, or sends them to another path",
     "subprotocol": "strips the header Sec-WebSocket-Protocol",
-    "path": "may refuse the path /logs/out",
+    "path": "refuses the path /logs/out",
+    "upstream": "sends WebSockets to an address where no Prefect server answers",
+    "route": "Add a route",
+    "swallowed": "in between swallows it",
     "between": "Something between here and the server",
     "broker": "PREFECT_MESSAGING_BROKER",
 }
@@ -36,15 +40,19 @@ def gave_up(cause: RawlogsError) -> GaveUp:
         pytest.param(streaming_is_off(), {"settings"}, id="its settings say that it does not stream"),
         pytest.param(socket_refused(upgrade(403), "3.4.6"), {"update", "settings"}, id="too old"),
         pytest.param(socket_refused(upgrade(502), "2.20.1"), {"update", "settings"}, id="far too old"),
-        pytest.param(socket_refused(upgrade(403), "3.4.7"), {"upgrade"}, id="403 of a server that has it"),
         pytest.param(
-            socket_refused(upgrade(403), None), {"path", "settings"}, id="403 of nobody knows which"
+            socket_refused(upgrade(403), "3.4.7"), {"subprotocol"}, id="403 of a server that has it"
         ),
         pytest.param(
-            socket_refused(upgrade(404), None), {"path", "settings"}, id="404 of nobody knows which"
+            socket_refused(upgrade(403), None),
+            {"path", "settings", "subprotocol"},
+            id="403 of nobody knows which",
         ),
-        pytest.param(socket_refused(upgrade(400), None), {"upgrade"}, id="400"),
-        pytest.param(socket_refused(upgrade(200), "3.8.8"), {"upgrade"}, id="an answer that is no upgrade"),
+        pytest.param(
+            socket_refused(upgrade(404), None), {"route", "headers"}, id="404 of nobody knows which"
+        ),
+        pytest.param(socket_refused(upgrade(400), None), {"headers"}, id="400"),
+        pytest.param(socket_refused(upgrade(200), "3.8.8"), {"headers"}, id="an answer that is no upgrade"),
         pytest.param(
             socket_refused(ProtocolError("no subprotocol was chosen"), "3.8.8"),
             {"subprotocol"},
@@ -53,14 +61,14 @@ def gave_up(cause: RawlogsError) -> GaveUp:
         pytest.param(socket_refused(ProtocolError("bad frames"), "3.8.8"), {"between"}, id="bad frames"),
         pytest.param(
             socket_refused(ConnectError("timed out", url="ws://x", phase="upgrade"), "3.8.8"),
-            {"between"},
+            {"swallowed", "headers"},
             id="no answer",
         ),
         pytest.param(
-            socket_refused(gave_up(upgrade(502)), "3.9.1"), {"upgrade"}, id="what it gave up for counts"
+            socket_refused(gave_up(upgrade(502)), "3.9.1"), {"upstream"}, id="what it gave up for counts"
         ),
         pytest.param(socket_refused(upgrade(403), "3.4.7rc1"), {"update", "settings"}, id="before 3.4.7"),
-        pytest.param(socket_refused(upgrade(403), "3.10.0.dev1"), {"upgrade"}, id="numbers are no texts"),
+        pytest.param(socket_refused(upgrade(403), "3.10.0.dev1"), {"refused"}, id="numbers are no texts"),
         pytest.param(partly_live(0, 3), {"settings"}, id="nothing comes"),
         pytest.param(partly_live(5, 3), {"broker"}, id="a part comes"),
     ],
@@ -68,11 +76,14 @@ def gave_up(cause: RawlogsError) -> GaveUp:
 def test_a_cause_is_told_with_its_own_fix(text: str, fixes: set[str]) -> None:
     assert {name for name, words in FIXES.items() if words in text} == fixes
     assert (STREAM in text) == (PUBLISH in text)
+    assert text.endswith("`rawlogs doctor` checks each step.")
     assert "REST list instead" in text or "asking the list often" in text
 
 
 def test_what_was_seen_is_in_the_text() -> None:
     """The refusal, the version, the shares."""
     assert "(refused)" in socket_refused(gave_up(upgrade(502)), None)
-    assert "Prefect 3.4.6 has no live log stream" in socket_refused(upgrade(403), "3.4.6")
+    assert "The server is Prefect 3.4.6, and live logs came with 3.4.7" in socket_refused(
+        upgrade(403), "3.4.6"
+    )
     assert "3 of 8 came only by the list" in partly_live(5, 3)

@@ -14,37 +14,39 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rawlogs.advice import Credentials, Facts, advise
+from rawlogs.backoff import delay
 from rawlogs.errors import AuthError, HistoryError
-from rawlogs.rest.failures import failure
-from rawlogs.rest.hints import auth_hint, quote, said
-from rawlogs.rest.request import Credentials, RequestInfo
+from rawlogs.rest.errors import failure
+from rawlogs.rest.request import RequestInfo
 from rawlogs.rest.responses import (
-    Answer,
     CsrfRequired,
     Fatal,
+    Outcome,
     Redirect,
     Response,
-    Result,
     Retry,
+    Success,
     classify,
-    decode,
+    error_detail,
     page_limit,
 )
-from rawlogs.rest.timing import delay, http_date, retry_after, skew
+from rawlogs.rest.timing import skew
+from rawlogs.untrusted import http_date, loads_lenient, retry_after
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
 GET = RequestInfo("GET", "http://h:4200/api/x")
 POST = RequestInfo("POST", "http://h:4200/api/logs/filter")
 
 
-def judged(status: int, body: Any = b"", asked: RequestInfo = POST, **headers: str) -> Answer:
+def judged(status: int, body: Any = b"", asked: RequestInfo = POST, **headers: str) -> Outcome:
     content = body if isinstance(body, bytes) else orjson.dumps(body)
     return classify(
         asked, Response(status, {k.replace("_", "-"): v for k, v in headers.items()}, content), NOW
     )
 
 
-def failed(answer: Answer) -> Any:
+def failed(answer: Outcome) -> Any:
     assert isinstance(answer, Fatal)
     return answer.error
 
@@ -52,16 +54,16 @@ def failed(answer: Answer) -> Any:
 @pytest.mark.parametrize(
     ("status", "body", "headers", "kind"),
     [
-        (200, {"a": 1}, {}, Result),
-        (201, None, {}, Result),
-        (204, b"", {}, Result),
+        (200, {"a": 1}, {}, Success),
+        (201, None, {}, Success),
+        (204, b"", {}, Success),
         (200, b"", {}, Retry),
         (200, b"<html>", {}, Retry),
         (301, b"", {"location": "/x"}, Redirect),
         (302, b"", {"location": "/x"}, Redirect),
         (307, b"", {"location": "/x"}, Redirect),
         (308, b"", {"location": "/x"}, Redirect),
-        (303, b"", {"location": "/x"}, Fatal),
+        (303, b"", {"location": "/x"}, Redirect),
         (304, b"", {"location": "/x"}, Fatal),
         (307, b"", {}, Fatal),
         (400, b"", {}, Fatal),
@@ -108,7 +110,8 @@ def test_maintenance_is_the_only_one_that_does_not_count() -> None:
     assert judged(503) == Retry(
         f"{POST} was answered with HTTP 503",
         503,
-        hint="The server, or the proxy in front of it, is not ready.",
+        hint="The server, or the proxy in front of it, is not ready. Try again in a moment; `rawlogs tail --wait` "
+        "waits for it. `rawlogs doctor` checks each step.",
     )
 
 
@@ -146,11 +149,11 @@ def test_maintenance_is_the_only_one_that_does_not_count() -> None:
     ],
 )
 def test_the_words_of_an_error_are_found_in_every_shape(body: Any, words: str) -> None:
-    assert said(body if isinstance(body, bytes) else orjson.dumps(body), ()) == words
+    assert error_detail(body if isinstance(body, bytes) else orjson.dumps(body), ()) == words
 
 
 def test_words_come_without_secrets() -> None:
-    assert said(b'{"detail": "no \\"pass\\" for you"}', ('"pass"',)) == "no *** for you"
+    assert error_detail(b'{"detail": "no \\"pass\\" for you"}', ('"pass"',)) == "no *** for you"
 
 
 words = st.sampled_from(["detail", "exception_message", "exception_detail", "loc", "msg"])
@@ -167,7 +170,7 @@ def test_no_answer_raises(body: Any, status: int) -> None:
 
 @given(text=st.text())
 def test_a_quote_is_printable_and_short(text: str) -> None:
-    quoted = quote(text)
+    quoted = GET.quote(text)
     assert quoted.isprintable()
     assert len(quoted) <= 80
 
@@ -181,7 +184,7 @@ def test_a_quote_is_printable_and_short(text: str) -> None:
     ],
 )
 def test_more_than_strict_json_is_read(body: bytes, value: Any) -> None:
-    assert decode(body) == value
+    assert loads_lenient(body) == value
 
 
 @pytest.mark.parametrize(
@@ -189,7 +192,7 @@ def test_more_than_strict_json_is_read(body: bytes, value: Any) -> None:
 )
 def test_what_is_no_json_is_a_value_error(body: bytes) -> None:
     with pytest.raises(ValueError):
-        decode(body)
+        loads_lenient(body)
 
 
 @pytest.mark.parametrize(
@@ -215,13 +218,13 @@ def test_the_page_limit_is_read_from_a_422_only() -> None:
 @pytest.mark.parametrize("cloud", [False, True], ids=["server", "cloud"])
 @pytest.mark.parametrize("status", [401, 403])
 def test_every_refusal_says_what_to_set(sent: Credentials, cloud: bool, status: int) -> None:
-    hint = auth_hint(RequestInfo("GET", "http://h/api", sent, cloud), status)
-    assert "PREFECT_" in hint
+    assert "PREFECT_" in advise("rest", status, Facts(sent=sent, cloud=cloud)).hint
 
 
 def test_cloud_names_the_auth_string_that_gets_in_the_keys_way() -> None:
-    hint = auth_hint(RequestInfo("GET", "https://h/api", "basic", True), 401)
-    assert hint.endswith("wins over PREFECT_API_KEY: unset it.")
+    advice = advise("rest", 401, Facts(sent="basic", cloud=True))
+    assert advice.cause.endswith("wins over PREFECT_API_KEY.")
+    assert advice.fix == "Unset PREFECT_API_AUTH_STRING."
 
 
 # -- timing
@@ -316,6 +319,7 @@ def chained(outer: Exception, inner: Exception) -> Exception:
 def refused() -> ssl.SSLCertVerificationError:
     error = ssl.SSLCertVerificationError(1, "certificate verify failed")
     error.verify_message = "certificate has expired"
+    error.verify_code = 10
     return error
 
 

@@ -144,7 +144,7 @@ async def test_a_wrong_base_path_is_not_taken_for_an_unknown_run() -> None:
     async with asking(HttpPeer(not_found)) as runs:
         with pytest.raises(HistoryError, match="HTTP 404: Not Found") as caught:
             await runs.read(RUN)
-    assert "No Prefect API at this path" in (caught.value.hint or "")
+    assert "No Prefect API answers at" in (caught.value.hint or "")
 
 
 async def test_an_id_that_is_none_is_a_config_error_without_a_request() -> None:

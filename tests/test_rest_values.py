@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 
 from rawlogs.config import urls
 from rawlogs.config.settings import resolve
-from rawlogs.doctor.server_facts import release
 from rawlogs.errors import AuthError, ConfigError, HistoryError
 from rawlogs.models import BEGINNING, END
 from rawlogs.rest.client import RestClient
@@ -29,6 +28,7 @@ from rawlogs.rest.history import History, RowsShifted
 from rawlogs.rest.server import log_streaming, version
 from rawlogs.rest.timing import offset_bounds, skew
 from rawlogs.serve.finder import Finder
+from rawlogs.version import release
 from tests.http_peer import HttpPeer, Request, Step, reply
 
 RUN = "01a20537-b850-7e2a-b8ad-1f32d8d39a5f"

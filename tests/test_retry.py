@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rawlogs.backoff import delay
 from rawlogs.delivery.retry import (
     TRIES_AFTER_SUCCESS,
     Fatal,
     Record,
     Retry,
-    delay,
     is_transient,
     socket_only,
     unreachable,

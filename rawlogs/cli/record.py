@@ -105,14 +105,7 @@ async def _converse(
     from rawlogs.wire.connection import Target, open_connection
     from rawlogs.wire.frames import filter_message
 
-    target = Target(
-        url=settings.address.logs_url,
-        token=settings.websocket_token,
-        headers=settings.headers,
-        tls=settings.ssl_context(),
-        proxy=settings.proxy,
-        compress=given["compress"],
-    )
+    target = Target.of(settings, compress=given["compress"])
     count = 0
     end = None if given["duration"] is None else time.monotonic() + given["duration"]
     async with await open_connection(target, filter_message(wire), tap=recorder) as connection:

@@ -103,12 +103,9 @@ def _job(given: dict[str, Any]) -> _Job:
     first = _first(filter_json, events)
     settings = settings_of(given)
     tell_notes(settings)
-    target = Target(
-        url=settings.address.events_url if events else settings.address.logs_url,
-        token=settings.websocket_token,
-        headers=settings.headers,
-        tls=settings.ssl_context(),
-        proxy=settings.proxy,
+    target = Target.of(
+        settings,
+        settings.address.events_url if events else None,
         compress=options["compress"],
         legacy=legacy,
         subprotocol=None if without else subprotocol or SUBPROTOCOL,

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from rawlogs.advice import AUTH_SETTING, KEY_SETTING, Credentials, Facts
 from rawlogs.config import network, sources, urls
 from rawlogs.errors import ConfigError
 from rawlogs.masking import is_public
@@ -105,6 +106,21 @@ class Settings:
         if auth:
             return f"Basic {_base64(auth)}"
         return f"Bearer {key}" if key else None
+
+    @property
+    def token_setting(self) -> str | None:
+        """The setting that the socket's token comes from; None where there is no token."""
+        token = self.websocket_token
+        return None if not token else AUTH_SETTING if token == self.auth_string else KEY_SETTING
+
+    def facts(self) -> Facts:
+        """Return what these settings tell about the server, for the explanation of failures."""
+        sent: Credentials = "none"
+        if any(name.lower() == "authorization" for name in self.headers):
+            sent = "custom"
+        elif self.authorization is not None:
+            sent = "basic" if self.authorization.startswith("Basic ") else "bearer"
+        return Facts(url=self.api_url, cloud=self.is_cloud, sent=sent, token=self.token_setting)
 
     @property
     def _credentials(self) -> tuple[str | None, str | None]:
@@ -259,7 +275,7 @@ class _Reading:
                     "No API URL is set: not as an argument, nor as PREFECT_API_URL in the environment, .env, "
                     f"prefect.toml, pyproject.toml or a profile; looked at {self.found.looked_at}."
                 )
-            raise ConfigError(problem, setting=name, hint=_SET_URL)
+            raise ConfigError(problem, setting=name, hint=_SET_URL, missing=text is None)
         address = urls.parse(text, setting=name, origin=origin)
         if origin != "argument":
             self.notes += [f"{name} ({origin}): {change}" for change in address.changes]

@@ -15,12 +15,15 @@ import re
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 from typing import Literal
-from urllib.parse import unquote
+from urllib.parse import unquote, urljoin, urlsplit
 from uuid import UUID
 
 from rawlogs.errors import ConfigError
 
 RunKind = Literal["flow-run", "task-run"]
+
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+MAX_REDIRECTS = 5
 
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 _SOCKET_SCHEMES = {"ws": "http", "wss": "https"}
@@ -142,6 +145,20 @@ def same_origin(a: str, b: str) -> bool:
         return _place(a) == _place(b)
     except _Refused:
         return False
+
+
+def redirect_target(asked: str, location: str) -> str | None:
+    """Return the absolute URL that a redirect leads to; None unless it stays within the origin that was asked.
+
+    The key goes along, and within the socket it travels in a frame, so another origin is never followed. Neither is a
+    Location with credentials in it: they would take the place of the user's.
+    """
+    try:
+        url = urljoin(asked, location)
+        credentials = "@" in urlsplit(url).netloc
+    except ValueError:
+        return None
+    return url if same_origin(asked, url) and not credentials else None
 
 
 def shown(text: str) -> str:

@@ -10,10 +10,11 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
+from rawlogs.backoff import delay
 from rawlogs.batch import Batch
 from rawlogs.config.settings import Settings
 from rawlogs.delivery.context import StreamContext
-from rawlogs.delivery.retry import PROOF, Fatal, Record, delay, verdict
+from rawlogs.delivery.retry import PROOF, Fatal, Record, verdict
 from rawlogs.errors import AuthError, ConnectionLost, GaveUp, ProtocolError, RawlogsError
 from rawlogs.waiting import first_of, within
 from rawlogs.wire.connection import Connection, open_connection

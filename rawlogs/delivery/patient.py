@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from rawlogs.backoff import delay
 from rawlogs.clock import Clock
 from rawlogs.config.settings import Settings
 from rawlogs.delivery.budget import Budget
 from rawlogs.delivery.context import StreamContext
-from rawlogs.delivery.retry import delay, is_transient, unreachable
+from rawlogs.delivery.retry import is_transient, unreachable
 from rawlogs.errors import (
     AuthError,
     ConnectError,

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rawlogs.backoff import TRANSIENT_STATUSES
 from rawlogs.errors import (
     AuthError,
     CertificateError,
@@ -34,7 +35,6 @@ from rawlogs.errors import (
 )
 from rawlogs.rest.timing import delay as delay
 
-TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 TRIES_AFTER_SUCCESS = 3
 PROOF = 30.0
 """A connection has proved itself after one log or this many seconds; only then the retry budget starts anew."""
@@ -77,7 +77,7 @@ def verdict(error: RawlogsError, record: Record) -> Retry | Fatal:
     if isinstance(error, ConnectError):
         return _connect_verdict(error, record)
     if isinstance(error, UpgradeRefused):
-        if error.status in TRANSIENT_STATUS:
+        if error.status in TRANSIENT_STATUSES:
             return Retry(error.retry_after or 0.0)
         return _refusal(error, record, error.status in (403, 404))
     if isinstance(error, AuthError):

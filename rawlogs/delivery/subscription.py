@@ -52,12 +52,8 @@ class Subscription:
     def logs_target(self) -> Target:
         """Return the address and access of ``/logs/out``. Raises ConfigError for a CA file that cannot be read."""
         settings, options = self.settings, self._options
-        return Target(
-            url=settings.address.logs_url,
-            token=settings.websocket_token,
-            headers=settings.headers,
-            tls=settings.ssl_context(),
-            proxy=settings.proxy,
+        return Target.of(
+            settings,
             compress=options.compress,
             legacy=options.legacy,
             max_size=options.max_size,

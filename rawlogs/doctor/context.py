@@ -1,4 +1,4 @@
-"""One examination: what was asked for, and what has come to light so far. The checks fill it, one after the other."""
+"""Context of one doctor run: its inputs, and the results so far, which the checks fill in one after the other."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from rawlogs.advice import AUTH_SETTING, KEY_SETTING, Facts
 from rawlogs.clock import Clock
 from rawlogs.config.settings import Settings
-from rawlogs.doctor.network import Place, proxy_place
-from rawlogs.doctor.server_facts import AUTH_SETTING, KEY_SETTING, ServerFacts, release
+from rawlogs.config.urls import Address
+from rawlogs.doctor.findings import status_of
+from rawlogs.doctor.network import Endpoint, proxy_endpoint
 from rawlogs.errors import RawlogsError
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from rawlogs.wire.events import WireEvent
 
 UNASKED: Any = object()
-"""The answer of a question that was not asked."""
+"""Stands for the answer of a question that was not asked."""
 
 
 @dataclass(slots=True)
@@ -65,48 +67,55 @@ class CheckContext:
         return self.client
 
     def rest_of(self, settings: Settings) -> RestClient:
-        """A client with other settings, to be closed by who asks for it."""
+        """Return a client with other settings, to be closed by the caller."""
         from rawlogs.rest.client import RestClient
 
         return RestClient(settings, clock=self.clock, timeout=self.patience, retries=0)
 
-    @property
-    def place(self) -> Place:
-        """Host and port of the API."""
-        _, host, port = self.settings.address.place
-        return Place(host.strip("[]"), port)
+    async def answers_http(self, url: str) -> bool:
+        """Return whether an HTTP server answers at this URL, which is sent no credentials."""
+        stranger = replace(self.settings, address=Address(url), api_key=None, auth_string=None, headers={})
+        async with self.rest_of(stranger) as rest:
+            try:
+                await rest.get("/health")
+            except RawlogsError as error:
+                return status_of(error) is not None
+        return True
+
+    async def answers_tls(self) -> bool:
+        """Return whether the API's port speaks TLS, although its URL begins with http://."""
+        from rawlogs.rest.http import tls_session
+
+        url = self.settings.api_url.replace("http:", "https:", 1)
+        try:
+            await tls_session(replace(self.settings, address=Address(url), insecure=True), self.patience)
+        except OSError:
+            return False
+        return True
 
     @property
-    def first_place(self) -> Place:
+    def endpoint(self) -> Endpoint:
+        """Host and port of the API."""
+        _, host, port = self.settings.address.place
+        return Endpoint(host.strip("[]"), port)
+
+    @property
+    def first_endpoint(self) -> Endpoint:
         """Where a connection goes first: the proxy, or the API."""
-        return proxy_place(self.settings.proxy) if self.settings.proxy else self.place
+        return proxy_endpoint(self.settings.proxy) if self.settings.proxy else self.endpoint
 
     @property
     def token_setting(self) -> str | None:
         """The setting that the socket's token comes from."""
-        token = self.settings.websocket_token
-        if not token:
-            return None
-        return AUTH_SETTING if token == self.settings.auth_string else KEY_SETTING
+        return self.settings.token_setting
 
-    def known(self, **more: Any) -> ServerFacts:
-        """What the tables of causes need, and ``more``."""
-        from rawlogs.rest.request import credentials
-
-        known = ServerFacts(
-            cloud=self.settings.is_cloud,
-            rest=self.rest_works,
-            release=release(self.version),
-            version=self.version or "",
-            authenticated=self.authenticated,
-            sent=credentials(self.settings),
-            token=self.token_setting,
-            url=self.settings.api_url,
-        )
-        return replace(known, **more)
+    def facts(self, **more: Any) -> Facts:
+        """Return what is known about the server so far, and ``more``."""
+        known = {"rest": self.rest_works, "version": self.version or "", "authenticated": self.authenticated}
+        return replace(self.settings.facts(), **{**known, **more})
 
     def secrets(self) -> set[str]:
-        """What no report may show; also where the settings could not be resolved."""
+        """Return what no report may show; also where the settings could not be resolved."""
         environ = self.access.get("environ")
         environ = os.environ if environ is None else environ
         raw = [environ.get(name) for name in (KEY_SETTING, AUTH_SETTING)]

@@ -1,4 +1,4 @@
-"""Whether logs that are stored also come over the socket: by watching both, or by writing one log."""
+"""Check whether stored logs also come over the socket: by watching both, or by writing one log."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+from rawlogs.advice import Advice, advise
 from rawlogs.doctor.context import CheckContext
-from rawlogs.doctor.findings import Advice, Finding, of_error
-from rawlogs.errors import RawlogsError
+from rawlogs.doctor.findings import Finding, of_error
+from rawlogs.errors import ConnectionLost, RawlogsError
 from rawlogs.models import Log
 from rawlogs.waiting import within
 from rawlogs.wire.connection import Connection
 from rawlogs.wire.frames import decode_logs
 
 LATE = timedelta(minutes=2)
-"""How old a log may be when it is stored, to be found by the time that it bears."""
+"""Maximum delay between a log's timestamp and its storage."""
 MARGIN = timedelta(seconds=2)
-"""How well the server's clock is known: logs that were stored so early in the watch are not counted."""
+"""Uncertainty of the server's clock: logs stored so early in the watch are not counted."""
 ROWS = 1000
 """How many stored logs are compared at most, the newest."""
 TRIES = 20
@@ -42,7 +43,7 @@ _SOME = Advice(
 
 
 async def delivery(case: CheckContext) -> Finding:
-    """Watch the socket and the list, and compare."""
+    """Watch the socket and the list, and compare what came."""
     connection = case.connection
     assert connection is not None
     if case.write_test:
@@ -57,27 +58,36 @@ async def delivery(case: CheckContext) -> Finding:
 
 async def _watch(case: CheckContext, connection: Connection) -> Finding:
     seen: set[str] = set()
-    began = case.rest.server_now()
-    ears = asyncio.create_task(_hear(connection, seen))
+    began, opened = case.rest.server_now(), case.clock.monotonic()
+    collector = asyncio.create_task(_collect_live(connection, seen))
     pause = asyncio.ensure_future(case.clock.sleep(case.watch))
     try:
-        await asyncio.wait([ears, pause], return_when=asyncio.FIRST_COMPLETED)
-        if ears.done():
-            return of_error(ears.result())
+        await asyncio.wait([collector, pause], return_when=asyncio.FIRST_COMPLETED)
+        if collector.done():
+            return _ended(collector.result(), case.clock.monotonic() - opened, seen)
         stored = await _stored(case, began - LATE)
         # What the server sent before the list is here when it has answered a ping.
         await within(case.patience, connection.ping())
     except TimeoutError:
         pass
     finally:
-        for task in (ears, pause):
+        for task in (collector, pause):
             task.cancel()
-        await asyncio.gather(ears, pause, return_exceptions=True)
+        await asyncio.gather(collector, pause, return_exceptions=True)
     case.seen_live = bool(seen)
     return compare(seen, stored, began + MARGIN, case.watch)
 
 
-async def _hear(connection: Connection, seen: set[str]) -> RawlogsError:
+def _ended(error: RawlogsError, seconds: float, seen: set[str]) -> Finding:
+    # A proxy whose idle time is over cuts the connection; a server that ends one says why in a close frame.
+    if isinstance(error, ConnectionLost) and error.code == 1006 and not seen:
+        text = f"the connection was cut without a word after {seconds:.0f} s in which no log came"
+        return of_error(error, advise("line", "idle"), text, idle_seconds=round(seconds, 1))
+    return of_error(error)
+
+
+async def _collect_live(connection: Connection, seen: set[str]) -> RawlogsError:
+    """Add the ids of the logs that come to ``seen``, until the connection ends; return why it ended."""
     while True:
         try:
             logs, _ = decode_logs(await connection.batch())
@@ -99,7 +109,7 @@ async def _stored(case: CheckContext, after: datetime) -> list[Log]:
 
 
 def compare(seen: set[str], stored: Iterable[Log], since: datetime, watched: float) -> Finding:
-    """What it means: ids that came over the socket, rows that the list has; only those stored from ``since`` count."""
+    """Compare the ids that came over the socket with the rows of the list; only rows stored from ``since`` on count."""
     due = [log.id_text for log in stored if log.created is not None and log.created >= since]
     missing = [each for each in due if each not in seen]
     facts = {"watched_seconds": watched, "live": len(seen), "stored": len(due), "missing": len(missing)}
@@ -130,7 +140,7 @@ def _logs(count: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What became of the log that was written. ``live`` is how many seconds it took over the socket."""
+    """The log that was written. ``live`` is the seconds that it took over the socket (None: it did not come)."""
 
     live: float | None
     stored: bool
@@ -142,21 +152,21 @@ async def _write(case: CheckContext, connection: Connection) -> Finding:
         f"--write-test: writing one log now (logger {LOGGER!r}, level INFO, flow run {run}, which does not exist)"
     )
     arrived = asyncio.Event()
-    ears = asyncio.create_task(_hear_run(connection, run, arrived))
+    collector = asyncio.create_task(_await_run(connection, run, arrived))
     try:
         began = case.clock.monotonic()
         await case.rest.post("/logs/", _log(case, run))  # type: ignore[arg-type]
         stored = await _list_run(case, run)
-        live = await _live(case, arrived, ears, began)
+        live = await _live(case, arrived, collector, began)
     finally:
-        ears.cancel()
-        await asyncio.gather(ears, return_exceptions=True)
+        collector.cancel()
+        await asyncio.gather(collector, return_exceptions=True)
     case.seen_live = live is not None
     return written_finding(Written(live, stored), case.streaming)
 
 
 def _log(case: CheckContext, run: UUID) -> list[Mapping[str, Any]]:
-    """One log as POST /logs/ takes it; it belongs to a run of its own, so that nobody's log page shows it."""
+    """Return one log as POST /logs/ takes it; it belongs to a run of its own, so that no log page shows it."""
     return [
         {
             "name": LOGGER,
@@ -168,7 +178,7 @@ def _log(case: CheckContext, run: UUID) -> list[Mapping[str, Any]]:
     ]
 
 
-async def _hear_run(connection: Connection, run: UUID, arrived: asyncio.Event) -> None:
+async def _await_run(connection: Connection, run: UUID, arrived: asyncio.Event) -> None:
     try:
         while True:
             logs, _ = decode_logs(await connection.batch())
@@ -188,13 +198,14 @@ async def _list_run(case: CheckContext, run: UUID) -> bool:
 
 
 async def _live(
-    case: CheckContext, arrived: asyncio.Event, ears: asyncio.Task[None], began: float
+    case: CheckContext, arrived: asyncio.Event, collector: asyncio.Task[None], began: float
 ) -> float | None:
-    """A log is published before it is stored, so a short while is enough once it has been listed."""
+    """Return the seconds until the log came; None where it did not."""
+    # A log is published before it is stored, so a short while is enough once it has been listed.
     waiting = asyncio.ensure_future(arrived.wait())
     patience = asyncio.ensure_future(case.clock.sleep(case.watch))
     try:
-        await asyncio.wait([waiting, patience, ears], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([waiting, patience, collector], return_when=asyncio.FIRST_COMPLETED)
         return case.clock.monotonic() - began if arrived.is_set() else None
     finally:
         for task in (waiting, patience):
@@ -203,7 +214,7 @@ async def _live(
 
 
 def written_finding(written: Written, streaming: tuple[bool, bool] | None) -> Finding:
-    """What became of the log, in words."""
+    """Return the finding for the log that was written."""
     facts = {"written": 1, "live": written.live is not None, "stored": written.stored}
     if written.live is not None and written.stored:
         return Finding("ok", "one log was written: it came over the socket, and it is stored", facts=facts)

@@ -6,21 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from rawlogs.errors import AuthError, ConfigError, RawlogsError
+from rawlogs.advice import DOCTOR, Advice
+from rawlogs.errors import (
+    AuthError,
+    ConfigError,
+    HistoryError,
+    RawlogsError,
+    RedirectRefused,
+    UpgradeRefused,
+)
 
 Status = Literal["ok", "warn", "fail", "skip"]
 """``skip``: not reached, since an earlier check makes it impossible, or not to be found out."""
 
 Blame = Literal["config", "auth", "unreachable"]
 """What kind of failure it is, for the exit code."""
-
-
-@dataclass(frozen=True, slots=True)
-class Advice:
-    """Why something fails, and what to do about it, in words."""
-
-    cause: str
-    fix: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +49,25 @@ class Result:
     seconds: float | None = None
 
 
-def of_error(error: RawlogsError, advice: Advice | None = None, **facts: Any) -> Finding:
-    """The failure that an error of this package is."""
-    advice = advice or Advice(error.text, error.hint)
-    return Finding("fail", error.text, advice, blame_of(error), facts=facts)
+def of_error(
+    error: RawlogsError, advice: Advice | None = None, text: str | None = None, **facts: Any
+) -> Finding:
+    """Return the failure that an error of this package is; ``text`` replaces its own."""
+    if advice is None:
+        # Its hint sends the user to the doctor, where they are.
+        advice = Advice(error.text, (error.hint or "").removesuffix(DOCTOR).strip() or None)
+    return Finding("fail", text or error.text, advice, blame_of(error), facts=facts)
 
 
 def blame_of(error: RawlogsError) -> Blame:
-    """Whose fault an error is, as the exit codes see it."""
+    """Return whose fault an error is, as the exit codes see it."""
     if isinstance(error, ConfigError):
         return "config"
     return "auth" if isinstance(error, AuthError) else "unreachable"
+
+
+def status_of(error: RawlogsError) -> int | None:
+    """Return the HTTP status that an error stands for; None where there was no answer."""
+    if isinstance(error, (HistoryError, UpgradeRefused, RedirectRefused)):
+        return error.status
+    return error.code if isinstance(error, AuthError) else None

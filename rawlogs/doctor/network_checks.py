@@ -1,27 +1,35 @@
-"""From the settings to TLS: what must hold before a server can say anything."""
+"""Check the settings, the name, TCP and TLS: what must hold before a server can say anything."""
 
 from __future__ import annotations
 
-import os
-import socket
 import ssl
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timezone
+from hashlib import sha256
 from ipaddress import ip_address
 from typing import Any
 
+from rawlogs.advice import Advice, advise
 from rawlogs.config.network import HEADERS
 from rawlogs.config.settings import Settings, resolve
 from rawlogs.config.urls import shown
-from rawlogs.doctor import causes, certificate, network
+from rawlogs.doctor import network
 from rawlogs.doctor.context import CheckContext
-from rawlogs.doctor.findings import Advice, Finding
+from rawlogs.doctor.findings import Finding
+from rawlogs.network_errors import advice_for, reason
 
 EXPIRES_SOON = 14
 """Days before its end from which a certificate is worth a warning."""
+_ATTRIBUTES = {
+    "commonName": "CN",
+    "organizationName": "O",
+    "organizationalUnitName": "OU",
+    "countryName": "C",
+}
 
 
 async def settings(case: CheckContext) -> Finding:
-    """Where each setting came from."""
+    """Tell where each setting came from."""
     case.resolved = found = resolve(**case.access)
     values = _values(found)
     facts = {name: {"value": value, "origin": found.origins.get(name)} for name, value in values.items()}
@@ -43,7 +51,7 @@ async def settings(case: CheckContext) -> Finding:
 
 
 def _values(found: Settings) -> dict[str, str]:
-    """Every setting as it may be shown."""
+    """Return every setting as it may be shown."""
     return {
         "PREFECT_API_URL": found.api_url,
         "PREFECT_API_KEY": found.fingerprint(found.api_key),
@@ -57,7 +65,7 @@ def _values(found: Settings) -> dict[str, str]:
 
 
 async def urls(case: CheckContext) -> Finding:
-    """The forms of the URL."""
+    """Tell the URLs that are used."""
     address = case.settings.address
     kind = "Prefect Cloud" if case.settings.is_cloud else "a self-hosted server"
     return Finding(
@@ -69,143 +77,147 @@ async def urls(case: CheckContext) -> Finding:
 
 
 async def proxy(case: CheckContext) -> Finding:
-    """Which way to the API: one decision for the socket and REST."""
+    """Tell whether a proxy leads to the API: one decision for the socket and REST."""
     found = case.settings
     if found.proxy is None:
-        return Finding("ok", "straight there, for the socket and REST alike", facts={"proxy": None})
+        return Finding("ok", "none: direct connections, for the socket and REST alike", facts={"proxy": None})
     text = f"through {shown(found.proxy)} ({found.proxy_origin}), for the socket and REST alike"
     return Finding("ok", text, facts={"proxy": shown(found.proxy), "origin": found.proxy_origin})
 
 
 async def dns(case: CheckContext) -> Finding:
-    """Whether the name resolves: the API's, or the proxy's where there is one."""
-    place = case.first_place
+    """Check whether the name resolves: the API's, or the proxy's where there is one."""
+    host = case.first_endpoint.host
     try:
-        return Finding("ok", f"{ip_address(place.host)} is an address", facts={"host": place.host})
+        return Finding("ok", f"{ip_address(host)} is an address", facts={"host": host})
     except ValueError:
         pass
-    facts = {"host": place.host, "proxy": case.settings.proxy is not None}
+    facts = {"host": host, "proxy": case.settings.proxy is not None}
     try:
-        found = await network.addresses(place, case.patience)
+        found = await network.resolve_host(case.first_endpoint, case.patience)
     except OSError as error:
-        advice = causes.resolver(error.errno)
-        return Finding("fail", f"{place.host} does not resolve ({_said(error)})", advice, facts=facts)
-    return Finding("ok", f"{place.host} is {', '.join(found)}", facts={**facts, "addresses": found})
+        return Finding("fail", f"{host} does not resolve ({reason(error)})", advice_for(error), facts=facts)
+    return Finding("ok", f"{host} is {', '.join(found)}", facts={**facts, "addresses": found})
 
 
 async def tcp(case: CheckContext) -> Finding:
-    """Whether a connection can be opened there."""
-    place = case.first_place
-    who = f"the proxy {place}" if case.settings.proxy else str(place)
-    facts: dict[str, Any] = {"host": place.host, "port": place.port}
+    """Check whether a connection can be opened there."""
+    endpoint = case.first_endpoint
+    who = f"the proxy {endpoint}" if case.settings.proxy else str(endpoint)
+    facts: dict[str, Any] = {"host": endpoint.host, "port": endpoint.port}
     try:
-        address, dead = await network.reach(place, case.patience)
+        address, dead = await network.tcp_connect(endpoint, case.patience)
     except OSError as error:
-        advice = causes.tcp(error.errno)
-        return Finding("fail", f"no connection to {who} ({_said(error)})", advice, facts=facts)
+        return Finding("fail", f"no connection to {who} ({reason(error)})", advice_for(error), facts=facts)
     facts |= {"address": address, "dead_addresses": dead}
     lines = (f"not at {', '.join(dead)}, which is tried first",) if dead else ()
     return Finding("ok", f"{who} accepts connections", lines=lines, facts=facts)
 
 
 async def tls(case: CheckContext) -> Finding:
-    """The certificate: whose, from whom, until when; and where trust comes from."""
-    found = case.settings
-    context = found.ssl_context()
-    if context is None:
+    """Check the TLS handshake; show the certificate, and where trust comes from."""
+    from rawlogs.rest.errors import TunnelRefused
+    from rawlogs.rest.http import tls_session
+
+    found, endpoint = case.settings, case.endpoint
+    if not found.api_url.startswith("https:"):
         return Finding("ok", "not used (http://)", facts={"used": False})
-    tunnel = network.tunnel_of(found.proxy) if found.proxy else None
-    if found.proxy and tunnel is None:
+    if (found.proxy or "").startswith("socks"):
         return Finding("ok", "not looked at through such a proxy; the next checks tell", facts={"used": True})
-    trust = _trust(found)
-    facts = {"used": True, "trust": trust, "insecure": found.insecure}
-    place = case.place
+    trust = f"trust: {_trust(found)}"
+    facts: dict[str, Any] = {"used": True, "trust": _trust(found), "insecure": found.insecure}
     try:
-        shaken = await network.shake(place, context, case.patience, tunnel=tunnel)
-    except network.TunnelRefused as refused:
-        return _no_tunnel(refused.status, place, shown(found.proxy or ""))
+        session = await tls_session(found, case.patience)
+    except TunnelRefused as refused:
+        proxy = shown(found.proxy or "")
+        text = f"the proxy {proxy} refused a tunnel to {endpoint} ({refused})"
+        advice = advise("tunnel", refused.status)
+        return Finding("fail", text, advice, facts={"status": refused.status, "proxy": proxy})
     except ssl.SSLCertVerificationError as error:
-        return await _unaccepted(case, error, facts, tunnel)
+        text = f"the certificate of {endpoint} is not accepted: {error.verify_message or error.reason}"
+        lines = (*await _rejected(case, facts), trust)
+        facts["code"] = error.verify_code
+        return Finding("fail", text, advice_for(error), lines=lines, facts=facts)
     except OSError as error:
-        return await _no_tls(case, error, facts, tunnel)
-    chain = [certificate.read(der) for der in shaken.chain]
-    shows = chain[0]
-    facts |= _facts(shows) | {"version": shaken.version, "cipher": shaken.cipher}
-    facts["chain"] = [each.subject for each in chain]
-    lines = (*_lines(shows, *chain[1:]), f"trust: {trust}", f"{shaken.version}, {shaken.cipher}")
-    days = round((shows.not_after - case.clock.now()).total_seconds() / 86400)
-    if found.insecure:
+        return await _no_tls(case, error, facts)
+    cipher = session.cipher()
+    facts |= {"version": session.version(), "cipher": cipher[0] if cipher else ""}
+    lines, ends = _certificate(session, facts)
+    lines = (*lines, trust, f"{facts['version']}, {facts['cipher']}")
+    if found.insecure or ends is None:
         advice = Advice(
             "PREFECT_API_TLS_INSECURE_SKIP_VERIFY (-k) is set: anyone in between could read the key.",
             "Name the server's CA in PREFECT_API_SSL_CERT_FILE instead.",
         )
-        return Finding(
-            "warn", f"{place} speaks TLS; its certificate is not checked", advice, lines=lines, facts=facts
-        )
+        text = f"{endpoint} speaks TLS; its certificate is not checked"
+        return Finding("warn", text, advice, lines=lines, facts=facts)
+    days = round((ends - case.clock.now()).total_seconds() / 86400)
     if days < EXPIRES_SOON:
-        advice = Advice(f"The certificate ends on {shows.not_after:%Y-%m-%d}.", "Renew it on the server.")
-        return Finding(
-            "warn", f"the certificate is accepted for {days} more days", advice, lines=lines, facts=facts
-        )
-    return Finding(
-        "ok", f"the certificate is accepted, until {shows.not_after:%Y-%m-%d}", lines=lines, facts=facts
+        advice = Advice(f"The certificate ends on {ends:%Y-%m-%d}.", "Renew it on the server.")
+        text = f"the certificate is accepted for {days} more days"
+        return Finding("warn", text, advice, lines=lines, facts=facts)
+    return Finding("ok", f"the certificate is accepted, until {ends:%Y-%m-%d}", lines=lines, facts=facts)
+
+
+def _certificate(session: ssl.SSLObject, facts: dict[str, Any]) -> tuple[tuple[str, ...], datetime | None]:
+    """Return lines about the server's certificate, and its end; both go into ``facts``, too.
+
+    Python decodes accepted certificates only: of any other there is the fingerprint, and no end.
+    """
+    facts["sha256"] = sha256(session.getpeercert(True) or b"").hexdigest()
+    found: Any = session.getpeercert()
+    if not found:
+        return (f"SHA-256 {facts['sha256']}",), None
+    subject, issuer = _name(found["subject"]), _name(found["issuer"])
+    names = [value for kind, value in found.get("subjectAltName", ()) if kind in ("DNS", "IP Address")]
+    begins, ends = (
+        datetime.fromtimestamp(ssl.cert_time_to_seconds(found[key]), timezone.utc)
+        for key in ("notBefore", "notAfter")
     )
+    facts |= {"subject": subject, "issuer": issuer, "names": names}
+    facts |= {"not_before": begins.isoformat(), "not_after": ends.isoformat()}
+    return (
+        f"certificate of {subject}, for {', '.join(names) or 'no name'}",
+        "self-signed" if subject == issuer else f"from {issuer}",
+        f"valid from {begins:%Y-%m-%d} to {ends:%Y-%m-%d}",
+        f"SHA-256 {facts['sha256']}",
+    ), ends
 
 
-async def _unaccepted(
-    case: CheckContext,
-    error: ssl.SSLCertVerificationError,
-    facts: dict[str, object],
-    tunnel: network.Tunnel | None,
-) -> Finding:
-    lines = [f"trust: {facts['trust']}"]
-    der = await network.certificate(case.place, case.patience, tunnel=tunnel)
-    if der is not None:
-        try:
-            shows = certificate.read(der)
-        except ValueError:
-            pass
-        else:
-            facts = facts | _facts(shows)
-            lines = [*_lines(shows), *lines]
-    text = f"the certificate of {case.place} is not accepted: {error.verify_message or error.reason}"
-    advice = causes.certificate(error.verify_code)
-    return Finding("fail", text, advice, lines=tuple(lines), facts={**facts, "code": error.verify_code})
+def _name(parts: Any) -> str:
+    """Return a name of a certificate, as ``ssl`` decodes it, in one line."""
+    pairs = [pair for group in parts for pair in group]
+    known = [f"{_ATTRIBUTES[kind]}={value}" for kind, value in pairs if kind in _ATTRIBUTES]
+    return ", ".join(known) or "(no name)"
 
 
-async def _no_tls(
-    case: CheckContext, error: OSError, facts: dict[str, object], tunnel: network.Tunnel | None
-) -> Finding:
-    text = f"no TLS with {case.place} ({_said(error)})"
-    if tunnel is None and await network.speaks_http(case.place, case.patience):
+async def _rejected(case: CheckContext, facts: dict[str, Any]) -> tuple[str, ...]:
+    """Return lines about a certificate that is not accepted: its fingerprint, and the command that shows all of it."""
+    from rawlogs.rest.http import tls_session
+
+    endpoint = case.endpoint
+    proxy = f" -proxy {case.first_endpoint}" if case.settings.proxy else ""
+    command = (
+        f"openssl s_client{proxy} -connect {endpoint} -servername {endpoint.host} </dev/null"
+        " | openssl x509 -noout -subject -issuer -dates -ext subjectAltName"
+    )
+    try:
+        session = await tls_session(replace(case.settings, insecure=True), case.patience)
+    except OSError:
+        return (f"to see it: {command}",)
+    return (*_certificate(session, facts)[0], f"to see it: {command}")
+
+
+async def _no_tls(case: CheckContext, error: OSError, facts: dict[str, Any]) -> Finding:
+    text = f"no TLS with {case.endpoint} ({reason(error)})"
+    plain_url = case.settings.api_url.replace("https:", "http:", 1)
+    if case.settings.proxy is None and await case.answers_http(plain_url):
         advice = Advice(
             "This port speaks plain HTTP, but PREFECT_API_URL begins with https://.",
-            f"Use http:// in PREFECT_API_URL: {case.settings.api_url.replace('https:', 'http:', 1)}",
+            f"Use http:// in PREFECT_API_URL: {plain_url}",
         )
         return Finding("fail", text, advice, facts={**facts, "plain_http": True})
-    advice = Advice(
-        "What listens there does not speak TLS, or no version of it that is accepted here.",
-        "Check host and port of PREFECT_API_URL; an old server may need a newer TLS.",
-    )
-    return Finding("fail", text, advice, facts=facts)
-
-
-def _no_tunnel(status: int, place: network.Place, proxy: str) -> Finding:
-    if status == 407:
-        advice = Advice(
-            "The proxy wants credentials.",
-            "Put them into HTTPS_PROXY or HTTP_PROXY (http://user:password@host:port).",
-        )
-    elif status == 0:
-        advice = Advice("What listens there is no HTTP proxy.", "Check the proxy's address and port.")
-    else:
-        advice = Advice(
-            "The proxy does not let connections to this server through, or cannot reach it.",
-            "Ask for it to be allowed, or list the host in NO_PROXY to go without the proxy.",
-        )
-    said = f"HTTP {status}" if status else "no HTTP"
-    text = f"the proxy {proxy} refused a tunnel to {place} ({said})"
-    return Finding("fail", text, advice, facts={"status": status, "proxy": proxy})
+    return Finding("fail", text, advise("tls", None), facts=facts)
 
 
 def _trust(found: Settings) -> str:
@@ -215,38 +227,3 @@ def _trust(found: Settings) -> str:
         origin = found.origins.get("PREFECT_API_SSL_CERT_FILE", "default")
         return f"the CA file {found.ssl_cert_file} ({origin}), and nothing else"
     return "certifi's list and the system's"
-
-
-def _lines(shows: certificate.Certificate, *above: certificate.Certificate) -> tuple[str, ...]:
-    issuers = [each.subject for each in above] or [shows.issuer]
-    return (
-        f"certificate of {shows.subject}, for {', '.join(shows.names) or 'no name'}",
-        "self-signed" if shows.self_signed else "from " + ", from ".join(issuers),
-        f"valid from {_day(shows.not_before)} to {_day(shows.not_after)}",
-        f"SHA-256 {shows.sha256}",
-    )
-
-
-def _facts(shows: certificate.Certificate) -> dict[str, object]:
-    return {
-        "subject": shows.subject,
-        "issuer": shows.issuer,
-        "names": list(shows.names),
-        "not_before": shows.not_before.isoformat(),
-        "not_after": shows.not_after.isoformat(),
-        "sha256": shows.sha256,
-    }
-
-
-def _day(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d}"
-
-
-def _said(error: OSError) -> str:
-    if isinstance(error, TimeoutError) and error.errno is None:
-        return "no answer in time"
-    if isinstance(error, ssl.SSLError):
-        return error.reason or type(error).__name__
-    if error.errno is not None and not isinstance(error, socket.gaierror):
-        return os.strerror(error.errno)
-    return str(error.strerror or error) or type(error).__name__

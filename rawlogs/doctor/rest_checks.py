@@ -1,15 +1,14 @@
-"""What the REST side says: whether it is Prefect, whether it takes the credentials, what it is set to."""
+"""Check the REST side: whether it is Prefect, whether it takes the credentials, what it is set to."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from urllib.parse import urlsplit
 
+from rawlogs.advice import FIRST_WITH_LOGS, Advice, advise
 from rawlogs.config.urls import Address, shown
-from rawlogs.doctor import network, statuses
 from rawlogs.doctor.context import CheckContext
-from rawlogs.doctor.findings import Advice, Finding, blame_of, of_error
-from rawlogs.doctor.server_facts import FIRST_WITH_LOGS, release
+from rawlogs.doctor.findings import Finding, blame_of, of_error, status_of
 from rawlogs.errors import (
     AuthError,
     CertificateError,
@@ -21,13 +20,14 @@ from rawlogs.errors import (
 )
 from rawlogs.models import Log
 from rawlogs.rest.timing import TOLERANCE
+from rawlogs.version import release
 
 SETTINGS = "PREFECT_SERVER_LOGS_STREAM_OUT_ENABLED", "PREFECT_SERVER_LOGS_STREAM_PUBLISHING_ENABLED"
 NEWEST_LOG = {"logs": {}, "sort": "TIMESTAMP_DESC", "limit": 1, "offset": 0}
 
 
 async def http(case: CheckContext) -> Finding:
-    """Whether an HTTP server answers at all, whatever it says."""
+    """Check whether an HTTP server answers at all, whatever it says."""
     try:
         case.health = await case.rest.get("/health")
     except (CertificateError, ConfigError):
@@ -35,32 +35,27 @@ async def http(case: CheckContext) -> Finding:
     except RawlogsError as error:
         case.health = error
         status = status_of(error)
+        plain = case.settings.api_url.startswith("http:") and not case.settings.proxy
+        # Servers answer plain HTTP on a TLS port with 400, or hang up.
+        if plain and status in (None, 400) and await case.answers_tls():
+            return _tls_port(case, error)
         if status == 407:  # never the server's own
-            return Finding("fail", error.text, statuses.rest(407, case.known()), facts={"status": status})
+            return Finding("fail", error.text, advise("rest", 407), facts={"status": status})
         if status is None:
-            return await _no_http(case, error)
-    return Finding("ok", f"{case.place} answers")
+            return Finding("fail", error.text, advise("line", "no HTTP", case.facts()))
+    return Finding("ok", f"{case.endpoint} answers")
 
 
-async def _no_http(case: CheckContext, error: RawlogsError) -> Finding:
-    url = case.settings.api_url
-    plain = url.startswith("http:") and not case.settings.proxy
-    if plain and await network.speaks_tls(case.place, case.patience):
-        advice = Advice(
-            "This port speaks TLS, but PREFECT_API_URL begins with http://.",
-            f"Use https:// in PREFECT_API_URL: {url.replace('http:', 'https:', 1)}",
-        )
-        return Finding("fail", error.text, advice, facts={"tls": True})
+def _tls_port(case: CheckContext, error: RawlogsError) -> Finding:
     advice = Advice(
-        "The port is open, but what listens there does not answer as an HTTP server does: another program, or a "
-        "server (or proxy) that hangs.",
-        "Check host and port of PREFECT_API_URL; if they are right, look at the server's log.",
+        "This port speaks TLS, but PREFECT_API_URL begins with http://.",
+        f"Use https:// in PREFECT_API_URL: {case.settings.api_url.replace('http:', 'https:', 1)}",
     )
-    return Finding("fail", error.text, advice)
+    return Finding("fail", error.text, advice, facts={"tls": True})
 
 
 async def health(case: CheckContext) -> Finding:
-    """Whether it is Prefect that answers."""
+    """Check whether it is Prefect that answers."""
     said = case.health
     if said is True:
         case.rest_works = True
@@ -81,7 +76,7 @@ async def health(case: CheckContext) -> Finding:
 
 
 async def _elsewhere(case: CheckContext) -> str | None:
-    """Another path of the same origin at which a Prefect API answers; the key stays within the origin."""
+    """Return another URL of the same origin at which a Prefect API answers; the key stays within the origin."""
     for url in elsewhere(case.settings.api_url):
         async with case.rest_of(replace(case.settings, address=Address(url))) as rest:
             try:
@@ -93,7 +88,7 @@ async def _elsewhere(case: CheckContext) -> str | None:
 
 
 def elsewhere(api_url: str) -> list[str]:
-    """Where the API may be instead: below, above, and at the usual path."""
+    """Return where the API may be instead: below, above, and at the usual path."""
     parts = urlsplit(api_url)
     origin = f"{parts.scheme}://{parts.netloc}"
     steps = parts.path.strip("/").split("/")
@@ -103,7 +98,7 @@ def elsewhere(api_url: str) -> list[str]:
 
 
 async def auth(case: CheckContext) -> Finding:
-    """Whether the credentials are accepted."""
+    """Check whether the credentials are accepted."""
     try:
         said = await case.rest.get("/admin/version")
     except AuthError as error:
@@ -122,7 +117,7 @@ async def auth(case: CheckContext) -> Finding:
     case.rest_works = True
     if isinstance(said, str) and release(said) is not None:
         case.version = said
-    sent = case.known().sent
+    sent = case.facts().sent
     case.authenticated = await _wants_credentials(case, sent)
     facts = {"sent": sent, "server_wants": case.authenticated}
     if case.authenticated is None:
@@ -136,7 +131,7 @@ async def auth(case: CheckContext) -> Finding:
 
 
 async def _wants_credentials(case: CheckContext, sent: str) -> bool | None:
-    """Asked without any, where they can be left out; None where that does not tell."""
+    """Return whether a request without credentials is refused; None where that cannot be found out."""
     if sent == "none":
         return False
     if sent == "custom":
@@ -152,7 +147,7 @@ async def _wants_credentials(case: CheckContext, sent: str) -> bool | None:
 
 
 async def version(case: CheckContext) -> Finding:
-    """Which Prefect it is."""
+    """Tell which Prefect it is."""
     if case.version is None:
         return Finding("skip", "the server does not tell its version")
     if (release(case.version) or FIRST_WITH_LOGS) < FIRST_WITH_LOGS:
@@ -165,7 +160,7 @@ async def version(case: CheckContext) -> Finding:
 
 
 async def csrf(case: CheckContext) -> Finding:
-    """Whether the server protects itself with CSRF tokens, and gives one."""
+    """Check whether the server requires CSRF tokens, and gives one."""
     try:
         said = await case.rest.get("/csrf-token?client=rawlogs-doctor")
     except HistoryError as error:
@@ -181,7 +176,7 @@ async def csrf(case: CheckContext) -> Finding:
 
 
 async def streaming(case: CheckContext) -> Finding:
-    """Whether the server is set to stream logs; both settings are off by default."""
+    """Check whether the server is set to stream logs; both settings are off by default."""
     from rawlogs.rest.server import log_streaming
 
     case.streaming = await log_streaming(case.rest)
@@ -201,7 +196,7 @@ async def streaming(case: CheckContext) -> Finding:
 
 
 async def logs(case: CheckContext) -> Finding:
-    """Whether stored logs can be read."""
+    """Check whether stored logs can be read."""
     try:
         rows = await case.rest.post("/logs/filter", NEWEST_LOG)
     except (CertificateError, ConfigError):
@@ -230,7 +225,7 @@ async def logs(case: CheckContext) -> Finding:
 
 
 async def clock(case: CheckContext) -> Finding:
-    """How far the server's clock is from this one, by the Date header of its answers."""
+    """Compare the server's clock with this one, by the Date header of its answers."""
     off = case.rest.skew
     facts = {"skew_seconds": round(off, 1)}
     if abs(off) <= TOLERANCE:
@@ -250,19 +245,12 @@ def _length(seconds: float) -> str:
     return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.0f} hours"
 
 
-def status_of(error: RawlogsError) -> int | None:
-    """The HTTP status that an error stands for; None where there was no answer."""
-    if isinstance(error, (HistoryError, UpgradeRefused, RedirectRefused)):
-        return error.status
-    return error.code if isinstance(error, AuthError) else None
-
-
 def failure(error: RawlogsError, case: CheckContext) -> Finding:
-    """The failure that an answer of REST is."""
+    """Return the failure that an answer of REST is."""
     status = status_of(error)
     if status is None:
         return of_error(error)
     body = error.body if isinstance(error, (HistoryError, UpgradeRefused)) else getattr(error, "reason", "")
     location = shown(error.location) if isinstance(error, RedirectRefused) else "another address"
-    advice = statuses.rest(status, case.known(body=body, location=location))
+    advice = advise("rest", status, case.facts(body=body, location=location))
     return Finding("fail", error.text, advice, blame_of(error), facts={"status": status})

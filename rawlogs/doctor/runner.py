@@ -1,13 +1,14 @@
-"""The checks in their order, and how they are run: each on its own, and only where it can say something."""
+"""Run the checks in their order: each on its own, and only where it can say something."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
+from rawlogs.advice import Advice
 from rawlogs.doctor import delivery_check, network_checks, rest_checks, socket_checks
 from rawlogs.doctor.context import CheckContext
-from rawlogs.doctor.findings import Advice, Finding, Result, of_error
+from rawlogs.doctor.findings import Finding, Result, of_error
 from rawlogs.errors import RawlogsError
 
 
@@ -65,7 +66,7 @@ async def _result(check: Check, case: CheckContext, results: Mapping[str, Result
         finding = await check.run(case)
     except RawlogsError as error:
         finding = of_error(error)
-    except Exception as error:  # a fault of one check must not cost what the others find
+    except Exception as error:  # a fault of one check must not keep the others from running
         text = f"the check itself failed: {type(error).__name__}: {error}"
         finding = Finding("fail", text, Advice("This is a fault of rawlogs.", "Please report it."))
     seconds = case.clock.monotonic() - began
@@ -73,12 +74,12 @@ async def _result(check: Check, case: CheckContext, results: Mapping[str, Result
 
 
 def blocks(result: Result) -> bool:
-    """Whether the checks that need this one have nothing to go on."""
+    """Return whether the checks that need this one cannot run."""
     return result.finding.status == "fail" or result.seconds is None
 
 
 def _first_stop(name: str, results: Mapping[str, Result]) -> str:
-    """The check that failed, behind those that were not reached for it."""
+    """Return the check that failed and kept this one from being reached."""
     while results[name].seconds is None:
         needs = next(check.needs for check in CHECKS if check.name == name)
         name = next(need for need in needs if blocks(results[need]))

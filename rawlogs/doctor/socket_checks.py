@@ -1,15 +1,15 @@
-"""What the WebSocket says, step by step. One conversation is had; each check reads its own part of the tape."""
+"""Check the WebSocket: one connection is opened, and each check inspects its part of the recorded handshake."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from rawlogs.advice import Advice, advise
 from rawlogs.config.urls import shown
-from rawlogs.doctor import causes, statuses
 from rawlogs.doctor.context import CheckContext
-from rawlogs.doctor.findings import Advice, Blame, Finding, of_error
+from rawlogs.doctor.findings import Blame, Finding, of_error
 from rawlogs.errors import AuthError, CertificateError, ConnectError, RawlogsError, RedirectRefused
 from rawlogs.waiting import within
 from rawlogs.wire.connection import Target, open_connection
@@ -22,8 +22,8 @@ SLOW = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """What a tape says of a handshake. ``status`` None: no HTTP answer; ``subprotocol`` as the answer names it."""
+class HandshakeTrace:
+    """A recorded handshake. ``status`` None: no HTTP answer; ``subprotocol`` as the answer names it."""
 
     status: int | None = None
     gateway: str = ""
@@ -40,8 +40,8 @@ class Heard:
         return self.status == 101
 
 
-def listen(tape: Sequence[WireEvent]) -> Heard:
-    """Take a tape of one handshake apart; of several (redirects) the last."""
+def summarize(tape: Sequence[WireEvent]) -> HandshakeTrace:
+    """Return the handshake that a tape holds; of several (redirects) the last."""
     found: dict[str, object] = {}
     asked = 0.0
     for event in tape:
@@ -64,39 +64,28 @@ def listen(tape: Sequence[WireEvent]) -> Heard:
             found.setdefault("seconds_auth", event.at - asked)
             if event.kind == "close":
                 found["close"] = (event.facts["code"], str(event.data))
-    return Heard(**found)  # type: ignore[arg-type]
+    return HandshakeTrace(**found)  # type: ignore[arg-type]
 
 
 def target(case: CheckContext, *, legacy: bool = False) -> Target:
-    """The socket of the logs, with the patience of this examination."""
-    found = case.settings
-    return Target(
-        url=found.address.logs_url,
-        token=found.websocket_token,
-        headers=found.headers,
-        tls=found.ssl_context(),
-        proxy=found.proxy,
-        legacy=legacy,
-        open_timeout=case.patience,
-        auth_timeout=case.patience,
-    )
+    """Return the socket of the logs, with the patience of this run."""
+    patience = case.patience
+    return Target.of(case.settings, legacy=legacy, open_timeout=patience, auth_timeout=patience)
 
 
 async def upgrade(case: CheckContext) -> Finding:
-    """Whether the WebSocket is accepted; the handshake that follows is read by the next checks."""
+    """Open the WebSocket, and check whether it is accepted; the next checks read the handshake that follows."""
     try:
         case.connection = await open_connection(target(case), filter_message({}), tap=case.tape.append)
     except RawlogsError as error:
         case.refusal = error
-    heard = listen(case.tape)
+    heard = summarize(case.tape)
     url = case.settings.address.logs_url
-    facts = {"url": url, "status": heard.status, "server": heard.gateway}
+    facts: dict[str, Any] = {"url": url, "status": heard.status, "server": heard.gateway}
     by = f" by {heard.gateway}" if heard.gateway else ""
     if heard.accepted:
         if case.refusal is not None and not heard.asked_auth and heard.subprotocol == SUBPROTOCOL:
-            advice = Advice(
-                case.refusal.text, "A proxy in between changes the answer's headers: let it leave them."
-            )
+            advice = advise("line", "bad answer", case.facts(url=url))
             return Finding("fail", case.refusal.text, advice, facts=facts)
         return Finding("ok", f"{url} is accepted{by}", facts=facts, seconds=heard.seconds_upgrade)
     refusal = case.refusal
@@ -104,12 +93,12 @@ async def upgrade(case: CheckContext) -> Finding:
     if heard.status is None:
         return of_error(refusal, _unanswered(refusal, case), **facts)
     location = shown(refusal.location) if isinstance(refusal, RedirectRefused) else heard.location
-    known = case.known(body=heard.body, location=location or "another address", url=url)
+    known = case.facts(body=heard.body, location=location or "another address", url=url)
     blame: Blame = "auth" if heard.status in (401, 407) else "unreachable"
     return Finding(
         "fail",
         f"{url} was answered with HTTP {heard.status}{by}",
-        statuses.upgrade(heard.status, known),
+        advise("upgrade", heard.status, known),
         blame,
         lines=(f"it says: {heard.body[:200]}",) if heard.body else (),
         facts={**facts, "body": heard.body[:200]},
@@ -118,7 +107,7 @@ async def upgrade(case: CheckContext) -> Finding:
 
 
 def _unanswered(error: RawlogsError, case: CheckContext) -> Advice | None:
-    """REST was answered, but this was not; None where the error itself says enough."""
+    """Return why REST is answered, but this is not; None where the error itself says enough."""
     if not isinstance(error, ConnectError) or isinstance(error, CertificateError):
         return None
     if case.settings.proxy and error.phase.startswith("proxy"):
@@ -127,37 +116,31 @@ def _unanswered(error: RawlogsError, case: CheckContext) -> Advice | None:
             "do not.",
             error.hint,
         )
-    return Advice(
-        "REST is answered, but not the WebSocket upgrade: a proxy or firewall in between swallows it.",
-        f"Let it pass WebSockets on to {case.settings.address.logs_url}.",
-    )
+    return advise("line", "not upgraded", case.facts(url=case.settings.address.logs_url, rest=True))
 
 
 async def subprotocol(case: CheckContext) -> Finding:
-    """Whether the subprotocol was agreed on: without it there is no authentication."""
-    heard = listen(case.tape)
+    """Check whether the subprotocol was agreed on: without it most servers do not authenticate."""
+    heard = summarize(case.tape)
     facts = {"offered": SUBPROTOCOL, "chosen": heard.subprotocol}
     if heard.subprotocol == SUBPROTOCOL:
         return Finding("ok", f"{SUBPROTOCOL!r} was agreed on", facts=facts)
     if heard.subprotocol is not None:
-        advice = Advice(
-            "Something in between answers the upgrade in Prefect's place, or this is no Prefect server.",
-            f"See who answers at {case.settings.address.logs_url}.",
-        )
-        return Finding(
-            "fail", f"{SUBPROTOCOL!r} was offered, {heard.subprotocol!r} chosen", advice, facts=facts
-        )
-    works = await _legacy_works(case)
-    fix = "Let the proxy pass Sec-WebSocket-Protocol on unchanged, in the request and in the answer."
-    if works:
-        fix += " Until then `rawlogs tail --legacy` works here."
-    advice = Advice("A proxy in between strips the header Sec-WebSocket-Protocol.", fix)
+        advice = advise("line", "bad answer", case.facts(url=case.settings.address.logs_url))
+        text = f"{SUBPROTOCOL!r} was offered, {heard.subprotocol!r} chosen"
+        return Finding("fail", text, advice, facts=facts)
+    advice = advise("line", "no subprotocol")
     text = f"{SUBPROTOCOL!r} was offered, but the server did not hear of it, or its answer was lost"
+    if case.connection is not None:
+        return Finding("warn", f"{text}; it authenticates all the same", advice, facts=facts)
+    works = await _legacy_works(case)
+    if works:
+        advice = replace(advice, fix=f"{advice.fix} Until then `rawlogs tail --legacy` works here.")
     return Finding("fail", text, advice, facts={**facts, "legacy_works": works})
 
 
 async def _legacy_works(case: CheckContext) -> bool:
-    """Whether a conversation without subprotocol and auth message holds (open servers from 3.6.14)."""
+    """Return whether a connection without subprotocol and auth message holds (open servers from 3.6.14)."""
     try:
         connection = await open_connection(target(case, legacy=True), filter_message({}))
     except RawlogsError:
@@ -172,8 +155,8 @@ async def _legacy_works(case: CheckContext) -> bool:
 
 
 async def auth(case: CheckContext) -> Finding:
-    """Whether the token is accepted."""
-    heard, refusal = listen(case.tape), case.refusal
+    """Check whether the token is accepted."""
+    heard, refusal = summarize(case.tape), case.refusal
     setting = case.token_setting
     facts: dict[str, Any] = {"token_from": setting, "close": heard.close[0] if heard.close else None}
     if refusal is None:
@@ -184,7 +167,7 @@ async def auth(case: CheckContext) -> Finding:
         text = f"the server refused the token: {said}"
         if heard.close is not None:
             text += f" (close {heard.close[0]})"
-        advice = causes.socket_auth(refusal.reason, case.known())
+        advice = advise("token", "none" if "no token" in refusal.reason else None, case.facts())
         return Finding("fail", text, advice, "auth", facts=facts, seconds=heard.seconds_auth)
     token = case.settings.websocket_token or ""
     if not token.isascii():
@@ -194,17 +177,12 @@ async def auth(case: CheckContext) -> Finding:
         )
         return of_error(refusal, advice, **facts)
     if isinstance(refusal, ConnectError):
-        advice = Advice(
-            "The WebSocket was accepted, but the auth message was not answered: the server failed, is stopping, or "
-            "a proxy in between holds messages back.",
-            "Try again; then look at the server's log.",
-        )
-        return of_error(refusal, advice, **facts)
+        return of_error(refusal, advise("line", "no auth"), **facts)
     return of_error(refusal, **facts)
 
 
 async def filter(case: CheckContext) -> Finding:
-    """Whether the server stays after the filter, which nothing acknowledges."""
+    """Check whether the server stays after the filter, which nothing acknowledges."""
     connection = case.connection
     assert connection is not None
     try:
@@ -212,7 +190,7 @@ async def filter(case: CheckContext) -> Finding:
     except TimeoutError:
         pass
     except RawlogsError as error:
-        heard = listen(case.tape)
+        heard = summarize(case.tape)
         ended = f" (close {heard.close[0]}: {meaning(heard.close[0])})" if heard.close else ""
         advice = Advice(
             "The server (or a proxy in between) hung up right after the filter, the emptiest there is.",
@@ -225,7 +203,7 @@ async def filter(case: CheckContext) -> Finding:
 
 
 async def ping(case: CheckContext) -> Finding:
-    """How long a ping takes there and back; without pongs the line does not last."""
+    """Measure a ping; without pongs the connection does not last."""
     seconds = case.round_trip
     if seconds is None:
         advice = Advice(

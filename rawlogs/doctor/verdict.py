@@ -1,4 +1,4 @@
-"""The closing line: how logs can be had, or why not. Pure."""
+"""Derive the closing line from the findings: how logs can be had, or why not. Pure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Verdict:
 
 
 def verdict_of(results: Sequence[Result]) -> Verdict:
-    """What the findings come to."""
+    """Derive the verdict from the findings."""
     found = {result.check: result.finding for result in results}
     rest = found[_REST].status in ("ok", "warn")
     proved = found["arrival"].status in ("ok", "warn")

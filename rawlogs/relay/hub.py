@@ -16,9 +16,9 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from rawlogs.backoff import delay
 from rawlogs.batch import Batch
 from rawlogs.clock import Clock, SystemClock
-from rawlogs.delivery.retry import delay
 from rawlogs.delivery.seen import SeenIds
 from rawlogs.errors import AuthError, ConfigError, GaveUp, RawlogsError
 from rawlogs.relay.cursor import Cursor

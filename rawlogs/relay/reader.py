@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from rawlogs.delivery.retry import delay
+from rawlogs.backoff import delay
 from rawlogs.errors import AuthError, RawlogsError
 from rawlogs.models import Log
 from rawlogs.relay.cursor import END_PLACE, Cursor

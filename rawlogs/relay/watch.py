@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
+from rawlogs.backoff import delay
 from rawlogs.clock import Clock
-from rawlogs.delivery.retry import delay
 from rawlogs.errors import RawlogsError
 from rawlogs.relay.unexpected import UnexpectedErrors
 from rawlogs.runs.events import RunEvents

@@ -1,4 +1,4 @@
-"""One API's REST side: headers, CSRF, retries, redirects. What an answer means is decided in ``answers``."""
+"""Call the REST API of one server: CSRF, retries, redirects, its clock. ``responses`` says what an answer means."""
 
 from __future__ import annotations
 
@@ -8,44 +8,38 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 import orjson
 
+from rawlogs.backoff import delay
 from rawlogs.clock import Clock, SystemClock
-from rawlogs.config.urls import same_origin
-from rawlogs.errors import ConfigError, HistoryError, RedirectRefused
+from rawlogs.config.urls import MAX_REDIRECTS, redirect_target
+from rawlogs.errors import HistoryError, RedirectRefused
 from rawlogs.notices import Kind, Notice, OnNotice
 from rawlogs.rest import body
-from rawlogs.rest.hints import LONGEST, quote
-from rawlogs.rest.request import Csrf, RequestInfo, credentials, fixed_headers
+from rawlogs.rest.csrf import Csrf
+from rawlogs.rest.http import Http
+from rawlogs.rest.request import RequestInfo
 from rawlogs.rest.responses import (
-    Answer,
+    LONGEST,
     CsrfRequired,
     Fatal,
+    Outcome,
     Redirect,
     Response,
-    Result,
     Retry,
+    Success,
     classify,
-    unreadable,
 )
-from rawlogs.rest.timing import delay, offset_bounds, skew
+from rawlogs.rest.timing import offset_bounds, skew
+from rawlogs.untrusted import origin_of
 
 if TYPE_CHECKING:
-    import ssl
-
-    import httpx
-
     from rawlogs.config.settings import Settings
 
-CONNECT_TIMEOUT = 10.0
-ERROR_SIZE = 1 << 20
-"""How many bytes of an error's body are taken: its words are at the beginning, if anywhere."""
-MAX_REDIRECTS = 5
 LATE_DATE = 2.0
 """Seconds by which a server that is busy may write its Date too late."""
-LONGEST_TOKEN = 1000
 
 
 class RestClient:
@@ -56,8 +50,8 @@ class RestClient:
     called before each HTTP request, repeated ones included. ``max_size`` is how many bytes an answer may have, packed
     or unpacked.
 
-    ``requests`` counts them, ``answers`` how they were answered: by status, "none" where nothing came. ``skew`` is how
-    many seconds the server's clock is ahead of ours, by its last Date header; 0.0 while that is unknown or at most 2.
+    ``skew`` is how many seconds the server's clock is ahead of ours, by its last Date header; 0.0 while that is
+    unknown or at most 2.
 
     May be used by several tasks of one event loop at once.
     """
@@ -71,39 +65,22 @@ class RestClient:
         timeout: float = 60.0,
         retries: int = 5,
         on_notice: OnNotice | None = None,
-        on_request: Callable[[], None] | None = None,
+        on_request: Callable[[], None] = lambda: None,
         max_size: int = body.MAX_SIZE,
     ) -> None:
-        self._http: httpx.AsyncClient | None = None
-        self._retired: list[httpx.AsyncClient] = []
         self._clock: Clock = clock or SystemClock()
         self._rng = rng or random.Random()
-        self._timeout = timeout
         self._retries = retries
         self._on_notice = on_notice
-        self._on_request = on_request
-        self._max_size = max_size
-        self._answered = False
         self._told_redirect = False
         self._csrf = Csrf()
         self._offset: tuple[float, float] | None = None
-        self.requests = 0
-        self.answers: Counter[str] = Counter()
+        self._http = Http(settings, self._clock, timeout, max_size, on_request)
         self.skew = 0.0
-        self.use(settings)
 
     def use(self, settings: Settings) -> None:
-        """From now on these settings, as after the rotation of a key."""
-        self._settings = settings
-        self._ask = partial(
-            RequestInfo,
-            credentials=credentials(settings),
-            cloud=settings.is_cloud,
-            secrets=settings.secrets(),
-        )
-        if self._http is not None:
-            self._retired.append(self._http)
-            self._http = None
+        """Take these settings from now on, as after the rotation of a key."""
+        self._http.use(settings)
 
     async def __aenter__(self) -> RestClient:
         return self
@@ -113,14 +90,10 @@ class RestClient:
 
     async def close(self) -> None:
         """Close the connections. A later request would open new ones."""
-        if self._http is not None:
-            self._retired.append(self._http)
-            self._http = None
-        while self._retired:
-            await self._retired.pop().aclose()
+        await self._http.close()
 
     async def get(self, path: str, *, retries: int | None = None) -> Any:
-        """The decoded JSON at a path that begins with a slash. ``retries=0`` tries once.
+        """Return the decoded JSON at a path that begins with a slash. ``retries=0`` tries once.
 
         Raises HistoryError (``status`` is the HTTP status, None where no answer came), AuthError (``code``
         is 401 or 403), RedirectRefused, CertificateError, and ConfigError for a proxy, a CA file or a header
@@ -129,16 +102,26 @@ class RestClient:
         return await self._call("GET", path, None, retries)
 
     async def post(self, path: str, body: Mapping[str, Any], *, retries: int | None = None) -> Any:
-        """The decoded JSON that answers this JSON body; otherwise as ``get``."""
+        """Return the decoded JSON that answers this JSON body; otherwise as ``get``."""
         return await self._call("POST", path, orjson.dumps(body), retries)
+
+    @property
+    def requests(self) -> int:
+        """How many HTTP requests were sent, repeated ones included."""
+        return self._http.requests
+
+    @property
+    def answers(self) -> Counter[str]:
+        """How many answers came, by status; "none" counts requests without one."""
+        return self._http.answers
 
     @property
     def secrets(self) -> tuple[str, ...]:
         """What no text may show."""
-        return self._settings.secrets()
+        return self._http.settings.secrets()
 
     def server_now(self) -> datetime:
-        """What the server's clock says, as far as it is known; aware, in UTC."""
+        """Return what the server's clock says, as far as it is known; aware, in UTC."""
         return self._clock.now() + timedelta(seconds=self.skew)
 
     def server_time(self, moment: datetime, *, latest: bool = False) -> datetime:
@@ -149,130 +132,91 @@ class RestClient:
         if self._offset is None:
             return moment
         least, greatest = self._offset
-        if least - LATE_DATE <= 0.0 <= greatest + LATE_DATE and self._settings.address.on_loopback:
+        if least - LATE_DATE <= 0.0 <= greatest + LATE_DATE and self._http.settings.address.on_loopback:
             return moment
         return moment + timedelta(seconds=greatest if latest else least)
 
     async def _call(self, method: str, path: str, content: bytes | None, retries: int | None) -> Any:
         granted = self._retries if retries is None else retries
-        url = self._settings.api_url + path
+        url = self._http.settings.api_url + path
         tries = waits = failures = hops = renewals = 0
         spare = True
         while True:
             token = self._csrf.token
-            asked = self._ask(method, url)
-            answer = await self._attempt(asked, content)
+            request = self._http.request(method, url)
+            outcome = await self._attempt(request, content)
             tries += 1
-            if isinstance(answer, Result):
-                return answer.value
-            if isinstance(answer, Fatal):
-                raise answer.error
-            if isinstance(answer, Redirect):
+            if isinstance(outcome, Success):
+                return outcome.value
+            if isinstance(outcome, Fatal):
+                raise outcome.error
+            if isinstance(outcome, Redirect):
                 hops += 1
-                url = self._followed(asked, answer, hops)
+                url = self._followed(request, outcome, hops)
                 continue
-            if isinstance(answer, CsrfRequired):
+            if isinstance(outcome, CsrfRequired):
                 # Once for the first token, once for one that expired or was replaced meanwhile.
                 renewals += 1
-                if renewals > 2 or not await self._renew(token, granted):
-                    raise answer.error
+                if renewals > 2 or not await self._csrf.renew(token, partial(self.get, retries=granted)):
+                    raise outcome.error
                 continue
-            if answer.at_once and spare and self._answered:
+            # A kept connection that the server has closed meanwhile says nothing about the server.
+            if outcome.at_once and spare and self._http.answered:
                 spare = False
                 continue
-            failures += answer.counted
-            most = granted if answer.most is None else min(granted, answer.most)
+            failures += outcome.counted
+            most = granted if outcome.most is None else min(granted, outcome.most)
             if granted == 0 or failures > most:
-                raise answer.error(tries)
-            seconds = delay(waits, answer.floor, self._rng)
+                raise outcome.error(tries)
+            seconds = delay(waits, outcome.floor, self._rng)
             waits += 1
-            self._tell_retry(answer, failures, most, seconds)
+            self._tell_retry(outcome, failures, most, seconds)
             await self._clock.sleep(seconds)
 
-    async def _attempt(self, asked: RequestInfo, content: bytes | None) -> Answer:
-        http = self._open()
-        from rawlogs.rest.failures import FOREIGN, failure
-
-        self.requests += 1
-        if self._on_request is not None:
-            self._on_request()
+    async def _attempt(self, request: RequestInfo, content: bytes | None) -> Outcome:
         headers = {} if content is None else {"Content-Type": "application/json", **self._csrf.headers()}
-        began = self._clock.monotonic()
-        try:
-            async with http.stream(asked.method, asked.url, content=content, headers=headers) as response:
-                self._measure(response.headers.get("Date"), self._clock.monotonic() - began)
-                content_or_problem = await self._body(response, asked)
-        except FOREIGN as exc:
-            self.answers["none"] += 1
-            return failure(exc, asked, proxy=self._settings.proxy, answered=self._answered)
-        self._answered = True
-        self.answers[str(response.status_code)] += 1
-        if not isinstance(content_or_problem, bytes):
-            return content_or_problem
-        names = {name.lower(): value for name, value in response.headers.items()}
-        return classify(asked, Response(response.status_code, names, content_or_problem), self.server_now())
+        response = await self._http.send(request, content, headers)
+        if not isinstance(response, Response):
+            return response
+        self._measure(response)
+        return classify(request, response, self.server_now())
 
-    async def _body(self, response: httpx.Response, asked: RequestInfo) -> bytes | Retry | Fatal:
-        """The unpacked body, or why there is none. An error counts by its status, whatever its body is."""
-        error = response.status_code >= 400
-        try:
-            return await body.read(response, ERROR_SIZE if error else self._max_size)
-        except (body.TooLarge, body.Unreadable, body.UnknownCoding) as problem:
-            if error:
-                return b""
-            return unreadable(problem, asked, self._max_size)
-
-    def _measure(self, date: str | None, elapsed: float) -> None:
-        found = skew(date, self._clock.now(), elapsed)
+    def _measure(self, response: Response) -> None:
+        """Learn what the server's clock shows from the Date header of an answer."""
+        date, now = response.headers.get("date"), response.at or self._clock.now()
+        found = skew(date, now, response.seconds)
         if found is not None:
             self.skew = found
-        bounds = offset_bounds(date, self._clock.now(), elapsed)
+        bounds = offset_bounds(date, now, response.seconds)
         if bounds is not None:
             known = self._offset or bounds
             both = max(known[0], bounds[0]), min(known[1], bounds[1])
             # Where they contradict each other, one of the clocks was set: the newer answer is right.
             self._offset = both if both[0] <= both[1] else bounds
 
-    def _followed(self, asked: RequestInfo, moved: Redirect, hops: int) -> str:
-        """The URL to go on with, which is never one that would be handed the key from outside this origin."""
-        try:
-            url = urljoin(asked.url, moved.location)
-            place = urlsplit(url).netloc
-        except ValueError:
-            raise HistoryError(f"{asked.shown} redirects to no URL", status=moved.status) from None
-        if "@" in place or not same_origin(asked.url, url):
-            shown = quote(f"{urlsplit(url).scheme}://{place.rpartition('@')[2]}", asked.secrets)
+    def _followed(self, request: RequestInfo, moved: Redirect, hops: int) -> str:
+        """Return the URL to go on with, which never leads to another origin."""
+        url = redirect_target(request.url, moved.location)
+        if url is None:
+            try:
+                leads_to = request.quote(origin_of(urljoin(request.url, moved.location)))
+            except ValueError:
+                raise HistoryError(f"{request.shown} redirects to no URL", status=moved.status) from None
             raise RedirectRefused(
-                f"{asked.shown} redirects to {shown}, which is another server: not followed",
+                f"{request.shown} redirects to {leads_to}, which is another server: not followed",
                 status=moved.status,
-                url=asked.shown,
-                location=quote(moved.location, asked.secrets, LONGEST),
-                hint="If the API has moved there, name it in PREFECT_API_URL.",
+                url=request.shown,
+                location=request.quote(moved.location, LONGEST),
+                hint=request.advise("rest", moved.status, location=leads_to).hint,
             )
         if hops > MAX_REDIRECTS:
-            raise HistoryError(f"{asked.shown} redirects in a loop", status=moved.status)
+            hint = request.advise("rest", "loop").hint
+            raise HistoryError(f"{request.shown} redirects in a loop", status=moved.status, hint=hint)
         if not self._told_redirect:
             self._told_redirect = True
-            shown = quote(url, asked.secrets, LONGEST)
-            self._tell("warning", f"{asked.shown} redirects to {shown}", url=shown, status=moved.status)
+            shown = request.quote(url, LONGEST)
+            self._tell("warning", f"{request.shown} redirects to {shown}", url=shown, status=moved.status)
         return url
-
-    async def _renew(self, used: str | None, retries: int) -> bool:
-        """Fetch a CSRF token, unless another task has since ``used`` was read; whether there is one now."""
-        async with self._csrf.lock:
-            if self._csrf.token != used:
-                return True
-            self._csrf.token = None
-            try:
-                answer = await self._call("GET", self._csrf.path, None, retries)
-            except HistoryError as error:
-                if error.status != 422:
-                    raise
-                return False  # its protection is off, so somebody else refused
-            token = answer.get("token") if isinstance(answer, dict) else None
-            # What no header can hold is no token, as it is none of Prefect's.
-            self._csrf.token = token if isinstance(token, str) and _fits_header(token) else None
-            return self._csrf.token is not None
 
     def _tell_retry(self, answer: Retry, failures: int, most: int, seconds: float) -> None:
         which = f"retry {failures} of {most}" if answer.counted else "retry"
@@ -290,48 +234,5 @@ class RestClient:
         if self._on_notice is not None:
             self._on_notice(Notice(kind, text, self._clock.now(), facts))
 
-    def _open(self) -> httpx.AsyncClient:
-        if self._http is None:
-            import httpx
-
-            try:
-                self._http = httpx.AsyncClient(
-                    headers=fixed_headers(self._settings),
-                    verify=self._settings.ssl_context() or _no_tls(),
-                    proxy=self._settings.proxy,
-                    trust_env=False,
-                    follow_redirects=False,
-                    timeout=httpx.Timeout(self._timeout, connect=min(self._timeout, CONNECT_TIMEOUT)),
-                    # Servers close idle connections sooner; httpx sees that before it uses one again.
-                    limits=httpx.Limits(max_connections=10, keepalive_expiry=60.0),
-                )
-            except (ImportError, ValueError, httpx.InvalidURL):
-                # Chained to nothing: the library's text may quote the proxy with its credentials.
-                problem = True
-            else:
-                problem = False
-            if problem:
-                raise ConfigError(
-                    "The proxy cannot be used for REST requests",
-                    setting=self._settings.proxy_origin,
-                    hint="It is http://host:port or https://host:port; socks5:// needs the package socksio.",
-                )
-        assert self._http is not None
-        return self._http
-
     def __repr__(self) -> str:
-        return f"<RestClient {self._settings.api_url} requests={self.requests}>"
-
-
-def _fits_header(token: str) -> bool:
-    return 0 < len(token) <= LONGEST_TOKEN and token.isascii() and token.isprintable()
-
-
-def _no_tls() -> ssl.SSLContext:
-    """Return a context for plain http, which trusts nobody: httpx takes or makes one for every scheme.
-
-    Left to itself it would load a CA bundle for nothing.
-    """
-    import ssl
-
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        return f"<RestClient {self._http.settings.api_url} requests={self.requests}>"

@@ -1,67 +1,50 @@
-"""A request passed on as it is, for a server in between: its answer is not judged, and an error status is an answer."""
+"""Pass requests on as they are, for a server in between; an error status is an answer like any other."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
+from rawlogs.clock import SystemClock
+from rawlogs.config.settings import Settings
 from rawlogs.rest import body
-from rawlogs.rest.client import RestClient
-from rawlogs.rest.responses import Retry, unreadable
+from rawlogs.rest.http import Http
+from rawlogs.rest.responses import Fatal, Response, Retry
 
-_PASSED_ON = frozenset(
+_FORWARDED = frozenset(
     {"accept", "allow", "content-disposition", "content-type", "date", "location", "retry-after"}
 )
 _FAMILIES = ("prefect-", "x-prefect-")
 
 
-@dataclass(frozen=True, slots=True)
-class ForwardedResponse:
-    """What the server answered; the body is unpacked. ``headers`` have lower-case names."""
+class ForwardingClient:
+    """Add the credentials of its settings to other people's requests, and nothing else."""
 
-    status: int
-    headers: Mapping[str, str]
-    content: bytes = field(repr=False)
+    def __init__(self, settings: Settings) -> None:
+        self._http = Http(settings, SystemClock(), 60.0, body.MAX_SIZE, lambda: None)
 
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.close()
 
-class ForwardingClient(RestClient):
-    """A REST client that adds its settings' credentials to other people's requests, and nothing else."""
-
-    async def ask(
-        self, method: str, target: str, headers: Mapping[str, str], content: bytes
-    ) -> ForwardedResponse:
-        """One request; ``target`` is the path below the API's base path, with its query.
+    async def ask(self, method: str, target: str, headers: Mapping[str, str], content: bytes) -> Response:
+        """Send one request; ``target`` is the path below the API's base path, with its query.
 
         Neither the client's credentials nor its cookies are passed on. A connection that was cut is tried once more.
-        Raises what the client raises where no answer comes: HistoryError, CertificateError, ConfigError.
+        Raises what RestClient raises where no answer comes: HistoryError, CertificateError, ConfigError.
         """
-        http = self._open()
-        from rawlogs.rest.failures import FOREIGN, failure
-
-        asked = self._ask(method, self._settings.api_url + target)
-        for spare in (True, False):
-            self.requests += 1
-            try:
-                async with http.stream(
-                    method, asked.url, content=content or None, headers=forwardable_headers(headers)
-                ) as response:
-                    content = await body.read(response, self._max_size)
-            except (body.TooLarge, body.Unreadable, body.UnknownCoding) as problem:
-                failed = unreadable(problem, asked, self._max_size)
-                raise (failed.error() if isinstance(failed, Retry) else failed.error) from None
-            except FOREIGN as exc:
-                failed = failure(exc, asked, proxy=self._settings.proxy, answered=self._answered)
-                if not isinstance(failed, Retry):
-                    raise failed.error from None
-                if spare and failed.at_once:
-                    continue
-                raise failed.error(1) from None
-            self._answered = True
-            return ForwardedResponse(response.status_code, forwardable_headers(response.headers), content)
-        raise AssertionError("the second try either passes the answer on or raises")
+        request = self._http.request(method, self._http.settings.api_url + target)
+        allowed = forwardable_headers(headers)
+        answer = await self._http.send(request, content or None, allowed, whole_errors=True)
+        if isinstance(answer, Retry) and answer.at_once:
+            answer = await self._http.send(request, content or None, allowed, whole_errors=True)
+        if isinstance(answer, Fatal):
+            raise answer.error
+        if isinstance(answer, Retry):
+            raise answer.error()
+        return answer
 
 
 def forwardable_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """The headers that mean something on the other side; no credentials, no cookies."""
+    """Return the headers that mean something on the other side: no credentials, no cookies."""
     names = ((name.lower(), value) for name, value in headers.items())
-    return {name: value for name, value in names if name in _PASSED_ON or name.startswith(_FAMILIES)}
+    return {name: value for name, value in names if name in _FORWARDED or name.startswith(_FAMILIES)}

@@ -8,7 +8,6 @@ something moved, and that one timestamp is read on its own until as many rows ar
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime
 from typing import Any, Protocol
@@ -16,13 +15,13 @@ from typing import Any, Protocol
 from rawlogs.errors import HistoryError
 from rawlogs.models import BEGINNING, END, MICROSECOND, Log
 from rawlogs.rest.body import AnswerTooLarge
+from rawlogs.rest.responses import page_limit
 
 DEFAULT_PAGE = 200
 """Prefect's default and maximum (PREFECT_SERVER_API_DEFAULT_LIMIT); a server with a lower one says so with 422."""
 SMALLEST = 2
 PASSES = 50
 LEAST_PASSES = 3
-_LIMIT_TEXT = re.compile(r"less than or equal to (\d+)")
 
 
 class RowsShifted(Exception):
@@ -197,7 +196,7 @@ class History:
             self.page = max(asked // 2, SMALLEST)
             self._large = True
             return
-        lower = _allowed(error)
+        lower = page_limit(error)
         if lower is None or lower >= asked:
             raise error
         self._most = min(self._most, lower)
@@ -221,9 +220,3 @@ def _row(row: Any) -> Log:
         return Log.from_wire(row)
     except ValueError as error:
         raise HistoryError(f"A row of the log list cannot be read: {error}", transient=True) from None
-
-
-def _allowed(error: HistoryError) -> int | None:
-    """The page size that a 422 names; None where it is about something else."""
-    found = _LIMIT_TEXT.search(f"{error.text} {error.body}") if error.status == 422 else None
-    return max(int(found[1]), 1) if found else None

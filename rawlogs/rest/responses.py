@@ -1,10 +1,10 @@
-"""What an HTTP answer of the REST API means: a table, and the function that applies it. Pure.
+"""What an HTTP answer of the REST API means. Pure.
 
 | answer | means |
 | --- | --- |
-| 2xx, JSON | Result |
+| 2xx, JSON | Success |
 | 2xx, anything else (cut off, HTML of a proxy or of the UI) | Retry |
-| 301 302 307 308 | Redirect |
+| 301 302 303 307 308 with a Location | Redirect |
 | any error with ``Prefect-Maintenance: true`` | Retry, not counted |
 | 403 that speaks of CSRF, to anything but a GET | CsrfRequired |
 | 401, 403 | Fatal (AuthError) |
@@ -12,43 +12,49 @@
 | 408 425 429 502 503 504 | Retry |
 | any other | Fatal (HistoryError) |
 
-``Retry-After`` is the least wait before an Retry.
+``Retry-After`` is the least wait before a Retry.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import orjson
+
+from rawlogs.backoff import TRANSIENT_STATUSES
+from rawlogs.config.urls import REDIRECTS
 from rawlogs.errors import AuthError, HistoryError, RawlogsError
 from rawlogs.rest import body
-from rawlogs.rest.hints import CSRF, NOT_PREFECT, auth_hint, quote, said, status_hint
 from rawlogs.rest.request import RequestInfo
-from rawlogs.untrusted import loads_lenient, retry_after
+from rawlogs.untrusted import excerpt, loads_lenient, retry_after
 
-REDIRECTS = frozenset({301, 302, 307, 308})
-TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 RETRIES_OF_500 = 3
-"""A 500 that stays is a bug, not a mood (SQLite before 3.44 answers every search for text so)."""
+"""A persistent 500 is a server bug (SQLite before 3.44 answers every search for text so)."""
+LONGEST = 2000
+"""How many characters of an error's detail are kept."""
 _LIMIT = re.compile(r"less than or equal to (\d+)")
-decode = loads_lenient
-"""A body as JSON, also with what others write that is almost JSON. Raises ValueError."""
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One HTTP answer, read to its end. The names of ``headers`` are in lower case."""
+    """One HTTP answer, read to its end. The names of ``headers`` are in lower case.
+
+    Its headers came ``at`` that moment of our clock, ``seconds`` after the request.
+    """
 
     status: int
     headers: Mapping[str, str]
-    body: bytes = b""
+    body: bytes = field(default=b"", repr=False)
+    at: datetime | None = None
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class Success:
     """The decoded JSON."""
 
     value: Any
@@ -56,7 +62,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Worth another try, not sooner than ``floor`` seconds from now.
+    """The same request may succeed, not sooner than ``floor`` seconds from now.
 
     ``counted``: whether it uses up a retry; ``most``: how many retries at most (None: all that were granted);
     ``reached`` is False where no connection could be made; ``at_once``: the line was cut before a byte of an answer, so
@@ -74,7 +80,7 @@ class Retry:
     reached: bool = True
 
     def error(self, tries: int = 1, *, transient: bool = True) -> HistoryError:
-        """What to raise when there is no other try."""
+        """Return what to raise when there is no other try."""
         return HistoryError(
             self.text if tries == 1 else f"{self.text} ({tries} tries)",
             status=self.status,
@@ -103,70 +109,112 @@ class CsrfRequired:
 
 @dataclass(frozen=True, slots=True)
 class Fatal:
-    """Another try cannot help."""
+    """The same request would fail again."""
 
     error: RawlogsError
 
 
-Answer = Result | Retry | Redirect | CsrfRequired | Fatal
+Outcome = Success | Retry | Redirect | CsrfRequired | Fatal
 
 
-def classify(asked: RequestInfo, reply: Response, now: datetime) -> Answer:
-    """What the answer means. ``now`` is the server's time, as well as it is known."""
-    status = reply.status
+def classify(request: RequestInfo, response: Response, now: datetime) -> Outcome:
+    """Return what the answer means. ``now`` is the server's time, as well as it is known."""
+    status = response.status
     if 200 <= status < 300:
-        return _success(asked, reply)
-    if status in REDIRECTS and "location" in reply.headers:
-        return Redirect(reply.headers["location"], status)
-    words = said(reply.body, asked.secrets)
-    short = words[:200]
-    text = f"{asked} was answered with HTTP {status}" + (f": {words[:80]}" if words else "")
-    floor = retry_after(reply.headers.get("retry-after"), now)
-    if reply.headers.get("prefect-maintenance", "").lower() == "true":
+        return _success(request, response)
+    if status in REDIRECTS and "location" in response.headers:
+        return Redirect(response.headers["location"], status)
+    detail = error_detail(response.body, request.secrets)
+    short = detail[:200]
+    text = f"{request} was answered with HTTP {status}" + (f": {detail[:80]}" if detail else "")
+    floor = retry_after(response.headers.get("retry-after"), now)
+    if response.headers.get("prefect-maintenance", "").lower() == "true":
         return Retry(f"{text} (maintenance)", status, floor, short, counted=False)
+    html = response.body.lstrip()[:1] == b"<"
+    hint: str | None = request.advise("rest", status, body="<" if html else detail).hint
     if status in (401, 403):
-        if status == 403 and asked.method != "GET" and _is_csrf(words):
-            return CsrfRequired(AuthError(text, reason=short, code=status, hint=CSRF))
-        return Fatal(AuthError(text, reason=short, code=status, hint=auth_hint(asked, status)))
-    hint = status_hint(status, words, reply.body)
-    if status in TRANSIENT:
+        error = AuthError(text, reason=short, code=status, hint=hint)
+        return CsrfRequired(error) if request.method != "GET" and _is_csrf(status, detail) else Fatal(error)
+    if status in TRANSIENT_STATUSES:
         return Retry(text, status, floor, short, hint, most=RETRIES_OF_500 if status == 500 else None)
-    return Fatal(HistoryError(text, status=status, body=words, hint=hint))
+    # An API that knows the path says in JSON what it did not find, or what was wrong with the request.
+    knows_path = response.body.lstrip()[:1] == b"{" and detail != "Not Found"
+    if 400 <= status < 500 and status != 407 and knows_path:
+        hint = None
+    return Fatal(HistoryError(text, status=status, body=detail, hint=hint))
 
 
-def unreadable(problem: Exception, asked: RequestInfo, limit: int) -> Retry | Fatal:
-    """What it means that a body was not taken: ``problem`` is one of the exceptions of ``body.read``."""
+def unreadable(problem: Exception, request: RequestInfo, limit: int) -> Retry | Fatal:
+    """Return what it means that a body was not taken: ``problem`` is one of the exceptions of ``body.read``."""
     if isinstance(problem, body.Unreadable):
-        return Retry(f"The answer to {asked} cannot be unpacked: {problem}")
+        return Retry(f"The answer to {request} cannot be unpacked: {problem}")
     if isinstance(problem, body.TooLarge):
-        return Fatal(body.AnswerTooLarge(f"The answer to {asked} is larger than {limit >> 20} MiB"))
+        return Fatal(body.AnswerTooLarge(f"The answer to {request} is larger than {limit >> 20} MiB"))
     return Fatal(
         HistoryError(
-            f"The answer to {asked} is packed as {quote(str(problem), asked.secrets)}",
+            f"The answer to {request} is packed as {request.quote(str(problem))}",
             hint="It may be packed once, with gzip: does something in between pack it once more?",
         )
     )
 
 
-def _is_csrf(words: str) -> bool:
-    return "csrf" in words.lower() or words == "Missing client identifier."
-
-
-def _success(asked: RequestInfo, reply: Response) -> Result | Retry:
-    if reply.status in (204, 205):
-        return Result(None)
-    try:
-        return Result(decode(reply.body))
-    except ValueError:
-        quoted = quote(reply.body, asked.secrets)
-    what = f"is not JSON: {quoted}" if quoted else "is empty"
-    html = reply.body.lstrip()[:1] == b"<"
-    return Retry(
-        f"The answer to {asked} {what}", reply.status, body=quoted, hint=NOT_PREFECT if html else None
-    )
-
-
 def page_limit(error: HistoryError) -> int | None:
-    """The page size that a 422 names as the highest; None where the error is about something else."""
+    """Return the page size that a 422 names as the highest; None where the error is about something else."""
     found = _LIMIT.search(f"{error.text} {error.body}") if error.status == 422 else None
     return max(int(found[1]), 1) if found else None
+
+
+def error_detail(body: bytes, secrets: tuple[str, ...]) -> str:
+    """Return what an error's body says, on one line, in any of the shapes that Prefect answers with; no secrets."""
+    try:
+        data = loads_lenient(body)
+    except ValueError:
+        data = None
+    detail = _detail_text(data) if isinstance(data, dict) else ""
+    return excerpt(detail or body, LONGEST, secrets)
+
+
+def _is_csrf(status: int, detail: str) -> bool:
+    return status == 403 and ("csrf" in detail.lower() or detail == "Missing client identifier.")
+
+
+def _success(request: RequestInfo, response: Response) -> Success | Retry:
+    if response.status in (204, 205):
+        return Success(None)
+    try:
+        return Success(loads_lenient(response.body))
+    except ValueError:
+        quoted = request.quote(response.body)
+    what = f"is not JSON: {quoted}" if quoted else "is empty"
+    hint = request.advise("rest", 200, body=quoted).hint
+    return Retry(f"The answer to {request} {what}", response.status, body=quoted, hint=hint)
+
+
+def _detail_text(data: dict[str, Any]) -> str:
+    head = data.get("detail") or data.get("exception_message") or ""
+    details = head if isinstance(head, list) else data.get("exception_detail")
+    parts = [] if isinstance(head, list) else [_text(head)]
+    if isinstance(details, list):
+        parts += [_validation_error(item) for item in details[:5]]
+    elif details:
+        parts.append(_text(details))
+    return " ".join(parts)
+
+
+def _validation_error(item: object) -> str:
+    """Return one entry of a validator's list: where, and what."""
+    if not isinstance(item, dict):
+        return _text(item)
+    steps = item.get("loc")
+    where = ".".join(_text(step) for step in steps) if isinstance(steps, list) else ""
+    return f"{where}: {_text(item.get('msg'))};"
+
+
+def _text(value: object) -> str:
+    """Return any JSON value as text. Not by str(), which calls itself for each level that is nested."""
+    if isinstance(value, str):
+        return value
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:  # nested deeper than that
+        return "(nested too deeply)"

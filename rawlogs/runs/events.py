@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
 
+from rawlogs.backoff import TRANSIENT_STATUSES, delay
 from rawlogs.clock import Clock
-from rawlogs.delivery.retry import TRANSIENT_STATUS, delay
 from rawlogs.errors import AuthError, RawlogsError, UpgradeRefused
 from rawlogs.wire.connection import Target, open_connection
 from rawlogs.wire.frames import EventFrame, decode, filter_message
@@ -103,5 +103,5 @@ class RunEvents:
 def _floor(error: RawlogsError) -> float:
     """Return the seconds before another try at least."""
     if isinstance(error, UpgradeRefused):
-        return (error.retry_after or 0.5) if error.status in TRANSIENT_STATUS else REFUSED_FLOOR
+        return (error.retry_after or 0.5) if error.status in TRANSIENT_STATUSES else REFUSED_FLOOR
     return REFUSED_FLOOR if isinstance(error, AuthError) else 0.5

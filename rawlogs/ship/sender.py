@@ -107,7 +107,7 @@ class Sender:
 
     def _failed(self, error: Exception) -> Later:
         """What came instead of an answer. All but a certificate may pass by itself."""
-        from rawlogs.rest.failures import causes
+        from rawlogs.rest.errors import causes
 
         shown = self.receiver.shown
         via = f" through the proxy {origin_of(self._proxy.url)}" if self._proxy else ""

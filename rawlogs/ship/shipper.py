@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 from uuid import UUID
 
+from rawlogs.backoff import delay
 from rawlogs.clock import Clock
-from rawlogs.delivery.retry import delay
 from rawlogs.models import Log
 from rawlogs.otlp.protobuf import encode_request
 from rawlogs.otlp.record import Record, RunLabels, record_of

@@ -49,14 +49,15 @@ class Upstream:
             self.problem = f"{method} {target} was not answered: {error.text}"
             return Answer({"detail": self.problem}, 502)
         self.problem = None
+        answered = forwardable_headers(passed.headers)
         asked = exchange_events(
             number,
             (method, api_path(self._settings, target), forwardable_headers(request.headers), request.content),
-            (passed.status, passed.headers, passed.content),
+            (passed.status, answered, passed.body),
         )
         for event in asked:
             self._record(event)
-        return Answer(decoded(passed.content), passed.status, passed.headers, raw=passed.content)
+        return Answer(decoded(passed.body), passed.status, answered, raw=passed.body)
 
     async def converse(self, channel: WebSocketSession) -> None:
         """Connect a client that has sent its filter to the server, until either side ends the connection."""
@@ -90,14 +91,8 @@ class Upstream:
             if (event.direction, event.kind) == ("server", "close"):
                 closes.append(event)
 
-        settings, address = self._settings, self._settings.address
-        target = Target(
-            url=address.events_url if channel.record.channel == "events" else address.logs_url,
-            token=settings.websocket_token,
-            headers=settings.headers,
-            tls=settings.ssl_context(),
-            proxy=settings.proxy,
-        )
+        events = self._settings.address.events_url if channel.record.channel == "events" else None
+        target = Target.of(self._settings, events)
         text = frame if isinstance(frame, str) else frame.decode("utf-8", "backslashreplace")
         try:
             connection = await open_connection(target, text, tap=tap, number=self._number())

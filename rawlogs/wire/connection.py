@@ -6,19 +6,25 @@ import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidProxy, InvalidStatus
 
+from rawlogs.advice import NO_FACTS, Facts
+from rawlogs.config.urls import REDIRECTS
 from rawlogs.errors import ConnectError, ConnectionLost, RawlogsError
+from rawlogs.version import user_agent
 from rawlogs.waiting import within
-from rawlogs.wire.errors import FOREIGN, REDIRECTS, open_error, redirect, refused
+from rawlogs.wire.errors import FOREIGN, open_error, redirect, refused
 from rawlogs.wire.fast import WAIT_FOR, BatchConnection
 from rawlogs.wire.handshake import SUBPROTOCOL, Handshake, State, meaning
 from rawlogs.wire.logger import WITHOUT_FRAMES
 from rawlogs.wire.tap import Tap, TappedConnection
 from rawlogs.wire.ways import fast
+
+if TYPE_CHECKING:
+    from rawlogs.config.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,23 @@ class Target:
     ping_interval: float | None = 20.0
     ping_timeout: float | None = 20.0
     close_timeout: float = 2.0
+    facts: Facts | None = None
+
+    @classmethod
+    def of(cls, settings: Settings, url: str | None = None, **more: Any) -> Target:
+        """Return the target that these settings name: the logs' socket, or the one at ``url``.
+
+        Raises ConfigError for a CA file that cannot be read.
+        """
+        return cls(
+            url or settings.address.logs_url,
+            settings.websocket_token,
+            settings.headers,
+            settings.ssl_context(),
+            settings.proxy,
+            facts=settings.facts(),
+            **more,
+        )
 
     def secrets(self) -> tuple[str, ...]:
         """What no text may show, were a server to echo it."""
@@ -184,7 +207,12 @@ async def open_connection(
     Raises ConnectError, CertificateError, UpgradeRefused, RedirectRefused, AuthError, ProtocolError, ConfigError.
     """
     handshake = Handshake(
-        target.token, filter_text, url=target.url, legacy=target.legacy, secrets=target.secrets()
+        target.token,
+        filter_text,
+        url=target.url,
+        legacy=target.legacy,
+        secrets=target.secrets(),
+        facts=target.facts,
     )
     socket, url = await _open_socket(target, tap, number)
     connection = Connection(socket, url, handshake)
@@ -192,12 +220,7 @@ async def open_connection(
         await within(target.auth_timeout, connection._run_handshake())
     except TimeoutError:
         connection.abort()
-        raise ConnectError(
-            f"{target.url} accepted the WebSocket but did not answer the auth message within "
-            f"{target.auth_timeout:g} s",
-            url=target.url,
-            phase="auth",
-        ) from None
+        raise handshake.unanswered(target.auth_timeout) from None
     except BaseException:
         connection.abort()
         raise
@@ -216,6 +239,7 @@ async def _open_socket(target: Target, tap: Tap | None, number: int) -> tuple[Ba
         factory: Any = partial(TappedConnection, tap=tap, number=number)
     else:
         factory = partial(BatchConnection, fast=target.max_size >= WAIT_FOR and fast())
+    facts = target.facts or Facts(token="" if target.token else None)
     options: dict[str, Any] = {"ssl": target.tls} if target.tls is not None else {}
     try:
         attempt = _SameOriginConnect(
@@ -236,12 +260,15 @@ async def _open_socket(target: Target, tap: Tap | None, number: int) -> tuple[Ba
             **options,
         )
         attempt.secrets = target.secrets()
+        attempt.facts = facts
         socket = await attempt
     except RawlogsError:
         raise
     except FOREIGN as exc:
         secret = isinstance(exc, InvalidProxy)  # its text quotes the password
-        raise open_error(exc, target.url, target.proxy, target.secrets()) from (None if secret else exc)
+        raise open_error(exc, target.url, target.proxy, target.secrets(), facts) from (
+            None if secret else exc
+        )
     assert isinstance(socket, BatchConnection)
     return socket, attempt.uri
 
@@ -250,22 +277,17 @@ def _offered(target: Target) -> list[str] | None:
     return None if target.legacy or target.subprotocol is None else [target.subprotocol]
 
 
-def user_agent() -> str:
-    """``rawlogs/VERSION``, as both the socket and REST say it."""
-    from rawlogs.version import version
-
-    return f"rawlogs/{version()}"
-
-
 class _SameOriginConnect(connect):
     _followed = 0
     secrets: tuple[str, ...] = ()
+    facts = NO_FACTS
 
     def process_redirect(self, exc: Exception) -> Exception | str:
+        """Return the URL to ask next, or the exception to raise; the library calls it for every failed upgrade."""
         if not isinstance(exc, InvalidStatus):
             return exc
         if exc.response.status_code not in REDIRECTS or "Location" not in exc.response.headers:
-            return refused(exc, self.uri, secrets=self.secrets)
-        answer = redirect(exc.response, self.uri, self._followed, self.secrets)
+            return refused(exc, self.uri, secrets=self.secrets, facts=self.facts)
+        answer = redirect(exc.response, self.uri, self._followed, self.secrets, self.facts)
         self._followed += 1
         return answer

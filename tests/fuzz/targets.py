@@ -24,6 +24,7 @@ from urllib.parse import parse_qsl, unquote
 from lines import Line, connect, key_of, response
 
 from rawlogs import cursor
+from rawlogs.advice import Facts
 from rawlogs.config import dotenv, urls
 from rawlogs.config.settings import resolve
 from rawlogs.errors import ConfigError, HistoryError, RawlogsError
@@ -37,7 +38,7 @@ from rawlogs.rest.body import TooLarge, UnknownCoding, Unpacking, Unreadable, co
 from rawlogs.rest.flow_runs import FlowRun, Runs
 from rawlogs.rest.history import History
 from rawlogs.rest.request import RequestInfo
-from rawlogs.rest.responses import CsrfRequired, Fatal, Response, Result, classify, page_limit
+from rawlogs.rest.responses import CsrfRequired, Fatal, Response, Success, classify, page_limit
 from rawlogs.search import MAX_QUERY, TextQuery
 from rawlogs.serve.gate import Gate
 from rawlogs.serve.guard import OPEN, Guard
@@ -270,13 +271,13 @@ def answers(data: bytes) -> None:
     status, header, body = int.from_bytes(data[:2], "big") % 600, data[2:34], data[34:]
     value = header.decode("latin-1")
     names = ("retry-after", "location", "prefect-maintenance")
-    asked = RequestInfo("POST", "http://h/api/logs/filter", "basic", False, (SECRET,))
+    asked = RequestInfo("POST", "http://h/api/logs/filter", Facts(sent="basic"), (SECRET,))
     found = classify(asked, Response(status, dict.fromkeys(names, value), body), NOW)
     if isinstance(found, (Fatal, CsrfRequired)):
         assert SECRET not in f"{found.error}{vars(found.error)}"
         if isinstance(found.error, HistoryError):
             page_limit(found.error)
-    if isinstance(found, Result):
+    if isinstance(found, Success):
         asyncio.run(_lists(found.value))
     retry_after(value, NOW)
     http_date(value)

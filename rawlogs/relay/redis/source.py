@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from rawlogs.api import Access
+from rawlogs.backoff import delay
 from rawlogs.clock import Clock, SystemClock
 from rawlogs.config.settings import resolve
-from rawlogs.delivery.retry import delay
 from rawlogs.errors import ConfigError, ConnectError
 from rawlogs.filters import LogFilter, Selection
 from rawlogs.models import MICROSECOND, Log
@@ -244,7 +244,7 @@ def _api_url(access: Mapping[str, Any], *, required: bool) -> str | None:
     try:
         return resolve(**{name: access[name] for name in Access.__annotations__ if name in access}).api_url
     except ConfigError as error:
-        if not error.text.startswith("No API URL is set"):
+        if not error.missing:
             raise
         if required:
             raise ConfigError(

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 
+from rawlogs.backoff import delay
 from rawlogs.clock import Clock
-from rawlogs.delivery.retry import delay
 from rawlogs.errors import ConfigError, ConnectError, RawlogsError
 from rawlogs.models import Log
 from rawlogs.relay.redis.store import SLACK, Retention, Row, Store, WriterPosition, chunks, row
