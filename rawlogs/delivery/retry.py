@@ -33,7 +33,6 @@ from rawlogs.errors import (
     RedirectRefused,
     UpgradeRefused,
 )
-from rawlogs.rest.timing import delay as delay
 
 TRIES_AFTER_SUCCESS = 3
 PROOF = 30.0

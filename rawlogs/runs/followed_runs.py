@@ -113,7 +113,7 @@ class FollowedRuns:
         """
         from rawlogs.delivery.retry import is_transient
         from rawlogs.rest.flow_runs import Runs
-        from rawlogs.rest.timing import delay
+        from rawlogs.backoff import delay
         from rawlogs.runs.follower import Follower
 
         runs, tried = Runs(rest), 0
