@@ -111,9 +111,9 @@ class FollowedRuns:
         tries: how often it is tried again where the server does not answer; None: without end.
         Raises ConfigError for what there is not, and what the REST client raises.
         """
+        from rawlogs.backoff import delay
         from rawlogs.delivery.retry import is_transient
         from rawlogs.rest.flow_runs import Runs
-        from rawlogs.backoff import delay
         from rawlogs.runs.follower import Follower
 
         runs, tried = Runs(rest), 0
