@@ -149,9 +149,9 @@ TABLE: tuple[Row, ...] = (
         "Something in front of Prefect redirects each request to the next.",
         "Check PREFECT_API_URL, and the rules of the proxy in front of Prefect."),
     Row("rest upgrade", (301, 302, 303, 307, 308), _always,
-        "The address leads elsewhere: {location}. A redirect to another origin is not followed, since it would be "
-        "handed the key; one to a login page ends at the login.",
-        "If the API has moved there, name its new address in PREFECT_API_URL."),
+        "The address leads elsewhere: {location}. A redirect to another origin is not followed; one to a login page "
+        "ends at the login.",
+        "If the API has moved there, name it in PREFECT_API_URL."),
     Row("rest upgrade", (200,), lambda f: f.html, *_NOT_PREFECT),
     Row("upgrade", (200,), _always,
         "Something answered the upgrade as if it were a plain request: a proxy or a cache that knows no WebSockets.",

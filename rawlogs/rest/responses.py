@@ -30,7 +30,7 @@ from rawlogs.config.urls import REDIRECTS
 from rawlogs.errors import AuthError, HistoryError, RawlogsError
 from rawlogs.rest import body
 from rawlogs.rest.request import RequestInfo
-from rawlogs.untrusted import excerpt, loads_lenient, retry_after
+from rawlogs.untrusted import excerpt, loads_lenient, retry_after, without_markup
 
 RETRIES_OF_500 = 3
 """A persistent 500 is a server bug (SQLite before 3.44 answers every search for text so)."""
@@ -171,7 +171,7 @@ def error_detail(body: bytes, secrets: tuple[str, ...]) -> str:
     except ValueError:
         data = None
     detail = _detail_text(data) if isinstance(data, dict) else ""
-    return excerpt(detail or body, LONGEST, secrets)
+    return excerpt(detail or without_markup(body), LONGEST, secrets)
 
 
 def _is_csrf(status: int, detail: str) -> bool:

@@ -80,7 +80,9 @@ def refused(
     url = excerpt(url, LONGEST_URL, secrets)
     body = excerpt(without_markup(response.body), secrets=secrets)
     said = f": {body}" if body else ""
-    hint = advise("upgrade", status, replace(facts, url=url, body=body)).hint
+    # The page's markup tells a login page from words of Prefect's own.
+    raw = excerpt(response.body, secrets=secrets)
+    hint = advise("upgrade", status, replace(facts, url=url, body=raw)).hint
     text = f"{url} answered the WebSocket upgrade with HTTP {status}{said}"
     if status == 401:
         return AuthError(text, reason=body, code=401, hint=hint)
