@@ -23,7 +23,7 @@ async def within(seconds: float | None, work: Coroutine[Any, Any, T]) -> T:
         return task.result()
     except BaseException:
         task.cancel()
-        # Cancelled in the turn in which the work failed, nobody else would ask for its error, and asyncio would print it.
+        # Cancelled in the turn in which the work failed, nobody else would ask for its error; asyncio would print it.
         await asyncio.gather(task, return_exceptions=True)
         raise
 
