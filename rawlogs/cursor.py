@@ -20,11 +20,12 @@ import errno
 import hashlib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import orjson
 
@@ -38,6 +39,44 @@ LIMIT = 64 << 20
 _IDS = re.compile(r"[0-9a-f]*").fullmatch
 _IN_USE = frozenset({errno.EACCES, errno.EAGAIN, errno.EDEADLK})
 """How systems say that another process holds a lock."""
+
+
+class Entries(Sequence[tuple[float, str]]):
+    """Delivered logs, as (timestamp in seconds, id as 32 hexadecimal digits), in 24 bytes each."""
+
+    __slots__ = ("ids", "stamps")
+
+    def __init__(self, stamps: array[float], ids: bytes | bytearray) -> None:
+        self.stamps = stamps
+        self.ids = ids
+        """16 bytes each, in the order of ``stamps``."""
+
+    @classmethod
+    def of(cls, pairs: Iterable[tuple[float, str]]) -> Entries:
+        """Return the entries of these pairs."""
+        stamps, ids = array("d"), bytearray()
+        for stamp, log_id in pairs:
+            stamps.append(stamp)
+            ids += bytes.fromhex(log_id)
+        return cls(stamps, ids)
+
+    def __len__(self) -> int:
+        return len(self.stamps)
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[float, str]: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[tuple[float, str]]: ...
+    def __getitem__(self, index: int | slice) -> tuple[float, str] | Sequence[tuple[float, str]]:
+        if isinstance(index, slice):
+            return [self[n] for n in range(len(self))[index]]
+        n = range(len(self))[index]
+        return self.stamps[n], self.ids[n * 16 : n * 16 + 16].hex()
+
+    def __eq__(self, other: object) -> bool:
+        return list(self) == list(other) if isinstance(other, Sequence) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +107,7 @@ def encode(
     started: datetime | None = None,
 ) -> bytes:
     """Return the file's content."""
+    kept = entries if isinstance(entries, Entries) else Entries.of(entries)
     return orjson.dumps(
         {
             "rawlogs_cursor": VERSION,
@@ -76,8 +116,8 @@ def encode(
             "low": low.isoformat(),
             **({"started": started.isoformat()} if started is not None else {}),
             "saved": saved.isoformat(),
-            "stamps": [stamp for stamp, _ in entries],
-            "ids": "".join(log_id for _, log_id in entries),
+            "stamps": kept.stamps.tolist(),
+            "ids": kept.ids.hex(),
         },
         option=orjson.OPT_APPEND_NEWLINE,
     )
@@ -114,8 +154,7 @@ def _resume(data: Mapping[str, Any]) -> Resume:
             raise ValueError
     except (KeyError, TypeError, ValueError):
         raise ValueError("it is damaged (fields are missing or wrong)") from None
-    entries = [(float(stamp), ids[n * 32 : n * 32 + 32]) for n, stamp in enumerate(stamps)]
-    return Resume(low, entries, saved, started)
+    return Resume(low, Entries(array("d", stamps), bytes.fromhex(ids)), saved, started)
 
 
 class CursorFile:

@@ -12,7 +12,7 @@ from rawlogs.errors import CursorError
 from rawlogs.waiting import first_of
 
 EVERY = 1.0
-"""Seconds between two saves, at least; a save follows each flush no later than this."""
+"""Seconds: a save follows each flush no later than this."""
 SHARE = 20
 """A save that takes long is followed by at least so many times as long without one."""
 TELL_AGAIN = 60.0
@@ -22,6 +22,7 @@ class CursorSaver:
     """Keeps one cursor file up to date. ``flush`` makes sure that what was written can be read by others.
 
     ``tell`` gets a problem when it begins, and every minute while it lasts. ``problem`` is the present one.
+    ``every`` is the least number of seconds between two saves.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class CursorSaver:
         self._saving = asyncio.Lock()
         self._told_at: float | None = None
         self._cost = 0.0
+        self.every = EVERY
         self.problem: CursorError | None = None
 
     def written(self) -> None:
@@ -51,7 +53,7 @@ class CursorSaver:
         while True:
             await first_of(self._written.wait(), self._logs.listed_again())
             await self.save()
-            await asyncio.sleep(max(EVERY, SHARE * self._cost))
+            await asyncio.sleep(max(self.every, SHARE * self._cost))
 
     async def save(self) -> None:
         """Save the present position. The file is written in a thread, so that nothing waits for the disk."""

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 FLUSH_WITHIN = 7.0
 """Seconds from a signal until what is not acknowledged is given up: Docker kills after ten."""
 
+SAVE_EVERY = 0.1
+"""Seconds: what was acknowledged since the last save is what a process that is killed repeats."""
+
 
 class ShipRunner(StreamRunner):
     """Ships one stream to ``receiver``; the other arguments are those of ``StreamRunner``.
@@ -102,6 +105,8 @@ class ShipRunner(StreamRunner):
     async def pump(self, logs: LogStream) -> None:
         """Ship what the stream delivers; ends when all of it is settled, or when a signal leaves no more time."""
         self._shipper.resource = {**resource_of(logs.settings.api_url), **self._receiver.resource}
+        if self.saver is not None:
+            self.saver.every = SAVE_EVERY
         works = [
             asyncio.ensure_future(work)
             for work in (self._take(logs), self._shipper.run(), wait_until_set(self._out_of_time, None))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from rawlogs.batch import Batch
-from rawlogs.cursor import Resume
+from rawlogs.cursor import Entries, Resume
 from rawlogs.delivery.seen import SeenIds
 
 
@@ -45,7 +45,7 @@ class Position:
         """Return the smallest timestamp of each batch that is not flushed."""
         return [batch.oldest for batch in self._handed if batch]
 
-    def flushed_after(self, low: datetime) -> list[tuple[float, str]]:
+    def flushed_after(self, low: datetime) -> Entries:
         """Return what was flushed at or after the low-water mark, and forget what was flushed before it."""
         self._flushed.forget(low, low, self._now())
         return self._flushed.after(low)

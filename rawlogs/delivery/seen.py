@@ -14,6 +14,7 @@ from datetime import datetime, timezone
 from typing import NamedTuple, cast
 
 from rawlogs.batch import Batch, stamps_to_seconds
+from rawlogs.cursor import Entries
 from rawlogs.models import Log
 
 CHUNK = 8192
@@ -105,17 +106,17 @@ class SeenIds:
             if old * 2 > len(self._young):
                 self._pack(now)
 
-    def after(self, low: datetime) -> list[tuple[float, str]]:
-        """Return (timestamp in seconds, id as 32 hexadecimal digits) of the logs stamped at or after ``low``."""
+    def after(self, low: datetime) -> Entries:
+        """Return the logs stamped at or after ``low``, for a cursor."""
         stamp = low.timestamp()
-        found = [(s, i.replace("-", "")) for i, s in self._young_seconds().items() if s >= stamp]
+        young = [(log_id, at) for log_id, at in self._young_seconds().items() if at >= stamp]
+        stamps = array("d", [at for _, at in young])
+        ids = bytearray.fromhex("".join([log_id for log_id, _ in young]).replace("-", ""))
         for chunk in self._chunks:
             first = bisect_left(chunk.stamps, stamp)
-            found.extend(
-                (chunk.stamps[n], chunk.ids[n * 16 : n * 16 + 16].hex())
-                for n in range(first, len(chunk.stamps))
-            )
-        return found
+            stamps += chunk.stamps[first:]
+            ids += chunk.ids[first * 16 :]
+        return Entries(stamps, ids)
 
     def load(self, entries: Iterable[tuple[float, str]], now: float) -> None:
         """Take up what ``after`` gave in an earlier process; entries that are known already change nothing."""

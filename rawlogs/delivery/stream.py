@@ -273,7 +273,7 @@ class LogStream:
         if self._position is not None:
             self._position.commit(but)
 
-    def position(self) -> tuple[datetime, list[tuple[float, str]]]:
+    def position(self) -> tuple[datetime, Sequence[tuple[float, str]]]:
         """Return (low-water mark, what was flushed at or after it) for a cursor; see ``rawlogs.cursor``."""
         if self._position is None:
             raise RuntimeError("the stream was not asked to keep a position (options track=True)")
