@@ -991,6 +991,22 @@ async def test_a_line_that_ends_during_the_watch(doctor: Examine) -> None:
     assert found.verdict.logs == "REST only"
 
 
+async def test_an_idle_connection_that_is_cut_names_the_timeouts_of_proxies(doctor: Examine) -> None:
+    """No close frame, and no log before it."""
+    clock = Hour()
+    async with FakeServer(clock=clock) as server:
+        tasks = []
+        clock._meanwhile = lambda: tasks.append(asyncio.ensure_future(server.drop_all()))
+        clock.sleep = lambda seconds: _never(clock)  # type: ignore[method-assign, assignment]
+        found = await doctor(server.api_url, clock=clock)
+        await asyncio.gather(*tasks)
+    assert "in which no log came" in found["arrival"].text
+    assert "cuts connections on which nothing is sent" in found.cause("arrival")
+    assert "proxy_read_timeout" in found.fix("arrival")
+    assert "timeout tunnel" in found.fix("arrival")
+    assert found.verdict.text.startswith("REST only: A proxy, balancer or firewall in between cuts")
+
+
 async def _never(clock: Hour) -> None:
     clock._meanwhile()
     await asyncio.Event().wait()

@@ -687,3 +687,40 @@ def test_importing_settings_loads_nothing_heavy() -> None:
         [sys.executable, "-c", script], env=environ, capture_output=True, text=True, check=True
     )
     assert ran.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "sentence"),
+    [
+        (
+            "prefect.toml",
+            "# mine\nPREFECT_API_URL = 'http://h/api'\n",
+            "prefect.toml, line 2: PREFECT_API_URL is not read",
+        ),
+        (
+            "prefect.toml",
+            "api_url = 'http://h/api'\n[api]\n",
+            "prefect.toml, line 1: api_url is not read there",
+        ),
+        (
+            ".env",
+            "A=1\n\nexport PREFECT_HOME=/srv\n",
+            ".env, line 3: PREFECT_HOME is read from the environment only",
+        ),
+    ],
+)
+def test_a_line_that_prefect_does_not_read_is_pointed_at_where_no_url_is_set(
+    tmp_path: Path, file: str, text: str, sentence: str
+) -> None:
+    (tmp_path / file).write_text(text)
+    with pytest.raises(ConfigError, match="No API URL is set") as caught:
+        resolve(environ={"PREFECT_HOME": str(tmp_path / "none")}, cwd=tmp_path)
+    assert sentence in (caught.value.hint or "")
+    assert caught.value.missing
+
+
+def test_a_setting_of_another_table_is_not_pointed_at(tmp_path: Path) -> None:
+    (tmp_path / "prefect.toml").write_text("[server]\nurl = 'http://h/api'\n")
+    with pytest.raises(ConfigError) as caught:
+        resolve(environ={"PREFECT_HOME": str(tmp_path / "none")}, cwd=tmp_path)
+    assert (caught.value.hint or "").startswith("Set PREFECT_API_URL")

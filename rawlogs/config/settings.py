@@ -197,7 +197,7 @@ def resolve(
         "PREFECT_API_TLS_INSECURE_SKIP_VERIFY": insecure,
     }
     argument = sources.Source("argument", {name: value for name, value in given.items() if value is not None})
-    reading = _Reading((argument, *found.places), found)
+    reading = _Resolver((argument, *found.places), found, Path() if cwd is None else cwd)
 
     address = reading.address()
     cert_file = reading.text("PREFECT_API_SSL_CERT_FILE")
@@ -228,10 +228,11 @@ def resolve(
     return replace(settings, notes=tuple(reading.notes))
 
 
-class _Reading:
-    """All places side by side, the strongest first; picks values and keeps book of origins and notes."""
+class _Resolver:
+    """Pick each value from the strongest source that has it; record origins and notes."""
 
-    def __init__(self, places: tuple[sources.Source, ...], found: sources.Sources) -> None:
+    def __init__(self, places: tuple[sources.Source, ...], found: sources.Sources, cwd: Path) -> None:
+        self.cwd = cwd
         self.places = places
         self.found = found
         self.notes = list(found.notes)
@@ -275,7 +276,9 @@ class _Reading:
                     "No API URL is set: not as an argument, nor as PREFECT_API_URL in the environment, .env, "
                     f"prefect.toml, pyproject.toml or a profile; looked at {self.found.looked_at}."
                 )
-            raise ConfigError(problem, setting=name, hint=_SET_URL, missing=text is None)
+            line = sources.misplaced(self.cwd) if text is None else None
+            hint = f"{line} {_SET_URL}" if line else _SET_URL
+            raise ConfigError(problem, setting=name, hint=hint, missing=text is None)
         address = urls.parse(text, setting=name, origin=origin)
         if origin != "argument":
             self.notes += [f"{name} ({origin}): {change}" for change in address.changes]

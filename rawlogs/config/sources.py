@@ -107,6 +107,39 @@ def read(environ: Mapping[str, str], cwd: Path, profile: str | None = None) -> S
     return Sources(places, chosen.name, chosen.origin, chosen.looked_at, tuple(notes))
 
 
+def misplaced(cwd: Path) -> str | None:
+    """Return a sentence about the first line of the working directory's files that looks like a setting and is none.
+
+    For the error that no API URL is set: Prefect does not read these lines, and says nothing about them.
+    """
+    for file, names, problem in _MISPLACED:
+        try:
+            text = _text(cwd / file, skip_folder=True) or ""
+        except ConfigError:
+            continue
+        for number, line in enumerate(text.split("\n"), 1):
+            # Below the first table of a TOML file a name belongs to that table.
+            if file == "prefect.toml" and line.lstrip().startswith("["):
+                break
+            if found := re.match(rf"\s*(?:export\s+)?({names})\s*=", line):
+                return f"{cwd / file}, line {number}: {found[1]} {problem}"
+    return None
+
+
+_MISPLACED = (
+    (
+        "prefect.toml",
+        "PREFECT_API_URL|api_url|api-url|url",
+        "is not read there: write url = ... below a line [api].",
+    ),
+    (
+        ".env",
+        "PREFECT_HOME",
+        "is read from the environment only: export it, or set PREFECT_PROFILES_PATH in .env.",
+    ),
+)
+
+
 def of_folder(origin: str) -> bool:
     """Return whether a place lies in the working directory, or is a profile of a file that such a place names."""
     return origin in IN_FOLDER or origin.rpartition(_NAMED_BY)[2] in IN_FOLDER
