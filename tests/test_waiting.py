@@ -46,12 +46,15 @@ async def test_a_caller_cancelled_in_the_turn_in_which_the_work_ends_is_cancelle
     printed: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: printed.append(context))
 
+    callers: list[asyncio.Future[None]] = []
+
     async def work() -> None:
-        caller.cancel()
+        callers.pop().cancel()
         if fails:
             raise ValueError("nobody asks")
 
     caller = asyncio.ensure_future(within(10.0, work()))
+    callers.append(caller)
     await asyncio.wait({caller})
     assert caller.cancelled()
     del caller
