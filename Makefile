@@ -11,7 +11,7 @@ ARGS ?=
 JOBS ?= 2
 # Modules for `mutants`; the tests of rawlogs/A/B.py are tests/test_B.py, or those of TESTS_B.
 MODULES ?= delivery/ledger delivery/merge delivery/reader delivery/audit delivery/retry \
-    wire/frames wire/handshake config/settings host serve/gate
+    wire/frames wire/handshake config/settings host serve/access
 TESTS_gate := access serve serve_guard
 
 EXTRAS := web,django,redis,metrics,otlp

@@ -27,7 +27,7 @@ from rawlogs.rest.flow_runs import FlowRun, Runs
 from rawlogs.rest.history import History, RowsShifted
 from rawlogs.rest.server import log_streaming, version
 from rawlogs.rest.timing import offset_bounds, skew
-from rawlogs.serve.finder import Finder
+from rawlogs.serve.runs_api import Finder
 from rawlogs.version import release
 from tests.http_peer import HttpPeer, Request, Step, reply
 

@@ -17,7 +17,7 @@ from browser.serving import serving
 
 from rawlogs.cli.group import run as rawlogs
 from rawlogs.errors import ConfigError
-from rawlogs.serve.gate import open_gate
+from rawlogs.serve.access import open_gate
 from rawlogs.testing import Behaviour, FakeServer
 
 TOKEN = "correct-horse-battery-staple"

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rawlogs.serve import app as serve_app
-from rawlogs.serve.gate import Gate, open_gate
+from rawlogs.serve.access import Gate, open_gate
 from rawlogs.serve.logins import Logins
 from rawlogs.testing import FakeServer
 

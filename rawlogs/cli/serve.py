@@ -13,7 +13,7 @@ from rawlogs.cli.access import ACCESS, access_arguments, settings_of, tell_notes
 from rawlogs.cli.option_groups import Command
 from rawlogs.errors import ConfigError
 from rawlogs.host import is_loopback
-from rawlogs.serve.gate import TOKEN_VARIABLE, Gate, open_gate
+from rawlogs.serve.access import TOKEN_VARIABLE, Gate, open_gate
 
 PACKAGES = ("starlette", "sse_starlette", "uvicorn")
 

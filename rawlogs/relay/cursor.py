@@ -30,12 +30,12 @@ class Cursor:
 
     @property
     def text(self) -> str:
-        """The cursor as the id of an event: ASCII, one line."""
+        """Return the cursor as the id of an event: ASCII, one line."""
         return f"{moment_text(self.low)}/{self.log_id or NO_LOG}" + (f"/{self.place}" if self.place else "")
 
     @classmethod
     def parse(cls, text: str) -> Cursor:
-        """The cursor of an event's id. Raises ValueError for anything else."""
+        """Return the cursor of an event's id. Raises ValueError for anything else."""
         parts = text.split("/")
         if not (len(text) <= _LONGEST and text.isascii() and text.isprintable() and 2 <= len(parts) <= 3):
             raise ValueError("it is not the id of an event of this relay")
@@ -48,5 +48,5 @@ class Cursor:
 
 
 def moment_text(moment: datetime) -> str:
-    """RFC 3339 in UTC, microseconds always written."""
+    """Return a moment as RFC 3339 has it, in UTC, with microseconds."""
     return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f").rjust(26, "0") + "Z"

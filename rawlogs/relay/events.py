@@ -34,26 +34,26 @@ class LogEvent:
         self._frame: str | None = None
 
     def at(self, cursor: Cursor) -> LogEvent:
-        """The same log with another cursor; the encoded log is shared."""
+        """Return the same log with another cursor; the encoded log is shared."""
         return LogEvent(self.log, cursor, self.seq, self.json)
 
     @property
     def json(self) -> bytes:
-        """The log as one JSON object."""
+        """Return the log as one JSON object."""
         if self._json is None:
             self._json = _FORMAT.encode(self.log)[:-1]
         return self._json
 
     @property
     def sse(self) -> bytes:
-        """The whole event as Server-Sent Events have it."""
+        """Return the whole event as Server-Sent Events have it."""
         if self._sse is None:
             self._sse = b"id: %s\nevent: log\ndata: %s\n\n" % (self.cursor.text.encode(), self.json)
         return self._sse
 
     @property
     def frame(self) -> str:
-        """The whole event as one JSON object, for a WebSocket."""
+        """Return the whole event as one JSON object, for a WebSocket."""
         if self._frame is None:
             self._frame = f'{{"type":"log","id":"{self.cursor.text}","log":{self.json.decode()}}}'
         return self._frame

@@ -107,22 +107,22 @@ class Hub:
 
     @property
     def readers(self) -> int:
-        """How many read now."""
+        """Return how many read now."""
         return len(self._readers)
 
     @property
     def reading(self) -> bool:
-        """Whether the upstream is open, or being opened."""
+        """Return whether the upstream is open, or being opened."""
         return self._upstream is not None
 
     @property
     def trouble(self) -> Trouble | None:
-        """Why nothing comes from the upstream; None while it works."""
+        """Return why nothing comes from the upstream; None while it works."""
         return self._trouble[0] if self._trouble else None
 
     @property
     def low(self) -> datetime:
-        """Every log of the sequence stamped before this has been handed to the readers."""
+        """Return the moment before which every log of the sequence has been handed to the readers."""
         # What was taken from the source and waits for the pulse is not complete yet.
         low = self.source.low() if not self._pending else None
         if low is not None and (self._low is None or low > self._low):
@@ -130,7 +130,7 @@ class Hub:
         return self._low if self._low is not None else self.source.now() - OVERLAP
 
     async def join(self, query: Query | None = None, *, cursor: Cursor | str | None = None) -> Reader:
-        """A reader for that query, going on behind that cursor where one is given (then without a new backlog).
+        """Return a reader for that query, which goes on behind the cursor where one is given.
 
         Raises BadQuery for what cannot be asked for (a cursor that is none, a deployment that there is not), and only
         where deployments have to be looked up, HistoryError, AuthError and the like.

@@ -41,7 +41,7 @@ class Listing:
 async def read(
     source: Source, selection: Selection, listing: Listing, chosen: Callable[[Log], bool]
 ) -> AsyncGenerator[list[Log] | RawlogsError, None]:
-    """The chosen rows of a range, in order of time, page by page (pages may be empty).
+    """Yield the chosen rows of a range, in order of time, page by page (pages may be empty).
 
     A failure is yielded, not raised: the caller waits as it sees fit, and asks on. What was read is not read again.
     After NotKept nothing is left to ask for: the range is read as far as it is there.

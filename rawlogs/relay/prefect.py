@@ -60,7 +60,7 @@ class PrefectSource:
         self._count = 0
 
     async def read(self, since: datetime, tell: Tell) -> AsyncGenerator[SourceBatch, None]:
-        """One stream, from ``since`` on; see ``Source``."""
+        """Yield one stream, from ``since`` on; see ``Source``."""
 
         def notice(notice: Notice) -> None:
             if notice.kind in ("lost", "retrying"):
@@ -102,13 +102,13 @@ class PrefectSource:
     async def history(
         self, selection: Selection, after: datetime, before: datetime, *, newest_first: bool = False
     ) -> AsyncGenerator[list[Log], None]:
-        """``POST /logs/filter``, as far as the server can filter it."""
+        """Yield what ``POST /logs/filter`` has, as far as the server can filter it."""
         history = History(self)
         async for page in history.pages(selection.wire, after, before, newest_first=newest_first):
             yield page
 
     async def post(self, path: str, body: Mapping[str, Any]) -> Any:
-        """One request, behind those of the other readers."""
+        """Send one request, behind those of the other readers."""
         async with self._gate:
             return await self._client().post(path, body)
 

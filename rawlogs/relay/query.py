@@ -90,7 +90,7 @@ class Query:
         return BEGINNING if self.tail else about_now
 
     def selection(self) -> Selection:
-        """The filter, without deployments and without the backlog's bounds. Raises ConfigError."""
+        """Return the filter, without deployments and without the backlog's bounds. Raises ConfigError."""
         parts: dict[str, Any] = {}
         if self.level:
             parts["level"] = {"any_": list(self.level)}
@@ -113,7 +113,7 @@ def earliest(query: Query, cursor: Cursor | None, now: datetime) -> datetime:
 
 
 def parse_query(pairs: Iterable[tuple[str, str]], *, ignore: Iterable[str] = ()) -> Query:
-    """The query of a URL's parameters, in order and as often as they are given; empty values do not count.
+    """Return the query of a URL's parameters, in order and as often as they are given; empty values do not count.
 
     ``ignore`` names parameters that are somebody else's (a token). Raises BadQuery that names every wrong one.
     """
@@ -148,7 +148,7 @@ def parse_query(pairs: Iterable[tuple[str, str]], *, ignore: Iterable[str] = ())
 def parse_request(
     pairs: Iterable[tuple[str, str]], header: str | None = None, *, ignore: Iterable[str] = ()
 ) -> tuple[Query, Cursor | None]:
-    """The query, and where to go on: the header ``Last-Event-ID``, or else the parameter ``last_event_id``.
+    """Return the query, and where to go on: the header ``Last-Event-ID``, or else the parameter ``last_event_id``.
 
     A browser keeps the URL when it comes back, so the header, which is younger, wins. Raises BadQuery.
     """
@@ -245,7 +245,7 @@ def _since(values: list[str]) -> dict[str, Any]:
 
 
 def _since_problem(since: object) -> str | None:
-    """Why a program's value cannot be used; None where it can."""
+    """Return why a program's value cannot be used; None where it can."""
     if isinstance(since, datetime):
         return "has no time zone: use an aware datetime" if since.tzinfo is None else None
     if since is None or isinstance(since, timedelta):

@@ -37,7 +37,7 @@ class Ring:
 
     @property
     def place(self) -> str:
-        """The place of the youngest event; empty where there is none."""
+        """Return the place of the youngest event; empty where there is none."""
         return self._events[-1][0].cursor.place if self._events else ""
 
     def add(self, event: LogEvent, arrived: float) -> None:
@@ -51,21 +51,21 @@ class Ring:
                     del index[key]
 
     def seq_of(self, log_id: str) -> int | None:
-        """The number of the log with that id, None where it is not here."""
+        """Return the number of the log with that id, None where it is not here."""
         return self._by_id.get(log_id)
 
     def seq_at(self, place: str) -> int | None:
-        """The number of the event at that place, None where it is not here (any more)."""
+        """Return the number of the event at that place, None where it is not here (any more)."""
         return self._by_place.get(place) if place else None
 
     def behind(self, seq: int) -> Iterator[LogEvent]:
-        """The events after number ``seq``, which is here."""
+        """Yield the events after number ``seq``, which is here."""
         if self._events:
             for event, _ in islice(self._events, max(seq + 1 - self._events[0][0].seq, 0), None):
                 yield event
 
     def since(self, arrived: float) -> list[LogEvent]:
-        """The events that came at or after that moment of the monotonic clock."""
+        """Return the events that came at or after that moment of the monotonic clock."""
         young = []
         for event, moment in reversed(self._events):
             if moment < arrived:
@@ -101,7 +101,7 @@ class ReaderQueue:
         return len(self._early) + len(self._queue)
 
     def wants(self, log: Log) -> bool:
-        """Whether it is chosen, and not one of those stored before the reader's time."""
+        """Return whether it is chosen, and not one of those stored before the reader's time."""
         return self._filter.matches(log) and self._is_ours(log)
 
     def _is_ours(self, log: Log) -> bool:
@@ -113,7 +113,7 @@ class ReaderQueue:
         return created is None or created >= self._joined
 
     def offer(self, events: list[LogEvent]) -> bool:
-        """Live events, in order; whether any was of interest. A full queue is dropped.
+        """Take live events, in order; return whether any was of interest. A full queue is dropped.
 
         One batch may go beyond the size: who takes at once shall not fall behind by one burst.
         """
@@ -139,12 +139,12 @@ class ReaderQueue:
         self._early = [event for event in ring.behind(seq) if self.wants(event.log)]
 
     def follow(self, runs: Iterable[UUID]) -> None:
-        """Only these flow runs."""
+        """Want only these flow runs."""
         self.runs = {str(run) for run in runs}
         self._early = [event for event in self._early if self.wants(event.log)]
 
     def begin_listing(self, listing: Listing, young: Iterable[LogEvent]) -> frozenset[str]:
-        """Before a list is read: collect from here on, and those ``young`` ones that the list may not show yet.
+        """Collect from here on, and those ``young`` ones that the list may not show yet; called before a list is read.
 
         The ids of what waits already: what the list shows of it must not be sent twice.
         """
@@ -160,7 +160,7 @@ class ReaderQueue:
         return frozenset(event.log.id_text for event in (*self._early, *self._queue))
 
     def is_unsent(self, log: Log, listing: Listing, ring: Ring) -> bool:
-        """Whether a listed row is wanted and was not sent yet, as far as is known."""
+        """Return whether a listed row is wanted and was not sent yet, as far as is known."""
         if not self.wants(log) or log.id_text in self._listed:
             return False
         if listing.runs is not None:
@@ -169,11 +169,11 @@ class ReaderQueue:
         return seq is None or seq > self.done
 
     def sent(self, log: Log) -> None:
-        """A listed row that may come live as well."""
+        """Remember a listed row that may come live as well."""
         self._listed.add(log)
 
     def take(self, low: Callable[[], datetime]) -> list[LogEvent]:
-        """What waits, without what was listed. ``low`` tells, where it matters, up to when the sequence is complete."""
+        """Return what waits, without what was listed. ``low`` tells up to when the sequence is complete."""
         waiting = self._early + self._queue
         self._early, self._queue = [], []
         if waiting:

@@ -109,7 +109,7 @@ class Reader:
     # Joining and leaving
 
     def _start(self, cursor: Cursor | None) -> Cursor:
-        """Where to begin: at a cursor's place, at its moment, with a backlog, or now."""
+        """Return where to begin: at a cursor's place, at its moment, with a backlog, or now."""
         query, ring = self.query, self._feed.ring
         since = self._queue.since
         if cursor is not None:
@@ -124,14 +124,14 @@ class Reader:
         return Cursor(self._feed.source.now() - LEAD if query.tail else since)
 
     def follow(self, deployments: tuple[UUID, ...], runs: Iterable[UUID], looked: datetime) -> None:
-        """Before reading: only the runs of these deployments, which are ``runs`` at that moment."""
+        """Want only the runs of these deployments, which are ``runs`` at that moment; called before reading."""
         self.watched_deployments = deployments
         self._looked = looked
         self._queue.follow(runs)
 
     @property
     def cursor(self) -> Cursor | None:
-        """Where a reader that comes back goes on; moves on with the upstream also while nothing is sent.
+        """Return where a reader that comes back goes on; moves on with the upstream also while nothing is sent.
 
         None before a ``tail`` was sent: then it has to be asked for once more.
         """
@@ -145,12 +145,12 @@ class Reader:
 
     @property
     def waiting(self) -> int:
-        """Events in the queue."""
+        """Return how many events are in the queue."""
         return len(self._queue)
 
     @property
     def overflows(self) -> int:
-        """How often the queue was full, and dropped."""
+        """Return how often the queue was full, and dropped."""
         return self._queue.overflows
 
     @property
@@ -168,17 +168,17 @@ class Reader:
     # What the hub tells
 
     def indexed(self) -> Iterable[str] | None:
-        """The flow runs that alone can match; None where any may."""
+        """Return the flow runs that alone can match; None where any may."""
         part = self._selection.wire.get("flow_run_id")
         return part["any_"] if part is not None else None
 
     def offer(self, events: list[LogEvent]) -> None:
-        """Live events, in order; never waits."""
+        """Take live events, in order; never wait."""
         if self._queue.offer(events):
             self._wake.set()
 
     def tell_trouble(self, trouble: Trouble | None, retry: float | None) -> None:
-        """The upstream stands still, or goes on."""
+        """Note that the upstream stands still, or goes on."""
         if trouble == self._trouble:
             return
         if trouble is None:
@@ -231,7 +231,7 @@ class Reader:
     # The reader's side
 
     async def batches(self) -> AsyncGenerator[list[Event], None]:
-        """Events as they come, in lists that are never empty; ends after an ``EndEvent`` and on ``close()``."""
+        """Yield events as they come, in lists that are never empty; end after an ``EndEvent`` and on ``close()``."""
         async with aclosing(self.rounds()) as rounds:
             async for events in rounds:
                 yield list(events)
@@ -253,7 +253,7 @@ class Reader:
             self.close()
 
     async def _steps(self) -> AsyncGenerator[Sequence[Event], None]:
-        """What comes first goes first: news, what the list has, what was dropped, what waits."""
+        """Yield what comes first: news, what the list has, what was dropped, what waits."""
         while not self._leaving.is_set():
             if self._notes:
                 yield self._news()
@@ -282,11 +282,11 @@ class Reader:
         return notes
 
     def _own(self, events: list[LogEvent]) -> Sequence[Event]:
-        """The events, with this reader's bounds in their cursors; in the long run those that all share."""
+        """Return the events, with this reader's bounds in their cursors; in the long run those that all share."""
         return self._feed.rounds.get(events, self._queue.since, self._looked) if events else ()
 
     def _bounded(self, low: datetime) -> datetime:
-        """Not before the reader's time, and not behind a run of the deployment that is not known yet."""
+        """Return ``low``, not before the reader's time, and not behind a deployment's run that is not known yet."""
         return bounded(low, self._queue.since, self._looked)
 
     def _fall_behind(self, since: datetime) -> list[Event]:
@@ -391,7 +391,7 @@ class Reader:
         ]
 
     def _history_short(self, error: NotKept, listing: Listing, began: datetime) -> list[Event]:
-        """The list answered, with less than was asked for. That stays so: neither gap is ever said to be closed."""
+        """Tell that the list has less than was asked for. It stays so: neither gap is ever said to be closed."""
         self._failures = 0
         if listing.why == "gap":
             self._gap = None

@@ -89,7 +89,7 @@ def bounded(low: datetime, since: datetime, looked: datetime | None) -> datetime
 
 
 def joined(parts: Sequence[bytes]) -> Iterator[bytes]:
-    """Parts joined to chunks of about ``CHUNK`` bytes; a part is never cut, so that one may be longer alone."""
+    """Yield parts joined to chunks of about ``CHUNK`` bytes; a part is never cut, so that one may be longer alone."""
     start = size = 0
     for end, part in enumerate(parts, 1):
         size += len(part)

@@ -73,20 +73,20 @@ class Source(Protocol):
         ...
 
     def low(self) -> datetime | None:
-        """Every log stamped before this has been yielded by ``read`` (and taken: its iterator asked to go on).
+        """Return the moment before which every log has been yielded by ``read``, and taken: it was asked to go on.
 
         None while nothing can be said. Never later than the true moment; cheap enough to be asked for each batch.
         """
         ...
 
     def now(self) -> datetime:
-        """The server's clock, aware."""
+        """Return the server's clock, aware."""
         ...
 
     def history(
         self, selection: Selection, after: datetime, before: datetime, *, newest_first: bool = False
     ) -> AsyncGenerator[list[Log], None]:
-        """Stored logs stamped from ``after`` to ``before`` (both inclusive), in order of time, page by page.
+        """Yield stored logs stamped from ``after`` to ``before`` (both inclusive), in order of time, page by page.
 
         It may yield more than ``selection`` chooses (the hub checks each log), never less. Raises NotKept, after all
         that there is, where the range begins before what is kept; and HistoryError, AuthError, ConnectError,
@@ -95,11 +95,11 @@ class Source(Protocol):
         ...
 
     def runs(self) -> Runs | None:
-        """The flow runs of the same workspace; None where they cannot be had."""
+        """Return the flow runs of the same workspace; None where they cannot be had."""
         ...
 
     def events_target(self) -> Target | None:
-        """Where ``/events/out`` is, so that states are known sooner; None: they are asked for every 2 s."""
+        """Return where ``/events/out`` is, so that states are known sooner; None: they are asked for every 2 s."""
         ...
 
     async def close(self) -> None:

@@ -45,7 +45,7 @@ def sse_endpoint(
     recheck: float | None = RECHECK,
     ignore: Iterable[str] = (),
 ) -> Callable[[Request], Awaitable[Response]]:
-    """The endpoint ``GET /logs?flow_run_id=...&level=...``, for a Route or a FastAPI path.
+    """Return the endpoint ``GET /logs?flow_run_id=...&level=...``, for a Route or a FastAPI path.
 
     authorize: called with the request and the ``Query``; only True lets the reader in. None: nobody. It is called again
         with the same request every ``recheck`` seconds (None: never), and the stream ends where it does not say True.
@@ -85,12 +85,12 @@ def sse_endpoint(
 
 
 def routes(hub: Hub, *, path: str = "/logs", **options: Any) -> list[Route]:
-    """The one route, ready for ``Starlette(routes=...)``; ``options`` are those of ``sse_endpoint``."""
+    """Return the one route, ready for ``Starlette(routes=...)``; ``options`` are those of ``sse_endpoint``."""
     return [Route(path, sse_endpoint(hub, **options), methods=["GET"])]
 
 
 def lifespan(hub: Hub) -> Callable[[Any], Any]:
-    """For ``Starlette(lifespan=...)``: closes the hub with the application."""
+    """Return a lifespan for ``Starlette(lifespan=...)`` that closes the hub with the application."""
 
     @asynccontextmanager
     async def span(_: Any) -> AsyncGenerator[None, None]:

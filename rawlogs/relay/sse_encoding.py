@@ -15,7 +15,7 @@ RETRY = 3.0
 
 
 async def chunks(reader: Reader, *, retry: float = RETRY) -> AsyncGenerator[bytes, None]:
-    """First how soon to come back, and where; then the events, joined as they come."""
+    """Yield how soon to come back, and where; then the events, joined as they come."""
     async with aclosing(reader.rounds()) as rounds:
         yield b"retry: %d\n%s\n" % (retry * 1000, id_line(reader))
         async for one in rounds:
@@ -26,7 +26,7 @@ async def chunks(reader: Reader, *, retry: float = RETRY) -> AsyncGenerator[byte
 async def with_heartbeat(
     reader: Reader, seconds: float, *, retry: float = RETRY
 ) -> AsyncGenerator[bytes, None]:
-    """The same, with a comment whenever nothing was sent for that long (for frameworks that send none)."""
+    """Yield the same, with a comment whenever nothing was sent for that long (for frameworks that send none)."""
     source = chunks(reader, retry=retry)
     upcoming: asyncio.Future[bytes] | None = None
     try:
@@ -51,11 +51,11 @@ async def with_heartbeat(
 
 
 def heartbeat(reader: Reader) -> bytes:
-    """A comment, with the position: a quiet reader that comes back has less to list."""
+    """Return a comment with the position: a quiet reader that comes back has less to list."""
     return b": keep-alive\n" + id_line(reader) + b"\n"
 
 
 def id_line(reader: Reader) -> bytes:
-    """The reader's position as a field of its own; empty where it has none yet."""
+    """Return the reader's position as a field of its own; empty where it has none yet."""
     cursor = reader.cursor
     return b"id: %s\n" % cursor.text.encode() if cursor is not None else b""

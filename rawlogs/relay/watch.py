@@ -36,7 +36,7 @@ class Watcher(Protocol):
     def tell_state(self, run: FlowRun) -> None: ...
 
     def tell_runs(self, runs: Iterable[UUID], looked: datetime) -> None:
-        """All runs of the deployments that there were at ``looked``."""
+        """Take all runs of the deployments that there were at ``looked``."""
         ...
 
 
@@ -55,7 +55,7 @@ class RunWatch:
         self._unexpected = UnexpectedErrors("watching flow runs")
 
     def add(self, watcher: Watcher) -> None:
-        """From now on this one is told; its runs' states as soon as they are known."""
+        """Tell this one from now on; its runs' states as soon as they are known."""
         self._watchers.add(watcher)
         self._changed.set()
         if self._task is None:

@@ -23,10 +23,10 @@ from rawlogs.relay.hub import Hub
 from rawlogs.relay.sse import sse_endpoint
 from rawlogs.rest.client import RestClient
 from rawlogs.rest.flow_runs import Runs
-from rawlogs.serve.finder import MOST_NAMES, Finder
-from rawlogs.serve.gate import Gate
-from rawlogs.serve.guard import Guard
+from rawlogs.serve.access import Gate
 from rawlogs.serve.logins import Logins
+from rawlogs.serve.middleware import Guard
+from rawlogs.serve.runs_api import MOST_NAMES, Finder
 from rawlogs.serve.subject import HubSubject
 from rawlogs.version import version
 
@@ -55,7 +55,7 @@ _PAGE_FILES = (
 
 
 def make_app(gate: Gate, access: Mapping[str, Any] | None = None) -> ASGIApp:
-    """The ASGI application. ``access`` is what ``rawlogs.stream`` takes: ``api_url``, ``api_key``, ...
+    """Return the ASGI application. ``access`` is what ``rawlogs.stream`` takes: ``api_url``, ``api_key``, ...
 
     Raises ConfigError for settings that cannot work. Nothing is opened before a page asks for logs or runs.
     """
@@ -134,7 +134,7 @@ class _Service:
         return {**found, "chosen": chosen["runs"], "rest": self._rest_only}
 
     async def _children(self, request: Request) -> Any:
-        """The subflow runs of these runs, at any depth."""
+        """Return the subflow runs of these runs, at any depth."""
         runs, level = Runs(self._rest), _ids(request, "flow_run")
         found: dict[UUID, None] = {}
         for _ in range(DEEPEST):
@@ -148,7 +148,7 @@ class _Service:
 
 
 def _places(address: Address) -> dict[str, str | None]:
-    """Where the API and the UI are, as the page shows and links them; ``{id}`` stands for a run's id."""
+    """Return where the API and the UI are, as the page shows and links them; ``{id}`` stands for a run's id."""
     page = address.flow_run_page("ID")
     return {
         "api": address.api_url,
@@ -159,7 +159,7 @@ def _places(address: Address) -> dict[str, str | None]:
 
 
 def _told(endpoint: Callable[[Request], Awaitable[Any]]) -> Callable[[Request], Awaitable[Response]]:
-    """An endpoint whose value is sent as JSON, and whose failure is told: 400 the asker's, 502 Prefect's."""
+    """Return an endpoint that sends the value as JSON, and tells a failure: 400 the asker's, 502 Prefect's."""
 
     async def answer(request: Request) -> Response:
         try:

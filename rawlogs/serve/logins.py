@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 
-from rawlogs.serve.gate import Gate
+from rawlogs.serve.access import Gate
 
 _COOKIE = re.compile(r"([A-Za-z0-9_-]{22})\.([0-9a-f]{64})")
 

@@ -13,8 +13,8 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from rawlogs.serve.guard import HEADERS
 from rawlogs.serve.limits import Limits
+from rawlogs.serve.middleware import HEADERS
 
 log = logging.getLogger("rawlogs.serve")
 FULL = "Too many connections are open here; try again later.\n"
@@ -119,7 +119,7 @@ class LimitedProtocol(H11Protocol):
         self.transport.abort()
 
     def _wait_for(self, part: str) -> None:
-        """The time for this part of a request begins; it does not begin again with each byte."""
+        """Start the time for this part of a request; it does not start again with each byte."""
         if part == self._waits_for:
             return
         self._waits_for = part

@@ -19,7 +19,7 @@ from rawlogs.serve.quiet import OnceAMinute
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-LAST_WORDS = 3.0
+SHUTDOWN_TIMEOUT = 3.0
 """Seconds from a signal until streams that still run are cut."""
 BACKLOG = 128
 """Connections that the system keeps until they are accepted."""
@@ -32,7 +32,7 @@ _NO_DESCRIPTORS = "socket.accept() out of system resource"
 
 
 def open_socket(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 is any free one. ConfigError where it cannot be had."""
+    """Return a listening socket; port 0 is any free one. ConfigError where it cannot be had."""
     try:
         family, kind, protocol, _, place = socket.getaddrinfo(
             host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -66,7 +66,7 @@ def serve(app: ASGIApp, listening: socket.socket, *, started: Callable[[], None]
 def make_server(
     app: ASGIApp, *, started: Callable[[], None] = lambda: None, limits: Limits | None = None
 ) -> uvicorn.Server:
-    """The server, not yet running. Requests are not logged: one of them may carry the token.
+    """Return the server, not yet running. Requests are not logged: one of them may carry the token.
 
     ``limits``: None takes those that fit this process's descriptors.
     """
@@ -79,13 +79,13 @@ def make_server(
         lifespan="on",
         ws="none",
         backlog=ACCEPTED_AT_ONCE,
-        timeout_graceful_shutdown=int(LAST_WORDS),
+        timeout_graceful_shutdown=int(SHUTDOWN_TIMEOUT),
     )
     return _Server(config, started)
 
 
 def _descriptors() -> int | None:
-    """How many files and sockets this process may have open; None where the system has no such bound."""
+    """Return how many files and sockets this process may have open; None where the system has no such bound."""
     try:
         resource = importlib.import_module("resource")
     except ModuleNotFoundError:  # Windows
@@ -117,7 +117,7 @@ class _Server(uvicorn.Server):
 
 
 def _on_exception(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """asyncio says that there are no descriptors left with a traceback for each connection; here it is one line."""
+    """Log one line where asyncio has no descriptors left, which it tells with a traceback for each connection."""
     if context.get("message") == _NO_DESCRIPTORS:
         logging.getLogger("rawlogs.serve").error("no descriptors are left: no connection can be accepted")
     else:

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from rawlogs.serve.access import open_gate
 from rawlogs.serve.app import make_app
-from rawlogs.serve.gate import open_gate
 from rawlogs.serve.limits import Limits
 from rawlogs.serve.server import make_server, open_socket
 

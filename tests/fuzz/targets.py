@@ -40,9 +40,9 @@ from rawlogs.rest.history import History
 from rawlogs.rest.request import RequestInfo
 from rawlogs.rest.responses import CsrfRequired, Fatal, Response, Success, classify, page_limit
 from rawlogs.search import MAX_QUERY, TextQuery
-from rawlogs.serve.gate import Gate
-from rawlogs.serve.guard import OPEN, Guard
+from rawlogs.serve.access import Gate
 from rawlogs.serve.logins import Logins
+from rawlogs.serve.middleware import OPEN, Guard
 from rawlogs.testing import recording, scenario
 from rawlogs.testing.compare import compare, ids
 from rawlogs.testing.net.access import check_request

@@ -63,7 +63,9 @@ class PrefectLogsConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # chan
         self._sending: asyncio.Task[None] | None = None
 
     async def authorize(self, scope: Mapping[str, Any], query: Query) -> bool:
-        """Whether this connection may read what it asks for; only True lets it. Nobody may, until you override this.
+        """Return whether this connection may read what it asks for; only True lets it.
+
+        Nobody may, until you override this.
 
         ``scope["user"]`` is the user, where AuthMiddlewareStack is used. A query without ``flow_run_id``,
         ``task_run_id`` and ``deployment`` asks for the whole workspace.
@@ -71,7 +73,7 @@ class PrefectLogsConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # chan
         return False
 
     def hub(self) -> Hub:
-        """The hub to read: the process's own, by Django's settings."""
+        """Return the hub to read: the process's own, by Django's settings."""
         return get_hub()
 
     async def connect(self) -> None:

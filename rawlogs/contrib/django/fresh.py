@@ -49,12 +49,12 @@ async def fresh_scope(scope: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _again(session: Any) -> Any:
-    """The same session, of which nothing was read yet. (That of a scope is inside a lazy object.)"""
+    """Return the same session, of which nothing was read yet. (That of a scope is inside a lazy object.)"""
     return session.__class__(session.session_key)
 
 
 def _has_user(session: Any) -> bool:
-    """Whether the user was read from this session; somebody's own middleware may know users in another way.
+    """Return whether the user was read from this session; somebody's own middleware may know users in another way.
 
     Only what the session has read already: reading it here would ask the database from within the event loop.
     """

@@ -29,7 +29,7 @@ _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
 
 
 def get_hub() -> Hub:
-    """The hub of the running event loop. Raises ConfigError for settings that cannot work."""
+    """Return the hub of the running event loop. Raises ConfigError for settings that cannot work."""
     loop = asyncio.get_running_loop()
     hub = _hubs.get(loop)
     if hub is None:
@@ -45,7 +45,7 @@ async def close_hub() -> None:
 
 
 def hub_options() -> dict[str, Any]:
-    """The arguments of ``Hub`` that Django's settings ask for."""
+    """Return the arguments of ``Hub`` that Django's settings ask for."""
     given = getattr(settings, "RAWLOGS", {})
     if not isinstance(given, dict):
         raise ConfigError("RAWLOGS is not a dict", setting="RAWLOGS")

@@ -45,7 +45,7 @@ def prefect_logs_view(
     ignore: Iterable[str] = (),
     hub: Callable[[], Hub] = get_hub,
 ) -> Callable[[HttpRequest], Awaitable[HttpResponseBase]]:
-    """The view for ``path("logs", prefect_logs_view(authorize=...))``; otherwise as ``rawlogs.relay.sse.sse_endpoint``.
+    """Return the view for ``path("logs", prefect_logs_view(authorize=...))``; see ``sse_endpoint`` for the rest.
 
     Without Channels and without a channel layer. ``hub`` makes or finds the hub; None of your own: by Django's
     settings. ``authorize`` is called again every ``recheck`` seconds (None: never), with a request whose session and

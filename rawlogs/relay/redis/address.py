@@ -36,7 +36,7 @@ class Address:
 
     @property
     def tls(self) -> bool:
-        """Whether every connection is one of TLS."""
+        """Return whether every connection is one of TLS."""
         return self.single.startswith("rediss:")
 
     def text(self, options: dict[str, Any]) -> str:

@@ -33,7 +33,7 @@ class RedisHistory:
     async def read(
         self, selection: Selection, after: datetime, before: datetime, newest_first: bool
     ) -> AsyncGenerator[list[Log], None]:
-        """See ``Source.history``. The stream in Redis is complete from ``covered`` up to the low-water mark."""
+        """Yield what ``Source.history`` does. Redis has all from ``covered`` up to the low-water mark."""
         state = await self._state()
         top = before
         if self._prefect is not None:
@@ -67,7 +67,7 @@ class RedisHistory:
     async def _stored(
         self, selection: Selection, after: datetime, before: datetime, newest_first: bool
     ) -> AsyncGenerator[list[Log], None]:
-        """Rows from Redis, page by page; what it has trimmed meanwhile comes from elsewhere."""
+        """Yield rows from Redis, page by page; what it has trimmed meanwhile comes from elsewhere."""
         at: dict[EntryId, None] = {}  # what was read of the timestamp at which the next page begins
         missing: datetime | None = None  # what was not kept lies before this moment
         while after <= before:

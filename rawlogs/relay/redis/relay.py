@@ -101,7 +101,7 @@ class RedisRelay:
             await self.store.close()
 
     async def _serve(self, standing: WriterPosition) -> None:
-        """One turn: from taking the lease to losing it."""
+        """Write for one turn: from taking the lease to losing it."""
         # A Redis that came back empty knows no position; then this relay's own is the best there is.
         low = standing.low or self._low
         begin = low or self._clock.now() - self._since

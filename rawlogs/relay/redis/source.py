@@ -46,7 +46,7 @@ ABANDONED = 10.0
 
 
 def source_from_environment(environ: Mapping[str, str] | None = None, **options: Any) -> Source:
-    """``RedisSource`` where ``RAWLOGS_REDIS_URL`` is set, else ``PrefectSource``; ``options`` are theirs."""
+    """Return ``RedisSource`` where ``RAWLOGS_REDIS_URL`` is set, else ``PrefectSource``; ``options`` are theirs."""
     environ = os.environ if environ is None else environ
     url = environ.get(SETTING)
     if not url:
@@ -126,7 +126,7 @@ class RedisSource:
     async def history(
         self, selection: Selection, after: datetime, before: datetime, *, newest_first: bool = False
     ) -> AsyncGenerator[list[Log], None]:
-        """What Redis keeps from Redis, all else from Prefect; raises NotKept at the end where neither has it."""
+        """Yield what Redis keeps from Redis, all else from Prefect; raises NotKept at the end where neither has it."""
         async with aclosing(self._history.read(selection, after, before, newest_first)) as pages:
             async for page in pages:
                 yield page
@@ -135,7 +135,7 @@ class RedisSource:
         return self._prefect.runs() if self._prefect is not None else None
 
     def events_target(self) -> Target | None:
-        """None, on purpose: the workers shall not open sockets to Prefect; states are asked for."""
+        """Return None: the workers shall not open sockets to Prefect; states are asked for."""
         return None
 
     async def close(self) -> None:
@@ -146,7 +146,7 @@ class RedisSource:
     # Reading on
 
     async def _begin(self, store: Store, tell: Tell) -> State:
-        """Where the writing stands; waits until a relay has begun to write."""
+        """Wait until a relay has begun to write; return where the writing stands."""
         failures = 0
         while True:
             try:
@@ -162,14 +162,14 @@ class RedisSource:
             failures = min(failures + 1, 2)
 
     async def _before(self, since: datetime, until: datetime) -> AsyncGenerator[list[Log], None]:
-        """What Redis has not (any more), as far as there is access to Prefect."""
+        """Yield what Redis has not (any more), as far as there is access to Prefect."""
         if self._prefect is not None:
             async with aclosing(self._prefect.history(Selection(LogFilter()), since, until)) as pages:
                 async for page in pages:
                     yield page
 
     async def _start(self, store: Store, since: datetime) -> EntryId:
-        """The id before the first entry whose log may be stamped at or after ``since``."""
+        """Return the id before the first entry whose log may be stamped at or after ``since``."""
         arrived = since - BEFORE + (await store.now() - self.now())
         return max(int(arrived.timestamp() * 1000), 0), 0
 
@@ -233,14 +233,14 @@ class RedisSource:
 
 
 def _stored(entry: Entry) -> Log:
-    """The log of an entry that had been written before: ``created`` is when it came, where the server did not say."""
+    """Return the log of an entry written before; ``created`` is when it came, where the server did not say."""
     if entry.log.created is not None:
         return entry.log
     return Log.from_wire({**entry.log.data, "created": rfc3339(entry.arrived)})
 
 
 def _api_url(access: Mapping[str, Any], *, required: bool) -> str | None:
-    """The API that the settings name; None where none does and none is required."""
+    """Return the API that the settings name; None where none does and none is required."""
     try:
         return resolve(**{name: access[name] for name in Access.__annotations__ if name in access}).api_url
     except ConfigError as error:

@@ -166,7 +166,7 @@ class Store:
     # For readers
 
     async def state(self) -> State | None:
-        """Where the writing stands; None where no relay has ever written."""
+        """Return where the writing stands; None where no relay has ever written."""
         fields = ("low", "covered", "last", "trimmed", "mark", "trouble")
         low, covered, last, trimmed, mark, trouble = await self.client.call(
             "HMGET", self._key["cursor"], *fields
@@ -187,7 +187,7 @@ class Store:
         )
 
     def _parsed(self, field: str, parse: Callable[[bytes | None], T], value: bytes | None) -> T:
-        """What a field of the position holds. ConfigError for what no relay writes."""
+        """Return what a field of the position holds. ConfigError for what no relay writes."""
         try:
             return parse(value)
         except (ValueError, OverflowError):
@@ -200,12 +200,12 @@ class Store:
         )
 
     async def now(self) -> datetime:
-        """The clock of Redis."""
+        """Return the clock of Redis."""
         seconds, fraction = await self.client.script(TIME, [self._key["logs"]])
         return moment(int(seconds) * 1_000_000 + int(fraction))
 
     async def follow(self, entry_id: EntryId, seconds: float) -> tuple[EntryId, list[Entry]]:
-        """What comes behind that entry, after so many seconds at the latest; and the id of the last."""
+        """Return what comes behind that entry, after so many seconds at the latest; and the id of the last."""
         reply = await self.client.wait_for(
             self._key["logs"],
             "XREAD",
@@ -216,14 +216,14 @@ class Store:
         return parse_id(rows[-1][0]) if rows else entry_id, _entries(rows)
 
     async def count(self, after: datetime, before: datetime) -> int:
-        """How many logs of the stream are stamped from ``after`` to ``before``."""
+        """Return how many logs of the stream are stamped from ``after`` to ``before``."""
         found: int = await self.client.call("ZCOUNT", self._key["index"], micros(after), micros(before))
         return found
 
     async def page(
         self, after: datetime, before: datetime, known: Sequence[EntryId], *, newest_first: bool = False
     ) -> list[Entry]:
-        """The next logs stamped from ``after`` to ``before``, by timestamp, without those in ``known``."""
+        """Return the next logs stamped from ``after`` to ``before``, by timestamp, without those in ``known``."""
         low, high = micros(after), micros(before)
         bounds = ("ZREVRANGEBYSCORE", high, low) if newest_first else ("ZRANGEBYSCORE", low, high)
         found = await self.client.call(
@@ -243,7 +243,7 @@ def row(log: Log) -> Row:
 
 
 def chunks(rows: Sequence[Row]) -> list[Sequence[Row]]:
-    """Parts that keep Redis busy for some milliseconds only; one empty part where there are no rows."""
+    """Return parts that keep Redis busy for some milliseconds only; one empty part where there are no rows."""
     parts, first, size = [], 0, 0
     for n, (_, _, text) in enumerate(rows):
         if n > first and (n - first >= BATCH or size + len(text) > BATCH_BYTES):
@@ -254,7 +254,7 @@ def chunks(rows: Sequence[Row]) -> list[Sequence[Row]]:
 
 
 def workspace_name(api_url: str) -> str:
-    """The name that goes with an API where none is given."""
+    """Return the name that goes with an API where none is given."""
     return hashlib.sha256(api_url.encode()).hexdigest()[:12]
 
 
@@ -267,7 +267,7 @@ def moment(number: int) -> datetime:
 
 
 def parse_moment(text: bytes | None) -> datetime:
-    """A moment as it stands in Redis. Raises ValueError or OverflowError for what is none."""
+    """Return a moment as it stands in Redis. Raises ValueError or OverflowError for what is none."""
     return moment(int(text or b""))
 
 

@@ -39,7 +39,7 @@ class Lease:
 
     @property
     def third(self) -> float:
-        """Seconds after which it has to be extended: two attempts may fail."""
+        """Return the seconds after which it has to be extended: two attempts may fail."""
         return self.seconds / 3
 
     async def wait(
@@ -128,7 +128,7 @@ class Writer:
                 await self._put(rows)
 
     async def heartbeat(self) -> None:
-        """For ever: extend the lease, move the low-water mark on, trim, also while no logs come."""
+        """Extend the lease, move the low-water mark on, and trim, for ever and also while no logs come."""
         while True:
             await self._clock.sleep(self._lease.third)
             await self.write([])

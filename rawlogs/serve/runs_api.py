@@ -48,7 +48,7 @@ class Finder:
     async def runs(
         self, *, name: str = "", states: Collection[str] = (), deployment: str = ""
     ) -> dict[str, Any]:
-        """The newest runs whose own name or flow's name contains ``name``, as the page shows them.
+        """Return the newest runs whose own name or flow's name contains ``name``, as the page shows them.
 
         ``states`` are state types; none means all but SCHEDULED, of which a schedule makes hundreds ahead.
         ``deployment`` is part of a deployment's name, or FLOW/DEPLOYMENT with parts of both. ``more`` says that
@@ -73,13 +73,13 @@ class Finder:
         }
 
     async def by_ids(self, run_ids: Iterable[UUID]) -> dict[str, Any]:
-        """These runs; one that is gone is left out."""
+        """Return these runs; one that is gone is left out."""
         ids = [str(run_id) for run_id in run_ids][:MOST_NAMES]
         runs = await self._newest({"flow_runs": {"id": {"any_": ids}}}, len(ids)) if ids else []
         return {"runs": await self._rows(runs), "more": False}
 
     async def names(self, flow_runs: Iterable[UUID], task_runs: Iterable[UUID]) -> dict[str, dict[str, str]]:
-        """The names of flow runs and of task runs, by id; those that are gone are left out."""
+        """Return the names of flow runs and of task runs, by id; those that are gone are left out."""
         found = await asyncio.gather(
             self._names("/flow_runs/filter", "flow_runs", flow_runs),
             self._names("/task_runs/filter", "task_runs", task_runs),
@@ -144,7 +144,7 @@ class Finder:
 
 
 def _deployment_part(text: str) -> dict[str, Any]:
-    """The part of a filter that chooses by deployment; nothing for an empty text."""
+    """Return the part of a filter that chooses by deployment; nothing for an empty text."""
     flow, slash, name = text.rpartition("/")
     parts: dict[str, Any] = {}
     if slash and flow.strip():

@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rawlogs.host import only_host
-from rawlogs.serve.gate import Gate
+from rawlogs.serve.access import Gate
 from rawlogs.serve.logins import Logins
 
 POLICY = "; ".join(
@@ -70,7 +70,7 @@ class Guard:
         await (answer or self._app)(scope, receive, send_with_headers)
 
     async def _answer(self, request: Request) -> Response | None:
-        """The answer in place of the app's; None to let the request in."""
+        """Return the answer in place of the app's; None to let the request in."""
         gate = self._gate
         # The path that is routed. Never request.url: older Starlettes build it from the Host header as it came, so
         # that its path is whatever the client likes.
@@ -152,5 +152,5 @@ def _bearer(headers: Headers) -> str | None:
 
 
 def _asked_by_us(headers: Headers) -> bool:
-    """Browsers say who asks; what says nothing (curl, old browsers) is no other site's page in this browser."""
+    """Return whether the page asks, by what browsers say; what says nothing (curl) is no other site's page."""
     return headers.get("sec-fetch-site", "none") in _OWN

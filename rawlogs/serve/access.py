@@ -24,11 +24,11 @@ class Gate:
 
     @property
     def cookie_name(self) -> str:
-        """Cookies know no ports: two of these servers on one host must not take each other's."""
+        """Return the cookie's name, with the port: cookies know none, and two servers of one host have each its own."""
         return f"rawlogs_{self.port}"
 
     def knows_host(self, host: Host) -> bool:
-        """Whether a request with this Host header was meant for this server.
+        """Return whether a request with this Host header was meant for this server.
 
         On loopback any website can point a name of its own here (DNS rebinding) and would then read the logs as
         its own pages; so only names of loopback count. Elsewhere the token, or the proxy, keeps others out.
@@ -36,7 +36,7 @@ class Gate:
         return self.behind_proxy or not is_loopback(self.host) or host.is_loopback
 
     def takes_token(self, given: str | None) -> bool:
-        """Whether this is the token; nothing is, where there is none.
+        """Return whether this is the token; nothing is, where there is none.
 
         It takes as long for a nearly right one as for any other.
         """
@@ -53,7 +53,7 @@ def open_gate(
     token: str | None = None,
     behind_proxy: bool = False,
 ) -> Gate:
-    """The gate of a server on that host. ConfigError where anybody on the network could read the logs.
+    """Return the gate of a server on that host. ConfigError where anybody on the network could read the logs.
 
     ``address`` is where the host's name led to: that of ``localhost``, too, is somebody's to set. None: not yet known.
     """
