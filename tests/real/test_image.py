@@ -6,6 +6,7 @@ debootstrap come with `make system-matrix`; it needs root, and no base image fro
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -25,6 +26,8 @@ from uuid import uuid4
 
 import pip
 import pytest
+
+from tests.otlp_receiver import OtlpReceiver
 
 from .conftest import NEWEST, ServerPool
 from .debian import INSTALL, PYTHON
@@ -179,6 +182,32 @@ def test_it_tails_as_pid_1_and_ends_at_sigterm(image: Image, server: PrefectServ
     assert re.search(r" / / ro[, ]", mounts)
     assert "rawlogs_logs_delivered_total 50.0" in metrics
     assert (state / "cursor.json").exists()
+    assert code == 143
+
+
+async def test_it_ships_what_a_server_stores(image: Image, server: PrefectServer, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    run, environ = str(uuid4()), {"PREFECT_API_URL": server.api_url}
+    async with OtlpReceiver() as receiver:
+        words = [
+            "ship",
+            "--to",
+            receiver.to,
+            "--flow-run",
+            run,
+            "--since",
+            "1h",
+            "--cursor-file",
+            "ship.json",
+        ]
+        with running(image, words, environ, state) as process:
+            await asyncio.to_thread(server.post_logs, n=50, flow_run_id=run)
+            await receiver.until(lambda: len(receiver.acknowledged) == 50, DEADLINE)
+            os.kill(first_process(process), signal.SIGTERM)
+            code = await asyncio.to_thread(process.wait, DEADLINE)
+    assert set(receiver.taken.values()) == {1}
+    assert (state / "ship.json").exists()
     assert code == 143
 
 
