@@ -72,12 +72,10 @@ class _Body(httpx.AsyncByteStream):
 class TableClient(RestClient):
     """A REST client whose connections end in a function instead of a network."""
 
-    answer: Callable[[httpx.Request], Any]
-
-    def _open(self) -> httpx.AsyncClient:
-        if self._http is None:
-            self._http = httpx.AsyncClient(transport=httpx.MockTransport(self.answer))
-        return self._http
+    def answer_by(self, answer: Callable[[httpx.Request], Any]) -> None:
+        """Ask this function instead of the network, also with other settings later."""
+        table = httpx.AsyncClient(transport=httpx.MockTransport(answer))
+        self._http._open = lambda: table  # type: ignore[method-assign]
 
 
 def answer(status: int, detail: Any = "no", **headers: str) -> Answer:
@@ -155,7 +153,7 @@ class Delivery:
         self.rest = TableClient(
             self.settings, clock=self.clock, rng=rng, timeout=30.0, on_notice=self.notifier.hand_on
         )
-        self.rest.answer = self._answer
+        self.rest.answer_by(self._answer)
         if rest:
             self.subscription.open_rest(self.rest)
         self.merger = Merger(self.context, self.outbox, seen if seen is not None else SeenIds())
