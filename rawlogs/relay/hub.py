@@ -221,6 +221,7 @@ class Hub:
             self._ending.cancel()
             self._ending = None
         if self._upstream is None:
+            # After so long without a reader, the ring is no use and the sequence would begin too far back.
             if self._low is None or self._low < self.source.now() - KEEP:
                 self._low = self.source.now() - OVERLAP
                 self._ring.clear()
@@ -256,6 +257,7 @@ class Hub:
                 self._flush()
             except Exception as error:  # of a source, or of a user's callback: readers must not wait for ever
                 self._unexpected.tell(error)
+            # A source that has brought something works again: the pauses begin anew.
             failures = 1 if self._seq > count else failures + 1
             seconds = delay(failures, SLOW if trouble == "denied" else 0.5, self._rng)
             self._failed = True
@@ -273,6 +275,7 @@ class Hub:
         if self._failed:
             self._failed = False
             self._tell(None)
+        # The mark before these logs: from here on the source's own one vouches for what waits for the pulse.
         if not self._pending:
             self._low = self.low
         self._pending.append(batch)

@@ -138,6 +138,7 @@ class Reader:
         if self._todo and self._todo[0].tail is not None:
             return None
         feed = self._feed
+        # While something waits, or was handed out and not taken yet, the hub's mark is beyond what this reader has.
         if self._level and not self._queue and not self._out:
             low = max(self._bounded(feed.low()), self._cursor.low)
             return Cursor(low, self._cursor.log_id, feed.ring.place or self._cursor.place)
@@ -266,8 +267,10 @@ class Reader:
             elif self._queue:
                 yield self._own(self._queue.take(self._feed.low))
             elif self._gap is not None:
+                # Only here, where nothing waits any more: the gap is closed when its last log was sent.
                 yield self._catch_up(self._gap)
             elif self._quiet:
+                # The runs have ended, and a sweep of the list has brought nothing more of them.
                 self.ended = True
                 place = Cursor(self._cursor.low, self._cursor.log_id, END_PLACE)
                 yield [EndEvent(place, {str(run): state.state_type for run, state in self._states.items()})]
@@ -292,6 +295,7 @@ class Reader:
     def _fall_behind(self, since: datetime) -> list[Event]:
         self._queue.overflowed = None
         self._todo.append(Listing("gap", since))
+        # It was told already, and is not closed yet: the second overflow belongs to the same gap.
         if self._gap is not None:
             return []
         self._recovered = 0
