@@ -95,7 +95,8 @@ def test_a_filter_has_one_name_and_another_filter_another() -> None:
 # Saving and going on
 
 
-def test_fault_116_a_missing_file_is_a_first_run(tmp_path: Path) -> None:
+@pytest.mark.fault(116)
+def test_a_missing_file_is_a_first_run(tmp_path: Path) -> None:
     """None, and nothing is written but the lock."""
     assert opened(tmp_path / "c") is None
     assert names(tmp_path) == ["c.lock"]
@@ -164,8 +165,9 @@ def test_every_damaged_file_is_in_the_table() -> None:
     assert names(CURSORS) == sorted([*DAMAGES, "whole"])
 
 
+@pytest.mark.fault(117)
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_fault_117_an_unusable_file_is_refused_and_kept(tmp_path: Path, damage: str) -> None:
+def test_an_unusable_file_is_refused_and_kept(tmp_path: Path, damage: str) -> None:
     """With path and problem; --reset-cursor starts anew and keeps it as .bad."""
     path, content = tmp_path / "c", (CURSORS / damage).read_bytes()
     path.write_bytes(content)
@@ -187,7 +189,8 @@ def test_a_reset_leaves_a_usable_file_until_it_is_saved_over(tmp_path: Path) -> 
     assert names(tmp_path) == ["c", "c.lock"]
 
 
-def test_fault_117_a_file_cut_anywhere_is_refused() -> None:
+@pytest.mark.fault(117)
+def test_a_file_cut_anywhere_is_refused() -> None:
     """Never an earlier or later position."""
     for size in range(len(WHOLE.rstrip())):
         with pytest.raises(ValueError, match=r"it is (empty|damaged)"):
@@ -264,6 +267,7 @@ def test_a_field_of_another_type_is_refused(field: str, value: object) -> None:
 # Crashes, other runs, other folders
 
 
+@pytest.mark.fault(118)
 @pytest.mark.parametrize(
     ("main", "temporary", "expected"),
     [
@@ -276,7 +280,7 @@ def test_a_field_of_another_type_is_refused(field: str, value: object) -> None:
         pytest.param(None, b"{", None, id="or before that"),
     ],
 )
-def test_fault_118_a_crash_came_between_writing_and_renaming(
+def test_a_crash_came_between_writing_and_renaming(
     tmp_path: Path, main: int | bytes | None, temporary: int | bytes | None, expected: int | None
 ) -> None:
     """The last whole file counts, which is a second older at most. Numbers are the days at which one was saved."""
@@ -304,7 +308,8 @@ def test_what_a_crash_left_is_overwritten_by_the_next_save(tmp_path: Path) -> No
     assert names(tmp_path) == ["c", "c.lock"]
 
 
-def test_fault_119_another_run_holds_the_lock(tmp_path: Path) -> None:
+@pytest.mark.fault(119)
+def test_another_run_holds_the_lock(tmp_path: Path) -> None:
     """At once, with its process id; when it has ended, even by SIGKILL, the file is free."""
     script = (
         "import sys; from rawlogs.cursor import CursorFile\n"
@@ -355,7 +360,8 @@ def test_a_file_system_without_locks_is_told_as_such(tmp_path: Path, monkeypatch
         opened(tmp_path / "c")
 
 
-def test_fault_120_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+@pytest.mark.fault(120)
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     """At the start, and while streaming; the run goes on saving where it can be written again."""
     (tmp_path / "file").write_text("")
     with pytest.raises(CursorError, match="its folder cannot be written: Not a directory"):

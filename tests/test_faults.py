@@ -96,7 +96,8 @@ def subscribed(server: FakeServer, number: int) -> bool:
 # B and C. What happens to a stream that had connected before; the first connection is in test_connection.py.
 
 
-async def test_fault_10_a_name_with_a_dead_address_first_is_reached_by_the_next_one() -> None:
+@pytest.mark.fault(10)
+async def test_a_name_with_a_dead_address_first_is_reached_by_the_next_one() -> None:
     # localhost may be ::1 first, where nobody listens.
     async with serving() as server:
         url = server.api_url.replace("127.0.0.1", "localhost")
@@ -105,7 +106,8 @@ async def test_fault_10_a_name_with_a_dead_address_first_is_reached_by_the_next_
             assert await reader.take() == ["x"]
 
 
-async def test_fault_11_a_refused_reconnect_is_tried_again() -> None:
+@pytest.mark.fault(11)
+async def test_a_refused_reconnect_is_tried_again() -> None:
     async with serving() as server, reading(server, **SILENT) as reader:
         server.refuse()
         await server.drop_all()
@@ -116,8 +118,9 @@ async def test_fault_11_a_refused_reconnect_is_tried_again() -> None:
         assert got(reader) == ids(rows)
 
 
+@pytest.mark.fault(22, 23, 24)
 @pytest.mark.parametrize("status", [401, 403, 404])
-async def test_fault_22_23_24_after_a_success_a_refusal_is_forgiven_twice(status: int) -> None:
+async def test_after_a_success_a_refusal_is_forgiven_twice(status: int) -> None:
     async with serving() as server, reading(server, **SILENT) as reader:
         server.fault("logs", Http(status), times=2)
         await server.drop_all()
@@ -128,7 +131,8 @@ async def test_fault_22_23_24_after_a_success_a_refusal_is_forgiven_twice(status
         assert got(reader) == ids(rows)
 
 
-async def test_fault_24_the_third_refusal_ends_the_socket_and_the_list_goes_on() -> None:
+@pytest.mark.fault(24)
+async def test_the_third_refusal_ends_the_socket_and_the_list_goes_on() -> None:
     async with serving() as server, reading(server) as reader:
         server.fault("logs", Http(404))
         await server.drop_all()
@@ -140,7 +144,8 @@ async def test_fault_24_the_third_refusal_ends_the_socket_and_the_list_goes_on()
         assert len(server.connections) == 1 + 3
 
 
-async def test_fault_24_or_the_stream_where_only_the_socket_will_do() -> None:
+@pytest.mark.fault(24)
+async def test_or_the_stream_where_only_the_socket_will_do() -> None:
     async with serving() as server, reading(server, transport="ws") as reader:
         server.fault("logs", Http(404))
         await server.drop_all()
@@ -148,6 +153,7 @@ async def test_fault_24_or_the_stream_where_only_the_socket_will_do() -> None:
             await reader.rest()
 
 
+@pytest.mark.fault(26)
 @pytest.mark.parametrize(
     ("value", "least", "most"),
     [
@@ -157,9 +163,7 @@ async def test_fault_24_or_the_stream_where_only_the_socket_will_do() -> None:
         pytest.param("1e9", 300.0, 301.0, id="huge"),
     ],
 )
-async def test_fault_26_retry_after_of_a_refused_upgrade_is_a_floor(
-    value: str, least: float, most: float
-) -> None:
+async def test_retry_after_of_a_refused_upgrade_is_a_floor(value: str, least: float, most: float) -> None:
     async with serving() as server, reading(server, **SILENT) as reader:
         server.fault("logs", Http(429, {"Retry-After": value}), times=1)
         await server.drop_all()
@@ -168,8 +172,9 @@ async def test_fault_26_retry_after_of_a_refused_upgrade_is_a_floor(
         assert least <= delay <= most
 
 
+@pytest.mark.fault(27)
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
-async def test_fault_27_a_server_that_is_not_ready_is_tried_again_at_the_start_too(status: int) -> None:
+async def test_a_server_that_is_not_ready_is_tried_again_at_the_start_too(status: int) -> None:
     async with serving() as server:
         server.fault("logs", Http(status), times=1)
         async with reading(server) as reader:
@@ -178,6 +183,7 @@ async def test_fault_27_a_server_that_is_not_ready_is_tried_again_at_the_start_t
             assert len(server.connections) == 2
 
 
+@pytest.mark.fault(18, 28, 29, 31)
 @pytest.mark.parametrize(
     "step",
     [
@@ -188,7 +194,7 @@ async def test_fault_27_a_server_that_is_not_ready_is_tried_again_at_the_start_t
         pytest.param(Stall("upgrade"), id="31 no answer"),
     ],
 )
-async def test_fault_18_28_29_31_a_bad_upgrade_later_is_no_end(step: Step) -> None:
+async def test_a_bad_upgrade_later_is_no_end(step: Step) -> None:
     options = {"open_timeout": 0.2, **SILENT}
     async with serving() as server, reading(server, **options) as reader:
         server.fault("logs", step, times=1)
@@ -204,7 +210,8 @@ async def test_fault_18_28_29_31_a_bad_upgrade_later_is_no_end(step: Step) -> No
 # D. The handshake of two messages.
 
 
-async def test_fault_32_auth_failure_is_fatal_with_the_server_s_reason() -> None:
+@pytest.mark.fault(32)
+async def test_auth_failure_is_fatal_with_the_server_s_reason() -> None:
     async with serving() as server:
         server.script([AuthFailure("key expired")])
         with pytest.raises(rawlogs.AuthError, match="Unable to authenticate: key expired") as refused:
@@ -214,11 +221,12 @@ async def test_fault_32_auth_failure_is_fatal_with_the_server_s_reason() -> None
         assert len(server.connections) == 1
 
 
+@pytest.mark.fault(33)
 @pytest.mark.parametrize(
     ("given", "reason"),
     [("admin:wrong", "Invalid token"), (None, "Auth required but no token provided")],
 )
-async def test_fault_33_close_1008_is_fatal_with_its_reason(given: str | None, reason: str) -> None:
+async def test_close_1008_is_fatal_with_its_reason(given: str | None, reason: str) -> None:
     async with serving(Behaviour(auth_string="admin:right")) as server:
         with pytest.raises(rawlogs.AuthError, match=reason) as refused:
             async with reading(server, auth_string=given):
@@ -229,7 +237,8 @@ async def test_fault_33_close_1008_is_fatal_with_its_reason(given: str | None, r
         assert len(server.connections) == 1
 
 
-async def test_fault_34_close_1008_without_a_reason_hints_at_key_and_auth_string() -> None:
+@pytest.mark.fault(34)
+async def test_close_1008_without_a_reason_hints_at_key_and_auth_string() -> None:
     async with serving() as server:
         server.script([ExpectAuth(answer=False), Close(1008)])
         with pytest.raises(rawlogs.AuthError, match="gave no reason") as refused:
@@ -239,7 +248,8 @@ async def test_fault_34_close_1008_without_a_reason_hints_at_key_and_auth_string
         assert len(server.connections) == 1
 
 
-async def test_fault_35_no_answer_to_auth_is_tried_again_within_the_open_timeout() -> None:
+@pytest.mark.fault(35)
+async def test_no_answer_to_auth_is_tried_again_within_the_open_timeout() -> None:
     async with serving() as server:
         server.script([Stall("auth")], connection=0)
         async with reading(server, open_timeout=0.2) as reader:
@@ -258,8 +268,9 @@ NO_ANSWERS = [
 ]
 
 
+@pytest.mark.fault(36)
 @pytest.mark.parametrize("answer", NO_ANSWERS)
-async def test_fault_36_a_strange_answer_to_auth_is_fatal_at_first_and_delivers_nothing(answer: Any) -> None:
+async def test_a_strange_answer_to_auth_is_fatal_at_first_and_delivers_nothing(answer: Any) -> None:
     async with serving() as server:
         server.script([ExpectAuth(answer=False), Send(answer), Blackhole()])
         with pytest.raises(rawlogs.ProtocolError, match="answered the auth message"):
@@ -268,8 +279,9 @@ async def test_fault_36_a_strange_answer_to_auth_is_fatal_at_first_and_delivers_
         assert len(server.connections) == 1
 
 
+@pytest.mark.fault(36)
 @pytest.mark.parametrize("answer", NO_ANSWERS)
-async def test_fault_36_later_it_is_tried_again(answer: Any) -> None:
+async def test_later_it_is_tried_again(answer: Any) -> None:
     async with serving() as server:
         server.script([ExpectAuth(answer=False), Send(answer), Blackhole()], connection=1)
         async with reading(server, **SILENT) as reader:
@@ -282,8 +294,9 @@ async def test_fault_36_later_it_is_tried_again(answer: Any) -> None:
             assert got(reader) == ids(rows)
 
 
+@pytest.mark.fault(37)
 @pytest.mark.parametrize("ending", [Drop(), Abort(), Close(1011), Close(1012)], ids=repr)
-async def test_fault_37_a_socket_that_dies_before_the_answer_is_tried_again(ending: Step) -> None:
+async def test_a_socket_that_dies_before_the_answer_is_tried_again(ending: Step) -> None:
     async with serving() as server:
         server.script([ExpectAuth(answer=False), ending], connection=0)
         async with reading(server) as reader:
@@ -293,7 +306,8 @@ async def test_fault_37_a_socket_that_dies_before_the_answer_is_tried_again(endi
             assert len(server.connections) == 2
 
 
-async def test_fault_38_close_1002_after_the_filter_is_fatal() -> None:
+@pytest.mark.fault(38)
+async def test_close_1002_after_the_filter_is_fatal() -> None:
     async with serving() as server:
         server.script([ExpectFilter(subscribe=False), Close(1002, "Invalid filter: 'filter'")])
         async with reading(server) as reader:
@@ -303,7 +317,8 @@ async def test_fault_38_close_1002_after_the_filter_is_fatal() -> None:
         assert len(server.connections) == 1
 
 
-async def test_fault_39_a_silent_end_right_after_the_filter_twice_means_it_was_rejected() -> None:
+@pytest.mark.fault(39)
+async def test_a_silent_end_right_after_the_filter_twice_means_it_was_rejected() -> None:
     async with serving() as server:
         server.script([ExpectFilter(subscribe=False), Drop()])
         async with reading(server, clock=None, live_only=True, level="INFO") as reader:
@@ -312,6 +327,7 @@ async def test_fault_39_a_silent_end_right_after_the_filter_twice_means_it_was_r
         assert len(server.connections) == 2
 
 
+@pytest.mark.fault(39)
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -319,7 +335,7 @@ async def test_fault_39_a_silent_end_right_after_the_filter_twice_means_it_was_r
         pytest.param({"live_only": True}, id="there is no filter"),
     ],
 )
-async def test_fault_39_a_server_that_keeps_falling_over_has_not_rejected_the_filter(
+async def test_a_server_that_keeps_falling_over_has_not_rejected_the_filter(
     arguments: dict[str, Any],
 ) -> None:
     async with serving() as server:
@@ -332,7 +348,8 @@ async def test_fault_39_a_server_that_keeps_falling_over_has_not_rejected_the_fi
             assert len(server.connections) == 5
 
 
-async def test_fault_39_once_it_is_only_a_lost_connection() -> None:
+@pytest.mark.fault(39)
+async def test_once_it_is_only_a_lost_connection() -> None:
     async with serving() as server:
         server.script([ExpectFilter(subscribe=False), Drop()], connection=0)
         async with reading(server) as reader:
@@ -342,7 +359,8 @@ async def test_fault_39_once_it_is_only_a_lost_connection() -> None:
             await server.until_subscribed()
 
 
-async def test_fault_40_logs_between_the_filter_and_the_subscription_are_found_by_the_audit() -> None:
+@pytest.mark.fault(40)
+async def test_logs_between_the_filter_and_the_subscription_are_found_by_the_audit() -> None:
     async with serving() as server:
         server.script([ExpectFilter(subscribe=False), Sleep(60)])
         async with reading(server) as reader:
@@ -353,7 +371,8 @@ async def test_fault_40_logs_between_the_filter_and_the_subscription_are_found_b
             assert len(server.connections) == 1
 
 
-async def test_fault_41_a_revoked_key_is_fatal_after_one_look_at_the_settings() -> None:
+@pytest.mark.fault(41)
+async def test_a_revoked_key_is_fatal_after_one_look_at_the_settings() -> None:
     async with serving(Behaviour(auth_string="admin:old")) as server, reading(server) as reader:
         server.post("before")
         await reader.take()
@@ -364,7 +383,8 @@ async def test_fault_41_a_revoked_key_is_fatal_after_one_look_at_the_settings() 
         assert len(server.connections) <= 3
 
 
-async def test_fault_41_a_rotated_key_is_taken_from_the_settings_by_socket_and_list(
+@pytest.mark.fault(41)
+async def test_a_rotated_key_is_taken_from_the_settings_by_socket_and_list(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with serving(Behaviour(auth_string="admin:old")) as server:
@@ -381,10 +401,11 @@ async def test_fault_41_a_rotated_key_is_taken_from_the_settings_by_socket_and_l
             assert got(reader) == ids(rows)
 
 
+@pytest.mark.fault(42)
 @pytest.mark.parametrize(
     "behaviour", [Behaviour(streaming=False), Behaviour(publishing=False)], ids=["streaming", "publishing"]
 )
-async def test_fault_42_a_server_that_does_not_stream_and_does_not_say_so_is_found_out(
+async def test_a_server_that_does_not_stream_and_does_not_say_so_is_found_out(
     behaviour: Behaviour,
 ) -> None:
     async with serving(behaviour) as server:
@@ -399,7 +420,8 @@ async def test_fault_42_a_server_that_does_not_stream_and_does_not_say_so_is_fou
             assert reader.kinds.count("live_off") == 1
 
 
-async def test_fault_43_a_socket_that_sees_only_its_own_server_s_logs_is_completed() -> None:
+@pytest.mark.fault(43)
+async def test_a_socket_that_sees_only_its_own_server_s_logs_is_completed() -> None:
     async with serving() as server, reading(server) as reader:
         rows = []
         for n in range(6):
@@ -412,8 +434,9 @@ async def test_fault_43_a_socket_that_sees_only_its_own_server_s_logs_is_complet
 # E. Streaming: transport.
 
 
+@pytest.mark.fault(44)
 @pytest.mark.parametrize("code", [1000, 1001])
-async def test_fault_44_a_clean_close_is_followed_by_a_new_connection(code: int) -> None:
+async def test_a_clean_close_is_followed_by_a_new_connection(code: int) -> None:
     async with serving() as server:
         server.script([Serve(1), Close(code)], connection=0)
         async with reading(server, **SILENT) as reader:
@@ -426,8 +449,9 @@ async def test_fault_44_a_clean_close_is_followed_by_a_new_connection(code: int)
             assert next(notice for notice in reader.notices if notice.kind == "retrying").facts["delay"] == 0
 
 
+@pytest.mark.fault(44)
 @pytest.mark.parametrize("code", [1000, 1001])
-async def test_fault_44_or_ends_the_stream_where_that_was_asked_for(code: int) -> None:
+async def test_or_ends_the_stream_where_that_was_asked_for(code: int) -> None:
     options = {"reconnect_on_clean_close": False, **SILENT}
     async with serving() as server:
         server.script([Serve(1), Close(code)], connection=0)
@@ -439,8 +463,9 @@ async def test_fault_44_or_ends_the_stream_where_that_was_asked_for(code: int) -
             assert len(server.connections) == 1
 
 
+@pytest.mark.fault(45)
 @pytest.mark.parametrize("abrupt", [False, True], ids=["SIGTERM", "SIGKILL"])
-async def test_fault_45_server_restart(abrupt: bool) -> None:
+async def test_server_restart(abrupt: bool) -> None:
     async with serving() as server, reading(server, **SILENT) as reader:
         rows = server.post("before")
         await reader.take()
@@ -456,8 +481,9 @@ async def test_fault_45_server_restart(abrupt: bool) -> None:
         assert abrupt or first.facts["delay"] >= 1.0
 
 
+@pytest.mark.fault(46)
 @pytest.mark.parametrize("reset", [False, True], ids=["end of file", "reset"])
-async def test_fault_46_a_lost_line_is_listed(reset: bool) -> None:
+async def test_a_lost_line_is_listed(reset: bool) -> None:
     async with serving() as server, reading(server, **SILENT) as reader:
         await server.drop_all(reset=reset)
         rows = server.store("meanwhile")
@@ -466,7 +492,8 @@ async def test_fault_46_a_lost_line_is_listed(reset: bool) -> None:
         assert next(notice for notice in reader.notices if notice.kind == "lost").facts["code"] == 1006
 
 
-async def test_fault_47_a_half_open_connection_is_given_up_and_the_list_begins_at_the_last_frame() -> None:
+@pytest.mark.fault(47)
+async def test_a_half_open_connection_is_given_up_and_the_list_begins_at_the_last_frame() -> None:
     async with serving() as server:
         server.script([Serve(1), Blackhole()], connection=0)
         async with reading(server, **{**QUICK_PINGS, **SILENT}) as reader:
@@ -478,7 +505,8 @@ async def test_fault_47_a_half_open_connection_is_given_up_and_the_list_begins_a
             assert next(notice for notice in reader.notices if notice.kind == "lost").facts["code"] == 1011
 
 
-async def test_fault_49_a_clock_that_jumps_means_look_at_once() -> None:
+@pytest.mark.fault(49)
+async def test_a_clock_that_jumps_means_look_at_once() -> None:
     clock = QuickClock()
     async with serving() as server, reading(server, clock=clock, audit=5.0) as reader:
         await server.until(lambda: lists(server))
@@ -491,7 +519,8 @@ async def test_fault_49_a_clock_that_jumps_means_look_at_once() -> None:
         assert len(server.connections) == 1
 
 
-async def test_fault_50_connections_that_end_at_once_use_up_the_budget() -> None:
+@pytest.mark.fault(50)
+async def test_connections_that_end_at_once_use_up_the_budget() -> None:
     async with serving() as server:
         server.script([Serve(0), Close(1012)])
         async with reading(server, **{"retries": 3, **SILENT}) as reader:
@@ -502,7 +531,8 @@ async def test_fault_50_connections_that_end_at_once_use_up_the_budget() -> None
         assert reader.texts.count("The connection lasted only") == 1
 
 
-async def test_fault_50_connections_that_bring_a_log_each_do_not() -> None:
+@pytest.mark.fault(50)
+async def test_connections_that_bring_a_log_each_do_not() -> None:
     async with serving() as server:
         server.fault("logs", Serve(1), Drop())
         async with reading(server, retries=2) as reader:
@@ -515,6 +545,7 @@ async def test_fault_50_connections_that_bring_a_log_each_do_not() -> None:
             assert got(reader) == ids(rows)
 
 
+@pytest.mark.fault(52)
 @pytest.mark.parametrize(
     "beginning",
     [
@@ -522,7 +553,7 @@ async def test_fault_50_connections_that_bring_a_log_each_do_not() -> None:
         pytest.param(text_frame(b'{"type":', final=False), id="half a message"),
     ],
 )
-async def test_fault_52_a_frame_that_is_never_completed_ends_by_the_ping(beginning: bytes) -> None:
+async def test_a_frame_that_is_never_completed_ends_by_the_ping(beginning: bytes) -> None:
     async with serving() as server:
         server.script([Serve(0), Raw(beginning), Blackhole()], connection=0)
         async with reading(server, **{**QUICK_PINGS, **SILENT}) as reader:
@@ -532,8 +563,9 @@ async def test_fault_52_a_frame_that_is_never_completed_ends_by_the_ping(beginni
             assert got(reader) == ids(rows)
 
 
+@pytest.mark.fault(53)
 @pytest.mark.parametrize("size", [1, 3, 1000])
-async def test_fault_53_slices_of_any_size_are_no_matter(size: int) -> None:
+async def test_slices_of_any_size_are_no_matter(size: int) -> None:
     async with serving() as server:
         server.fault("logs", Slice(size))
         async with reading(server, live_only=True) as reader:
@@ -542,8 +574,9 @@ async def test_fault_53_slices_of_any_size_are_no_matter(size: int) -> None:
             assert got(reader) == ids(rows)
 
 
+@pytest.mark.fault(54)
 @pytest.mark.parametrize("cut", [1, 5, 40], ids="cut at {}".format)
-async def test_fault_54_fragments_with_control_frames_between_are_joined(cut: int) -> None:
+async def test_fragments_with_control_frames_between_are_joined(cut: int) -> None:
     payload = b'{"type":"log","log":{"id":"0d88f0a1-0000-4000-8000-000000000001","level":20,'
     rest = '"message":"äöü","timestamp":"2026-01-01T00:00:00Z"}}'.encode()
     pieces = [payload[:cut], payload[cut:], rest[:13], rest[13:]]  # the third ends inside of a character
@@ -558,13 +591,15 @@ async def test_fault_54_fragments_with_control_frames_between_are_joined(cut: in
             await server.until(lambda: server.connections[0].state == "subscribed")
 
 
-async def test_fault_55_a_binary_frame_is_read_as_text() -> None:
+@pytest.mark.fault(55)
+async def test_a_binary_frame_is_read_as_text() -> None:
     async with serving() as server, reading(server, live_only=True) as reader:
         server.send(orjson.dumps(frame(message="binary")))
         assert await reader.take() == ["binary"]
 
 
-async def test_fault_56_invalid_utf8_is_a_bad_frame_and_the_connection_stays() -> None:
+@pytest.mark.fault(56)
+async def test_invalid_utf8_is_a_bad_frame_and_the_connection_stays() -> None:
     async with serving() as server:
         server.script([Serve(0), Raw(text_frame(b'{"type":"log\xff\xfe"}')), Serve()])
         async with reading(server) as reader:
@@ -575,8 +610,9 @@ async def test_fault_56_invalid_utf8_is_a_bad_frame_and_the_connection_stays() -
             assert len(server.connections) == 1
 
 
+@pytest.mark.fault(57, 59)
 @pytest.mark.parametrize("compress", [False, True], ids=["as it is", "compressed"])
-async def test_fault_57_59_a_message_that_is_too_large_comes_by_the_list(compress: bool) -> None:
+async def test_a_message_that_is_too_large_comes_by_the_list(compress: bool) -> None:
     options = {"max_size": 1 << 20, "compress": compress, **SILENT}
     async with serving() as server, reading(server, **options) as reader:
         rows = server.post(["small", "a" * (3 << 20)])
@@ -586,7 +622,8 @@ async def test_fault_57_59_a_message_that_is_too_large_comes_by_the_list(compres
         assert next(notice for notice in reader.notices if notice.kind == "lost").facts["code"] == 1009
 
 
-async def test_fault_58_the_same_giant_again_and_again_does_not_reset_the_budget() -> None:
+@pytest.mark.fault(58)
+async def test_the_same_giant_again_and_again_does_not_reset_the_budget() -> None:
     async with serving() as server:
         async with reading(server, **{"max_size": 1 << 20, "retries": 2, **SILENT}) as reader:
             for n in range(3):
@@ -610,8 +647,9 @@ BROKEN_FRAMES = [
 ]
 
 
+@pytest.mark.fault(60)
 @pytest.mark.parametrize("broken", BROKEN_FRAMES)
-async def test_fault_60_a_broken_frame_ends_the_connection_and_the_list_fills_the_gap(broken: bytes) -> None:
+async def test_a_broken_frame_ends_the_connection_and_the_list_fills_the_gap(broken: bytes) -> None:
     async with serving() as server:
         server.script([Serve(1), Raw(broken), Serve()], connection=0)
         async with reading(server, **SILENT) as reader:
@@ -622,7 +660,8 @@ async def test_fault_60_a_broken_frame_ends_the_connection_and_the_list_fills_th
             await server.until(lambda: subscribed(server, 1))
 
 
-async def test_fault_60_61_a_peer_that_breaks_a_frame_and_then_says_nothing_is_left_behind() -> None:
+@pytest.mark.fault(60, 61)
+async def test_a_peer_that_breaks_a_frame_and_then_says_nothing_is_left_behind() -> None:
     async with serving() as server:
         server.script([Serve(1), Raw(b"\xf1\x01x"), Blackhole()], connection=0)
         async with reading(server, **SILENT) as reader:
@@ -634,7 +673,8 @@ async def test_fault_60_61_a_peer_that_breaks_a_frame_and_then_says_nothing_is_l
             assert got(reader) == ids(rows)
 
 
-async def test_fault_60_three_in_a_row_are_fatal() -> None:
+@pytest.mark.fault(60)
+async def test_three_in_a_row_are_fatal() -> None:
     async with serving() as server:
         server.script([Serve(0), Raw(b"\xf1\x01x"), Serve()])
         async with reading(server, transport="ws", **SILENT) as reader:
@@ -643,7 +683,8 @@ async def test_fault_60_three_in_a_row_are_fatal() -> None:
         assert len(server.connections) == 3
 
 
-async def test_fault_61_a_server_that_never_answers_the_close_is_left_after_two_seconds() -> None:
+@pytest.mark.fault(61)
+async def test_a_server_that_never_answers_the_close_is_left_after_two_seconds() -> None:
     async with serving() as server:
         server.fault("logs", Stall("close"))
         loop = asyncio.get_running_loop()
@@ -669,8 +710,9 @@ BAD_FRAMES = [
 ]
 
 
+@pytest.mark.fault(63, 65, 67)
 @pytest.mark.parametrize(("bad", "problem"), BAD_FRAMES)
-async def test_fault_63_65_67_a_bad_frame_is_told_and_looked_up(bad: Any, problem: str) -> None:
+async def test_a_bad_frame_is_told_and_looked_up(bad: Any, problem: str) -> None:
     async with serving() as server, reading(server, audit=1000.0, settle=1.0) as reader:
         await server.until(lambda: lists(server))
         server.send(bad)
@@ -683,7 +725,8 @@ async def test_fault_63_65_67_a_bad_frame_is_told_and_looked_up(bad: Any, proble
         assert reader.logs.stats.bad_frames == 1
 
 
-async def test_fault_63_each_kind_of_bad_frame_is_told_once() -> None:
+@pytest.mark.fault(63)
+async def test_each_kind_of_bad_frame_is_told_once() -> None:
     async with serving() as server, reading(server) as reader:
         for _ in range(3):
             server.send("no JSON " * 100)
@@ -695,7 +738,8 @@ async def test_fault_63_each_kind_of_bad_frame_is_told_once() -> None:
         assert max(map(len, told)) < 200
 
 
-async def test_fault_63_a_hundred_in_a_row_end_the_connection_not_the_stream() -> None:
+@pytest.mark.fault(63)
+async def test_a_hundred_in_a_row_end_the_connection_not_the_stream() -> None:
     async with serving() as server, reading(server) as reader:
         for _ in range(100):
             server.send("no JSON")
@@ -707,7 +751,8 @@ async def test_fault_63_a_hundred_in_a_row_end_the_connection_not_the_stream() -
         assert got(reader) == ids(rows)
 
 
-async def test_fault_64_an_unknown_frame_type_is_ignored() -> None:
+@pytest.mark.fault(64)
+async def test_an_unknown_frame_type_is_ignored() -> None:
     async with serving() as server, reading(server, live_only=True) as reader:
         server.send({"type": "heartbeat", "at": 1})
         server.post("x")
@@ -715,13 +760,15 @@ async def test_fault_64_an_unknown_frame_type_is_ignored() -> None:
         assert reader.kinds == ["connected"]
 
 
-async def test_fault_66_extra_fields_are_kept() -> None:
+@pytest.mark.fault(66)
+async def test_extra_fields_are_kept() -> None:
     async with serving() as server, reading(server, live_only=True) as reader:
         server.send({**frame(worker_id="w", nested={"a": [1]}), "seq": 7})
         await reader.take()
         assert reader.got[0].extra == {"worker_id": "w", "nested": {"a": [1]}}
 
 
+@pytest.mark.fault(67)
 @pytest.mark.parametrize(
     ("field", "value", "read"),
     [
@@ -734,7 +781,7 @@ async def test_fault_66_extra_fields_are_kept() -> None:
         pytest.param("name", ..., "", id="no name"),
     ],
 )
-async def test_fault_67_what_loses_nothing_is_coerced(field: str, value: Any, read: Any) -> None:
+async def test_what_loses_nothing_is_coerced(field: str, value: Any, read: Any) -> None:
     async with serving() as server, reading(server) as reader:
         server.send(frame(**{field: value}))
         await reader.take()
@@ -744,7 +791,8 @@ async def test_fault_67_what_loses_nothing_is_coerced(field: str, value: Any, re
         await reader.take()
 
 
-async def test_fault_68_null_fields_are_normal() -> None:
+@pytest.mark.fault(68)
+async def test_null_fields_are_normal() -> None:
     async with serving() as server, reading(server) as reader:
         server.send(frame())
         await reader.take()
@@ -752,7 +800,8 @@ async def test_fault_68_null_fields_are_normal() -> None:
         assert (log.flow_run_id, log.task_run_id, log.created, log.updated) == (None,) * 4
 
 
-async def test_fault_69_a_log_sent_twice_is_delivered_once() -> None:
+@pytest.mark.fault(69)
+async def test_a_log_sent_twice_is_delivered_once() -> None:
     async with serving() as server:
         server.fault("logs", Duplicate())
         async with reading(server, live_only=True) as reader:
@@ -763,7 +812,8 @@ async def test_fault_69_a_log_sent_twice_is_delivered_once() -> None:
             assert reader.logs.stats.duplicates == 100
 
 
-async def test_fault_69_live_and_listed_is_delivered_once() -> None:
+@pytest.mark.fault(69)
+async def test_live_and_listed_is_delivered_once() -> None:
     async with serving() as server, reading(server, since=MINUTE) as reader:
         rows = []
         for n in range(20):
@@ -773,7 +823,8 @@ async def test_fault_69_live_and_listed_is_delivered_once() -> None:
         assert got(reader) == ids(rows)
 
 
-async def test_fault_70_of_two_contents_under_one_id_the_first_wins() -> None:
+@pytest.mark.fault(70)
+async def test_of_two_contents_under_one_id_the_first_wins() -> None:
     async with serving() as server, reading(server, live_only=True) as reader:
         one = str(uuid4())
         server.publish("first", id=one)
@@ -782,7 +833,8 @@ async def test_fault_70_of_two_contents_under_one_id_the_first_wins() -> None:
         assert await reader.take(2) == ["first", "end"]
 
 
-async def test_fault_71_ids_of_any_version_are_identities() -> None:
+@pytest.mark.fault(71)
+async def test_ids_of_any_version_are_identities() -> None:
     async with serving() as server, reading(server) as reader:
         given = [str(uuid4()) for _ in range(10)]
         server.post([{"message": "x", "id": one} for one in given])
@@ -791,7 +843,8 @@ async def test_fault_71_ids_of_any_version_are_identities() -> None:
         assert got(reader) == sorted(given)
 
 
-async def test_fault_72_live_logs_come_in_order_of_arrival_listed_ones_by_time() -> None:
+@pytest.mark.fault(72)
+async def test_live_logs_come_in_order_of_arrival_listed_ones_by_time() -> None:
     async with serving() as server:
         server.fault("logs", Reorder())
         async with reading(server, **SILENT) as reader:
@@ -807,8 +860,9 @@ async def test_fault_72_live_logs_come_in_order_of_arrival_listed_ones_by_time()
             assert stamps == sorted(stamps) and len(listed) == 50
 
 
+@pytest.mark.fault(73, 97)
 @pytest.mark.parametrize("unstable", [False, True], ids=["stable order", "another order with every request"])
-async def test_fault_73_97_thousands_of_logs_with_one_timestamp(unstable: bool) -> None:
+async def test_thousands_of_logs_with_one_timestamp(unstable: bool) -> None:
     async with serving(Behaviour(unstable_ties=unstable, page_limit=50)) as server, reading(server) as reader:
         moment = server.world.now()
         rows = server.post([f"{n}" for n in range(1000)], timestamp=moment)
@@ -819,7 +873,8 @@ async def test_fault_73_97_thousands_of_logs_with_one_timestamp(unstable: bool) 
         assert got(reader) == ids(rows)
 
 
-async def test_fault_74_a_producer_s_clock_that_is_ahead_does_not_move_the_low_water_mark() -> None:
+@pytest.mark.fault(74)
+async def test_a_producer_s_clock_that_is_ahead_does_not_move_the_low_water_mark() -> None:
     async with serving() as server, reading(server) as reader:
         now = server.world.now()
         rows = server.post("from the future", timestamp=now + timedelta(hours=1))
@@ -833,7 +888,8 @@ async def test_fault_74_a_producer_s_clock_that_is_ahead_does_not_move_the_low_w
         assert got(reader) == ids(rows)
 
 
-async def test_fault_75_a_late_log_is_delivered_and_its_neighbours_are_looked_for() -> None:
+@pytest.mark.fault(75)
+async def test_a_late_log_is_delivered_and_its_neighbours_are_looked_for() -> None:
     async with serving() as server, reading(server) as reader:
         await server.until(lambda: len(lists(server)) >= 3)
         late = server.world.now() - timedelta(minutes=5)
@@ -844,8 +900,9 @@ async def test_fault_75_a_late_log_is_delivered_and_its_neighbours_are_looked_fo
         assert "late" in reader.kinds
 
 
+@pytest.mark.fault(76)
 @pytest.mark.parametrize("wrong_by", [-3600.0, 3600.0], ids=["behind", "ahead"])
-async def test_fault_76_our_own_clock_may_be_wrong(wrong_by: float) -> None:
+async def test_our_own_clock_may_be_wrong(wrong_by: float) -> None:
     clock = QuickClock()
     clock.ahead = wrong_by
     async with serving() as server:
@@ -870,8 +927,9 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.fault(77)
 @pytest.mark.parametrize("message", HOSTILE, ids=["lines", "ANSI", "bidi", "unicode", "empty", "1 MiB"])
-async def test_fault_77_a_message_is_the_same_live_and_listed(message: str) -> None:
+async def test_a_message_is_the_same_live_and_listed(message: str) -> None:
     async with serving() as server:
         async with reading(server, live_only=True) as live:
             server.post(message)
@@ -880,12 +938,13 @@ async def test_fault_77_a_message_is_the_same_live_and_listed(message: str) -> N
             assert await listed.rest() == [message]
 
 
+@pytest.mark.fault(78)
 @pytest.mark.parametrize(
     ("written", "read"),
     [('"\\ud800 lone"', "? lone"), ('"fine", "number": NaN', "fine")],
     ids=["lone surrogate", "NaN"],
 )
-async def test_fault_78_what_orjson_refuses_is_read_all_the_same(written: str, read: str) -> None:
+async def test_what_orjson_refuses_is_read_all_the_same(written: str, read: str) -> None:
     log = orjson.dumps(frame(message="MESSAGE")).decode().replace('"MESSAGE"', written)
     async with serving() as server, reading(server, live_only=True) as reader:
         server.send(log)
@@ -895,8 +954,9 @@ async def test_fault_78_what_orjson_refuses_is_read_all_the_same(written: str, r
 # G. Loss at the server.
 
 
+@pytest.mark.fault(79)
 @pytest.mark.parametrize("count", [256, 257, 300, 1000, 5000])
-async def test_fault_79_a_burst_overflows_the_server_s_queue_and_is_recovered(count: int) -> None:
+async def test_a_burst_overflows_the_server_s_queue_and_is_recovered(count: int) -> None:
     async with serving() as server, reading(server, **SILENT) as reader:
         await server.until(lambda: lists(server))
         rows = server.post([f"{n}" for n in range(count)])
@@ -907,7 +967,8 @@ async def test_fault_79_a_burst_overflows_the_server_s_queue_and_is_recovered(co
         assert stats.live == len(server.sent[0]) and stats.recovered == count - stats.live
 
 
-async def test_fault_79_what_a_burst_lost_comes_long_before_it_has_settled() -> None:
+@pytest.mark.fault(79)
+async def test_what_a_burst_lost_comes_long_before_it_has_settled() -> None:
     options = {"settle": 60.0, "overlap": 120.0, "audit": 1000.0}
     async with serving() as server, reading(server, **options) as reader:
         await server.until(lambda: lists(server))
@@ -919,8 +980,9 @@ async def test_fault_79_what_a_burst_lost_comes_long_before_it_has_settled() -> 
         assert reader.kinds.count("gap_opened") == 1
 
 
+@pytest.mark.fault(80)
 @pytest.mark.parametrize("every", [2, 3, 10])
-async def test_fault_80_frames_lost_on_the_way_are_found_by_the_audit(every: int) -> None:
+async def test_frames_lost_on_the_way_are_found_by_the_audit(every: int) -> None:
     async with serving() as server:
         server.fault("logs", Lose(every))
         async with reading(server) as reader:
@@ -933,7 +995,8 @@ async def test_fault_80_frames_lost_on_the_way_are_found_by_the_audit(every: int
             assert got(reader) == ids(rows)
 
 
-async def test_fault_81_what_live_ignores_in_a_filter_is_applied_here() -> None:
+@pytest.mark.fault(81)
+async def test_what_live_ignores_in_a_filter_is_applied_here() -> None:
     chosen = {"operator": "or_", "text": {"query": "needle"}, "level": {"ge_": 40}}
     async with serving() as server, reading(server, filter=chosen) as reader:
         server.post(["hay", "needle", {"message": "bad hay", "level": 40}])
@@ -941,7 +1004,8 @@ async def test_fault_81_what_live_ignores_in_a_filter_is_applied_here() -> None:
         assert await reader.finish() == ["needle", "bad hay"]
 
 
-async def test_fault_82_a_log_whose_transaction_was_rolled_back_is_delivered_all_the_same() -> None:
+@pytest.mark.fault(82)
+async def test_a_log_whose_transaction_was_rolled_back_is_delivered_all_the_same() -> None:
     async with serving() as server, reading(server) as reader:
         rows = server.publish("never stored") + server.post("stored")
         await reader.take(2)
@@ -950,7 +1014,8 @@ async def test_fault_82_a_log_whose_transaction_was_rolled_back_is_delivered_all
         assert reader.logs.stats.open_gaps == 0
 
 
-async def test_fault_83_a_row_that_is_committed_after_the_list_is_found_by_the_audit() -> None:
+@pytest.mark.fault(83)
+async def test_a_row_that_is_committed_after_the_list_is_found_by_the_audit() -> None:
     async with serving() as server, reading(server) as reader:
         stamp = server.world.now()
         await server.drop_all()
@@ -962,8 +1027,9 @@ async def test_fault_83_a_row_that_is_committed_after_the_list_is_found_by_the_a
         assert got(reader) == ids(rows)
 
 
+@pytest.mark.fault(83)
 @pytest.mark.parametrize("delay", [0.02, 0.1, 0.4])
-async def test_fault_83_logs_that_are_streamed_before_they_are_readable(delay: float) -> None:
+async def test_logs_that_are_streamed_before_they_are_readable(delay: float) -> None:
     async with serving(Behaviour(commit_delay=delay)) as server, reading(server) as reader:
         rows = server.post([f"{n}" for n in range(300)])
         await reader.take(300)
@@ -971,7 +1037,8 @@ async def test_fault_83_logs_that_are_streamed_before_they_are_readable(delay: f
         assert got(reader) == ids(rows)
 
 
-async def test_fault_84_logs_deleted_before_they_could_be_listed_are_no_error() -> None:
+@pytest.mark.fault(84)
+async def test_logs_deleted_before_they_could_be_listed_are_no_error() -> None:
     async with serving() as server, reading(server) as reader:
         rows = server.post(["one", "two"])
         await reader.take(2)
@@ -985,7 +1052,8 @@ async def test_fault_84_logs_deleted_before_they_could_be_listed_are_no_error() 
         assert reader.logs.stats.open_gaps == 0
 
 
-async def test_fault_85_rows_that_go_and_come_back_are_delivered_once() -> None:
+@pytest.mark.fault(85)
+async def test_rows_that_go_and_come_back_are_delivered_once() -> None:
     async with serving() as server, reading(server) as reader:
         rows = server.post(["one", "two"])
         await reader.take(2)
@@ -1002,6 +1070,7 @@ async def test_fault_85_rows_that_go_and_come_back_are_delivered_once() -> None:
 # H. REST.
 
 
+@pytest.mark.fault(86, 87, 88, 93)
 @pytest.mark.parametrize(
     "steps",
     [
@@ -1023,7 +1092,7 @@ async def test_fault_85_rows_that_go_and_come_back_are_delivered_once() -> None:
         pytest.param([Sleep(0.3)], id="86 slow"),
     ],
 )
-async def test_fault_86_87_88_93_a_list_that_fails_is_asked_again_while_live_goes_on(
+async def test_a_list_that_fails_is_asked_again_while_live_goes_on(
     steps: Sequence[Step],
 ) -> None:
     async with serving() as server, reading(server, **SILENT) as reader:
@@ -1038,7 +1107,8 @@ async def test_fault_86_87_88_93_a_list_that_fails_is_asked_again_while_live_goe
         await server.until(lambda: reader.logs.stats.open_gaps == 0)
 
 
-async def test_fault_86_live_logs_wait_for_a_slow_list_only_for_a_while() -> None:
+@pytest.mark.fault(86)
+async def test_live_logs_wait_for_a_slow_list_only_for_a_while() -> None:
     async with serving() as server, reading(server, **SILENT) as reader:
         await server.until(lambda: lists(server))
         server.fault("rest", Sleep(1.0), times=1, path="/logs/filter")
@@ -1050,7 +1120,8 @@ async def test_fault_86_live_logs_wait_for_a_slow_list_only_for_a_while() -> Non
         assert got(reader) == ids(rows + missed)
 
 
-async def test_fault_86_live_logs_that_waited_come_after_the_list() -> None:
+@pytest.mark.fault(86)
+async def test_live_logs_that_waited_come_after_the_list() -> None:
     async with serving() as server, reading(server, **SILENT) as reader:
         await server.until(lambda: lists(server))
         server.fault("rest", Sleep(0.05), times=1, path="/logs/filter")
@@ -1061,7 +1132,8 @@ async def test_fault_86_live_logs_that_waited_come_after_the_list() -> None:
         assert await reader.take(2) == ["missed", "live"]
 
 
-async def test_fault_87_retry_after_is_a_floor() -> None:
+@pytest.mark.fault(87)
+async def test_retry_after_is_a_floor() -> None:
     async with serving() as server:
         server.fault("rest", Http(429, {"Retry-After": "3"}), times=1, path="/logs/filter")
         began = server.world.now()
@@ -1071,7 +1143,8 @@ async def test_fault_87_retry_after_is_a_floor() -> None:
             assert server.world.now() - began > timedelta(seconds=3)
 
 
-async def test_fault_88_a_search_that_breaks_the_server_is_never_sent() -> None:
+@pytest.mark.fault(88)
+async def test_a_search_that_breaks_the_server_is_never_sent() -> None:
     broken = Behaviour(search_broken=True)
     async with serving(broken) as server, reading(server, text="needle", since=MINUTE) as reader:
         server.store(["hay", "needle 1"])
@@ -1080,8 +1153,9 @@ async def test_fault_88_a_search_that_breaks_the_server_is_never_sent() -> None:
         assert all("text" not in body["logs"] for body in lists(server))
 
 
+@pytest.mark.fault(89)
 @pytest.mark.parametrize("status", [401, 403])
-async def test_fault_89_without_rights_to_list_the_stream_goes_on_and_says_what_that_means(
+async def test_without_rights_to_list_the_stream_goes_on_and_says_what_that_means(
     status: int,
 ) -> None:
     async with serving() as server:
@@ -1094,8 +1168,9 @@ async def test_fault_89_without_rights_to_list_the_stream_goes_on_and_says_what_
             assert reader.logs.stats.open_gaps == 1
 
 
+@pytest.mark.fault(89)
 @pytest.mark.parametrize("status", [401, 403])
-async def test_fault_89_strict_ends_instead(status: int) -> None:
+async def test_strict_ends_instead(status: int) -> None:
     async with serving() as server:
         server.fault("rest", Http(status))
         async with reading(server, strict=True) as reader:
@@ -1104,8 +1179,9 @@ async def test_fault_89_strict_ends_instead(status: int) -> None:
             assert isinstance(loss.value.__cause__, rawlogs.AuthError)
 
 
+@pytest.mark.fault(90)
 @pytest.mark.parametrize("transport", ["auto", "poll"])
-async def test_fault_90_csrf_protection_costs_one_token(transport: Any) -> None:
+async def test_csrf_protection_costs_one_token(transport: Any) -> None:
     async with serving(Behaviour(csrf=True)) as server, reading(server, transport=transport) as reader:
         rows = server.post("live") + server.store("lost live")
         await reader.take(2)
@@ -1113,7 +1189,8 @@ async def test_fault_90_csrf_protection_costs_one_token(transport: Any) -> None:
         assert sum(request.path == "/csrf-token" for request in server.requests) == 1
 
 
-async def test_fault_91_no_list_at_that_path_is_fatal_where_there_is_no_socket_either() -> None:
+@pytest.mark.fault(91)
+async def test_no_list_at_that_path_is_fatal_where_there_is_no_socket_either() -> None:
     async with serving() as server:
         with pytest.raises(rawlogs.UpgradeRefused, match="403") as refused:
             async with reading(server, api_url=f"{server.origin}/wrong"):
@@ -1124,7 +1201,8 @@ async def test_fault_91_no_list_at_that_path_is_fatal_where_there_is_no_socket_e
                 pass
 
 
-async def test_fault_92_a_lower_limit_is_taken_from_the_refusal_once() -> None:
+@pytest.mark.fault(92)
+async def test_a_lower_limit_is_taken_from_the_refusal_once() -> None:
     async with serving(Behaviour(page_limit=30)) as server:
         rows = server.store([f"{n}" for n in range(100)])
         async with reading(server, follow=False) as reader:
@@ -1134,8 +1212,9 @@ async def test_fault_92_a_lower_limit_is_taken_from_the_refusal_once() -> None:
         assert limits[0] == 200 and set(limits[1:]) == {30}
 
 
+@pytest.mark.fault(94)
 @pytest.mark.parametrize("number", [1, 2, 3])
-async def test_fault_94_an_empty_page_in_the_middle_does_not_end_the_list(number: int) -> None:
+async def test_an_empty_page_in_the_middle_does_not_end_the_list(number: int) -> None:
     async with serving() as server:
         rows = server.store([f"{n}" for n in range(600)])
         server.fault("rest", EmptyPage(), connection=number, path="/logs/filter")
@@ -1144,7 +1223,8 @@ async def test_fault_94_an_empty_page_in_the_middle_does_not_end_the_list(number
             assert got(reader) == ids(rows)
 
 
-async def test_fault_95_rows_inserted_while_paging_are_no_repeats() -> None:
+@pytest.mark.fault(95)
+async def test_rows_inserted_while_paging_are_no_repeats() -> None:
     async with serving(Behaviour(page_limit=20)) as server:
         rows = server.store([f"{n}" for n in range(200)])
         first = rows[0]["timestamp"]
@@ -1158,7 +1238,8 @@ async def test_fault_95_rows_inserted_while_paging_are_no_repeats() -> None:
             assert got(reader) == ids(rows)
 
 
-async def test_fault_96_rows_deleted_while_paging_do_not_hide_others() -> None:
+@pytest.mark.fault(96)
+async def test_rows_deleted_while_paging_do_not_hide_others() -> None:
     async with serving(Behaviour(page_limit=20)) as server:
         rows = server.store([f"{n}" for n in range(200)])
         server.fault("rest", Sleep(0.01))
@@ -1172,7 +1253,8 @@ async def test_fault_96_rows_deleted_while_paging_do_not_hide_others() -> None:
             assert len(set(got(reader))) == len(reader.got)
 
 
-async def test_fault_97_ties_that_never_come_in_the_same_order_are_read_whole() -> None:
+@pytest.mark.fault(97)
+async def test_ties_that_never_come_in_the_same_order_are_read_whole() -> None:
     async with serving(Behaviour(unstable_ties=True, page_limit=10)) as server:
         moment = server.world.now()
         rows = server.store([f"{n}" for n in range(95)], timestamp=moment)
@@ -1182,7 +1264,8 @@ async def test_fault_97_ties_that_never_come_in_the_same_order_are_read_whole() 
             assert got(reader) == ids(rows)
 
 
-async def test_fault_98_a_long_list_is_streamed_and_tells_its_progress() -> None:
+@pytest.mark.fault(98)
+async def test_a_long_list_is_streamed_and_tells_its_progress() -> None:
     async with serving() as server:
         now = server.world.now()
         server.store(
@@ -1196,7 +1279,8 @@ async def test_fault_98_a_long_list_is_streamed_and_tells_its_progress() -> None
             assert reader.kinds == ["progress"]
 
 
-async def test_fault_99_a_long_outage_of_rest_keeps_the_gap_open_and_the_position_before_it() -> None:
+@pytest.mark.fault(99)
+async def test_a_long_outage_of_rest_keeps_the_gap_open_and_the_position_before_it() -> None:
     async with serving() as server, reading(server, track=True) as reader:
         await server.until(lambda: lists(server))
         server.fault("rest", Http(503))
@@ -1215,8 +1299,9 @@ async def test_fault_99_a_long_outage_of_rest_keeps_the_gap_open_and_the_positio
         await server.until(lambda: reader.logs.stats.open_gaps == 0)
 
 
+@pytest.mark.fault(100)
 @pytest.mark.parametrize("transport", ["auto", "poll"])
-async def test_fault_100_a_redirect_of_rest_to_another_origin_is_not_followed(transport: Any) -> None:
+async def test_a_redirect_of_rest_to_another_origin_is_not_followed(transport: Any) -> None:
     async with serving(Behaviour(auth_string="admin:secret")) as server, FakeServer() as other:
         server.fault("rest", Redirect(f"{other.api_url}/logs/filter"), path="/logs/filter")
         if transport == "poll":
@@ -1235,7 +1320,8 @@ async def test_fault_100_a_redirect_of_rest_to_another_origin_is_not_followed(tr
 # I. Consumer and process. What needs a process of its own is in test_cli_tail.py.
 
 
-async def test_fault_101_a_slow_reader_loses_nothing_and_is_told() -> None:
+@pytest.mark.fault(101)
+async def test_a_slow_reader_loses_nothing_and_is_told() -> None:
     wide, options = Behaviour(queue=10_000), {"buffer": 50, **SILENT}
     async with serving(wide) as server, reading(server, **options) as reader:
         rows: list[dict[str, Any]] = []
@@ -1252,7 +1338,8 @@ async def test_fault_101_a_slow_reader_loses_nothing_and_is_told() -> None:
         assert reader.logs.stats.overflows > 0
 
 
-async def test_fault_102_a_reader_that_has_stopped_keeps_its_connection_in_bounded_memory() -> None:
+@pytest.mark.fault(102)
+async def test_a_reader_that_has_stopped_keeps_its_connection_in_bounded_memory() -> None:
     keepalive = Behaviour(queue=100_000, ping_interval=0.1, ping_timeout=0.1)
     async with serving(keepalive) as server, reading(server, **{"buffer": 50, **QUICK_PINGS}) as reader:
         rows = []
@@ -1266,7 +1353,8 @@ async def test_fault_102_a_reader_that_has_stopped_keeps_its_connection_in_bound
         assert got(reader) == ids(rows)
 
 
-async def test_fault_108_cancelling_while_connecting_leaves_nothing_open() -> None:
+@pytest.mark.fault(108)
+async def test_cancelling_while_connecting_leaves_nothing_open() -> None:
     async with serving() as server:
         server.script([Stall("upgrade")])
         entering = asyncio.ensure_future(Reader(server).logs.__aenter__())
@@ -1275,6 +1363,7 @@ async def test_fault_108_cancelling_while_connecting_leaves_nothing_open() -> No
         await server.until(lambda: server.connections[0].state == "ended")
 
 
+@pytest.mark.fault(108)
 @pytest.mark.parametrize(
     "break_it",
     [
@@ -1284,7 +1373,7 @@ async def test_fault_108_cancelling_while_connecting_leaves_nothing_open() -> No
         pytest.param(lambda server: None, id="waiting for a log"),
     ],
 )
-async def test_fault_108_cancelling_the_reader_s_task_ends_everything(
+async def test_cancelling_the_reader_s_task_ends_everything(
     break_it: Callable[[FakeServer], None],
 ) -> None:
     async with serving() as server:
@@ -1307,7 +1396,8 @@ async def test_fault_108_cancelling_the_reader_s_task_ends_everything(
         await server.until(lambda: server.subscribed == 0)
 
 
-async def test_fault_108_cancelling_finish_does_not_hurt() -> None:
+@pytest.mark.fault(108)
+async def test_cancelling_finish_does_not_hurt() -> None:
     async with serving() as server:
         async with reading(server) as reader:
             server.fault("rest", Blackhole())
@@ -1317,7 +1407,8 @@ async def test_fault_108_cancelling_finish_does_not_hurt() -> None:
         assert server.subscribed == 0
 
 
-async def test_fault_109_110_a_stream_left_by_an_error_is_closed_with_its_context() -> None:
+@pytest.mark.fault(109, 110)
+async def test_a_stream_left_by_an_error_is_closed_with_its_context() -> None:
     async with serving() as server:
         with pytest.raises(KeyError):
             async with reading(server) as reader:
@@ -1329,7 +1420,8 @@ async def test_fault_109_110_a_stream_left_by_an_error_is_closed_with_its_contex
         assert not {name for name in left if name.startswith(("LogStream", "Auditor", "LiveLoop"))}
 
 
-async def test_fault_113_what_the_consumer_did_not_commit_is_before_the_position() -> None:
+@pytest.mark.fault(113)
+async def test_what_the_consumer_did_not_commit_is_before_the_position() -> None:
     async with serving() as server:
         with pytest.raises(ZeroDivisionError):
             async with reading(server, track=True) as reader:
@@ -1346,7 +1438,8 @@ async def test_fault_113_what_the_consumer_did_not_commit_is_before_the_position
 # J. The position a stream goes on from; the file itself is in test_cursor.py.
 
 
-async def test_fault_121_a_cursor_older_than_what_the_server_keeps_is_told() -> None:
+@pytest.mark.fault(121)
+async def test_a_cursor_older_than_what_the_server_keeps_is_told() -> None:
     async with serving() as server:
         now = server.world.now()
         rows = server.store("oldest", timestamp=now - timedelta(days=1))
@@ -1358,7 +1451,8 @@ async def test_fault_121_a_cursor_older_than_what_the_server_keeps_is_told() -> 
             assert "what was between may have been deleted" in reader.texts
 
 
-async def test_fault_122_a_cursor_in_the_future_is_taken_as_a_little_before_now() -> None:
+@pytest.mark.fault(122)
+async def test_a_cursor_in_the_future_is_taken_as_a_little_before_now() -> None:
     async with serving() as server:
         now = server.world.now()
         server.store("long ago", timestamp=now - timedelta(minutes=30))

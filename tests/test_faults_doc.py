@@ -67,10 +67,36 @@ def test_every_protection_names_its_tests() -> None:
         assert "test_" in held or whom in ("from whom", "---"), whom
 
 
-def test_a_fault_test_names_the_rows_that_it_holds() -> None:
-    """A number in the name of a test of test_faults is a row that names that file."""
+def marked() -> dict[int, set[str]]:
+    """The files that have a test marked `fault(number)`, by number."""
+    found: dict[int, set[str]] = {}
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        for numbers in re.findall(
+            r"^@pytest\.mark\.fault\(([\d, ]+)\)$", path.read_text("utf-8"), re.MULTILINE
+        ):
+            for number in numbers.split(","):
+                found.setdefault(int(number), set()).add(path.stem)
+    return found
+
+
+def test_a_marked_test_is_named_in_its_rows() -> None:
+    """By its file."""
     held = {int(number): text for numbers, text in rows() for number in numbers.split(",")}
-    for test in defined()["test_faults"]:
-        if found := re.match(r"test_fault_((?:\d+_)+)", test):
-            for number in found[1].strip("_").split("_"):
-                assert "test_faults" in held[int(number)], test
+    missing = [
+        (number, file) for number, files in marked().items() for file in files if file not in held[number]
+    ]
+    assert missing == []
+
+
+def test_a_row_names_marks_that_exist() -> None:
+    """``file: fault 45, fault 46``."""
+    there = marked()
+    named = [
+        (file, int(number))
+        for file, faults in re.findall(
+            r"(test_\w+): ((?:\w+, )*fault \d+(?:, (?:fault \d+|test_\w+))*)", TEXT
+        )
+        for number in re.findall(r"fault (\d+)", faults)
+    ]
+    assert len(named) > 80
+    assert [each for each in named if each[0] not in there.get(each[1], ())] == []

@@ -191,8 +191,9 @@ def test_the_repr_shows_no_secret(tmp_path: Path) -> None:
 # -- what is tried again
 
 
+@pytest.mark.fault(86)
 @pytest.mark.parametrize("step", [RESET, CLOSE, cut(ok, 30), cut(ok, len(ok.data) - 20)])
-async def test_fault_86_a_cut_or_reset_connection_is_tried_again(connect: Connect, step: Step) -> None:
+async def test_a_cut_or_reset_connection_is_tried_again(connect: Connect, step: Step) -> None:
     async with HttpPeer(step, ok) as peer:
         rig = connect(peer)
         assert await rig.client.get("/x") == {"fine": True}
@@ -200,21 +201,24 @@ async def test_fault_86_a_cut_or_reset_connection_is_tried_again(connect: Connec
         assert rig.kinds == ["retrying"]
 
 
-async def test_fault_86_silence_is_tried_again(connect: Connect) -> None:
+@pytest.mark.fault(86)
+async def test_silence_is_tried_again(connect: Connect) -> None:
     async with HttpPeer(HANG, ok) as peer:
         rig = connect(peer, options={"timeout": 0.05})
         assert await rig.client.get("/x") == {"fine": True}
         assert "did not answer in time" in rig.notices[0].text
 
 
-async def test_fault_86_a_stalled_body_is_tried_again(connect: Connect) -> None:
+@pytest.mark.fault(86)
+async def test_a_stalled_body_is_tried_again(connect: Connect) -> None:
     stalled = Step(ok.data[:-3], "hang")
     async with HttpPeer(stalled, ok) as peer:
         rig = connect(peer, options={"timeout": 0.05})
         assert await rig.client.get("/x") == {"fine": True}
 
 
-async def test_fault_86_a_lasting_reset_ends_as_a_transient_error(connect: Connect) -> None:
+@pytest.mark.fault(86)
+async def test_a_lasting_reset_ends_as_a_transient_error(connect: Connect) -> None:
     async with HttpPeer(respond=lambda _: RESET) as peer:
         rig = connect(peer, options={"retries": 2})
         with pytest.raises(HistoryError, match=r"the connection was cut \(3 tries\)") as caught:
@@ -223,15 +227,17 @@ async def test_fault_86_a_lasting_reset_ends_as_a_transient_error(connect: Conne
         assert len(peer.requests) == 3
 
 
+@pytest.mark.fault(87)
 @pytest.mark.parametrize("status", [408, 425, 429, 502, 503, 504])
-async def test_fault_87_a_passing_status_is_tried_again(connect: Connect, status: int) -> None:
+async def test_a_passing_status_is_tried_again(connect: Connect, status: int) -> None:
     async with HttpPeer(reply({}, status), ok) as peer:
         rig = connect(peer)
         assert await rig.client.get("/x") == {"fine": True}
         assert rig.kinds == ["retrying"]
 
 
-async def test_fault_87_the_waits_grow_with_full_jitter(connect: Connect) -> None:
+@pytest.mark.fault(87)
+async def test_the_waits_grow_with_full_jitter(connect: Connect) -> None:
     async with HttpPeer(respond=lambda _: busy) as peer:
         rig = connect(peer, options={"retries": 9})
         with pytest.raises(HistoryError, match=r"HTTP 503: busy \(10 tries\)") as caught:
@@ -243,6 +249,7 @@ async def test_fault_87_the_waits_grow_with_full_jitter(connect: Connect) -> Non
     assert rig.sleeps[-1] != rig.sleeps[-2]
 
 
+@pytest.mark.fault(87)
 @pytest.mark.parametrize(
     ("value", "least", "most"),
     [
@@ -254,16 +261,15 @@ async def test_fault_87_the_waits_grow_with_full_jitter(connect: Connect) -> Non
         pytest.param("soon", 0, 0.5, id="garbage"),
     ],
 )
-async def test_fault_87_retry_after_is_the_least_wait(
-    connect: Connect, value: str, least: float, most: float
-) -> None:
+async def test_retry_after_is_the_least_wait(connect: Connect, value: str, least: float, most: float) -> None:
     async with HttpPeer(reply({}, 429, {"Retry-After": value}), ok) as peer:
         rig = connect(peer)
         await rig.client.get("/x")
     assert least <= rig.sleeps[0] <= most
 
 
-async def test_fault_87_the_error_of_a_single_try_carries_retry_after(connect: Connect) -> None:
+@pytest.mark.fault(87)
+async def test_the_error_of_a_single_try_carries_retry_after(connect: Connect) -> None:
     async with HttpPeer(reply({}, 429, {"Retry-After": "7"})) as peer:
         rig = connect(peer)
         with pytest.raises(HistoryError) as caught:
@@ -296,7 +302,8 @@ async def test_maintenance_ends_a_single_try(connect: Connect) -> None:
             await connect(peer).client.get("/x", retries=0)
 
 
-async def test_fault_88_a_500_is_tried_three_times_more(connect: Connect) -> None:
+@pytest.mark.fault(88)
+async def test_a_500_is_tried_three_times_more(connect: Connect) -> None:
     broken = reply({"exception_message": "Internal Server Error"}, 500)
     async with HttpPeer(respond=lambda _: broken) as peer:
         rig = connect(peer, options={"retries": 9})
@@ -306,7 +313,8 @@ async def test_fault_88_a_500_is_tried_three_times_more(connect: Connect) -> Non
         assert len(peer.requests) == 4
 
 
-async def test_fault_88_a_connection_cut_after_a_500_does_not_matter(connect: Connect) -> None:
+@pytest.mark.fault(88)
+async def test_a_connection_cut_after_a_500_does_not_matter(connect: Connect) -> None:
     """As uvicorn does it: the 500 promises to keep the connection, the next request on it finds it closed."""
     broken = reply({}, 500)
     async with HttpPeer(broken, CLOSE, ok) as peer:
@@ -388,6 +396,7 @@ async def test_cancelling_ends_a_back_off(connect: Connect) -> None:
 # -- what is refused
 
 
+@pytest.mark.fault(89)
 @pytest.mark.parametrize(
     ("arguments", "hint"),
     [
@@ -403,7 +412,7 @@ async def test_cancelling_ends_a_back_off(connect: Connect) -> None:
         ),
     ],
 )
-async def test_fault_89_a_401_says_what_to_set(connect: Connect, arguments: Any, hint: str) -> None:
+async def test_a_401_says_what_to_set(connect: Connect, arguments: Any, hint: str) -> None:
     async with HttpPeer(reply({"exception_message": "Unauthorized"}, 401)) as peer:
         rig = connect(peer, **arguments)
         with pytest.raises(AuthError, match="HTTP 401: Unauthorized") as caught:
@@ -412,7 +421,8 @@ async def test_fault_89_a_401_says_what_to_set(connect: Connect, arguments: Any,
     assert hint in (caught.value.hint or "")
 
 
-async def test_fault_89_a_403_of_a_proxy_is_told_from_prefects(connect: Connect) -> None:
+@pytest.mark.fault(89)
+async def test_a_403_of_a_proxy_is_told_from_prefects(connect: Connect) -> None:
     async with HttpPeer(reply(b"<h1>Forbidden</h1>", 403)) as peer:
         with pytest.raises(AuthError, match="HTTP 403: <h1>Forbidden</h1>") as caught:
             await connect(peer).client.get("/x")
@@ -435,7 +445,8 @@ async def test_no_error_or_notice_repeats_a_secret(connect: Connect, status: int
     assert "Y29ycmVjdC1ob3JzZ" not in shown
 
 
-async def test_fault_90_a_csrf_token_is_fetched_once_and_kept(connect: Connect) -> None:
+@pytest.mark.fault(90)
+async def test_a_csrf_token_is_fetched_once_and_kept(connect: Connect) -> None:
     async with HttpPeer(no_csrf, reply({"token": "t1"}), ok, ok) as peer:
         rig = connect(peer)
         assert await rig.client.post("/logs/filter", {}) == {"fine": True}
@@ -450,7 +461,8 @@ async def test_fault_90_a_csrf_token_is_fetched_once_and_kept(connect: Connect) 
         assert (rig.sleeps, rig.notices) == ([], [])
 
 
-async def test_fault_90_an_expired_token_is_fetched_anew(connect: Connect) -> None:
+@pytest.mark.fault(90)
+async def test_an_expired_token_is_fetched_anew(connect: Connect) -> None:
     async with HttpPeer(no_csrf, reply({"token": "t1"}), ok, bad_csrf, reply({"token": "t2"}), ok) as peer:
         rig = connect(peer)
         await rig.client.post("/x", {})
@@ -458,7 +470,8 @@ async def test_fault_90_an_expired_token_is_fetched_anew(connect: Connect) -> No
         assert peer.requests[-1].headers["prefect-csrf-token"] == "t2"
 
 
-async def test_fault_90_a_token_that_is_never_taken_ends_as_an_auth_error(connect: Connect) -> None:
+@pytest.mark.fault(90)
+async def test_a_token_that_is_never_taken_ends_as_an_auth_error(connect: Connect) -> None:
     def respond(request: Request) -> Step:
         return reply({"token": "t"}) if request.method == "GET" else bad_csrf
 
@@ -469,20 +482,23 @@ async def test_fault_90_a_token_that_is_never_taken_ends_as_an_auth_error(connec
         assert len(peer.requests) == 5
 
 
-async def test_fault_90_protection_that_is_off_makes_the_403_an_auth_error(connect: Connect) -> None:
+@pytest.mark.fault(90)
+async def test_protection_that_is_off_makes_the_403_an_auth_error(connect: Connect) -> None:
     async with HttpPeer(no_csrf, csrf_off) as peer:
         with pytest.raises(AuthError, match="Missing CSRF token"):
             await connect(peer).client.post("/x", {})
 
 
-async def test_fault_90_a_wrong_path_behind_csrf_is_told_as_such(connect: Connect) -> None:
+@pytest.mark.fault(90)
+async def test_a_wrong_path_behind_csrf_is_told_as_such(connect: Connect) -> None:
     async with HttpPeer(no_csrf, reply({"detail": "Not Found"}, 404)) as peer:
         with pytest.raises(HistoryError, match="HTTP 404") as caught:
             await connect(peer).client.post("/x", {})
         assert "No Prefect API answers at" in (caught.value.hint or "")
 
 
-async def test_fault_90_tasks_that_need_a_token_at_once_share_one(connect: Connect) -> None:
+@pytest.mark.fault(90)
+async def test_tasks_that_need_a_token_at_once_share_one(connect: Connect) -> None:
     tokens: list[str] = []
 
     def respond(request: Request) -> Step:
@@ -498,8 +514,9 @@ async def test_fault_90_tasks_that_need_a_token_at_once_share_one(connect: Conne
         assert tokens == ["t0"]
 
 
+@pytest.mark.fault(91)
 @pytest.mark.parametrize("body", [b'{"detail":"Not Found"}', b"", b"<html>nothing here</html>"])
-async def test_fault_91_a_404_of_the_path_hints_at_the_base_path(connect: Connect, body: bytes) -> None:
+async def test_a_404_of_the_path_hints_at_the_base_path(connect: Connect, body: bytes) -> None:
     async with HttpPeer(reply(body, 404)) as peer:
         rig = connect(peer)
         with pytest.raises(HistoryError, match="HTTP 404") as caught:
@@ -515,7 +532,8 @@ async def test_a_404_of_a_thing_has_no_hint(connect: Connect) -> None:
         assert caught.value.hint is None
 
 
-async def test_fault_92_a_422_hands_on_what_the_server_says(connect: Connect) -> None:
+@pytest.mark.fault(92)
+async def test_a_422_hands_on_what_the_server_says(connect: Connect) -> None:
     said = "Invalid limit: must be less than or equal to 50."
     async with HttpPeer(reply({"detail": said}, 422)) as peer:
         rig = connect(peer)
@@ -525,6 +543,7 @@ async def test_fault_92_a_422_hands_on_what_the_server_says(connect: Connect) ->
         assert len(peer.requests) == 1
 
 
+@pytest.mark.fault(93)
 @pytest.mark.parametrize(
     ("step", "problem"),
     [
@@ -544,9 +563,7 @@ async def test_fault_92_a_422_hands_on_what_the_server_says(connect: Connect) ->
         ),
     ],
 )
-async def test_fault_93_a_broken_page_is_asked_for_again_whole(
-    connect: Connect, step: Step, problem: str
-) -> None:
+async def test_a_broken_page_is_asked_for_again_whole(connect: Connect, step: Step, problem: str) -> None:
     async with HttpPeer(step, reply([1, 2, 3])) as peer:
         rig = connect(peer)
         assert await rig.client.post("/logs/filter", {}) == [1, 2, 3]
@@ -555,7 +572,8 @@ async def test_fault_93_a_broken_page_is_asked_for_again_whole(
         assert [request.body for request in peer.requests] == [b"{}", b"{}"]
 
 
-async def test_fault_93_a_page_that_stays_broken_is_a_transient_error(connect: Connect) -> None:
+@pytest.mark.fault(93)
+async def test_a_page_that_stays_broken_is_a_transient_error(connect: Connect) -> None:
     async with HttpPeer(respond=lambda _: reply(b"<html>")) as peer:
         with pytest.raises(HistoryError, match=r"is not JSON: <html> \(3 tries\)") as caught:
             await connect(peer, options={"retries": 2}).client.get("/x")
@@ -676,6 +694,7 @@ async def test_a_redirect_loop_ends(connect: Connect) -> None:
         assert len(peer.requests) == 6
 
 
+@pytest.mark.fault(100)
 @pytest.mark.parametrize(
     "location",
     [
@@ -687,7 +706,7 @@ async def test_a_redirect_loop_ends(connect: Connect) -> None:
         "file:///etc/passwd",
     ],
 )
-async def test_fault_100_a_redirect_to_another_origin_is_refused(connect: Connect, location: str) -> None:
+async def test_a_redirect_to_another_origin_is_refused(connect: Connect, location: str) -> None:
     async with HttpPeer() as peer:
         peer.then(reply({}, 307, {"Location": location.format(port=peer.port)}))
         rig = connect(peer, api_key=KEY)
@@ -698,7 +717,8 @@ async def test_fault_100_a_redirect_to_another_origin_is_refused(connect: Connec
         assert (rig.client.requests, rig.sleeps) == (1, [])
 
 
-async def test_fault_100_the_other_origin_never_sees_a_request(connect: Connect) -> None:
+@pytest.mark.fault(100)
+async def test_the_other_origin_never_sees_a_request(connect: Connect) -> None:
     async with HttpPeer(ok) as other, HttpPeer() as peer:
         peer.then(reply({}, 302, {"Location": f"{other.origin}/api/x"}))
         with pytest.raises(RedirectRefused):
@@ -715,6 +735,7 @@ async def test_a_redirect_to_nonsense_is_an_error(connect: Connect) -> None:
 # -- clocks
 
 
+@pytest.mark.fault(76)
 @pytest.mark.parametrize(
     ("ahead", "expected"),
     [
@@ -725,7 +746,7 @@ async def test_a_redirect_to_nonsense_is_an_error(connect: Connect) -> None:
         pytest.param(-3600, -3599.5, id="behind"),
     ],
 )
-async def test_fault_76_the_servers_clock_is_read_from_the_date_header(
+async def test_the_servers_clock_is_read_from_the_date_header(
     connect: Connect, ahead: int, expected: float
 ) -> None:
     begun = FakeClock().now()

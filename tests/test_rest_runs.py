@@ -384,9 +384,10 @@ async def listed(shelf: Shelf) -> set[int]:
     return {run.id.int for run in found}
 
 
+@pytest.mark.fault(92)
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 5, 8, 9, 10, 11])
 @pytest.mark.parametrize("limit", [1, 2, 3, 10, 500])
-async def test_fault_92_all_pages_are_read_at_the_servers_limit(count: int, limit: int) -> None:
+async def test_all_pages_are_read_at_the_servers_limit(count: int, limit: int) -> None:
     shelf = Shelf(count, limit)
     assert await listed(shelf) == set(range(1, count + 1))
     assert {size for size, _ in shelf.asked} == {min(limit, 200)}
@@ -438,8 +439,9 @@ async def test_rows_that_stay_are_always_listed(
     assert await listed(Shelf(count, limit, changes)) >= staying
 
 
+@pytest.mark.fault(93)
 @pytest.mark.parametrize("answer", [{"a": 1}, [1], None])
-async def test_fault_93_an_answer_that_is_no_list_of_objects_is_a_transient_error(answer: Any) -> None:
+async def test_an_answer_that_is_no_list_of_objects_is_a_transient_error(answer: Any) -> None:
     async with asking(HttpPeer(reply(answer))) as runs:
         with pytest.raises(HistoryError, match="is not a list of objects") as caught:
             await runs.by_tag("t")
