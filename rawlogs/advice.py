@@ -207,8 +207,8 @@ TABLE: tuple[Row, ...] = (
         "A proxy in front of Prefect refuses WebSockets, or sends them to another path than {url}.",
         "Allow WebSockets there, with the path unchanged (Prefect also answers 403 for a path that is no WebSocket)."),
     Row("upgrade", (403,), _always,
-        "This path is no WebSocket, the server is older than 3.4.7, or a proxy refuses the path /logs/out or strips "
-        "the header Sec-WebSocket-Protocol.",
+        "This path is no WebSocket (is the API under another base path?), the server is older than 3.4.7, or a proxy "
+        "refuses the path /logs/out or strips the header Sec-WebSocket-Protocol.",
         f"Check PREFECT_API_URL and the proxy. A server from 3.4.7 on also needs {STREAM_SETTINGS}."),
     Row("upgrade", (404,), lambda f: f.rest is True and f.is_prefects_404,
         "The upgrade reached Prefect as a plain GET: a proxy in between drops the headers Upgrade and Connection.",
@@ -265,7 +265,8 @@ TABLE: tuple[Row, ...] = (
     Row("dns", (), _always, "The name cannot be resolved.", "Check the host, and the DNS of this machine."),
     Row("tcp", ("ECONNREFUSED",), _always,
         "Nothing listens on this port.",
-        "Is the server running there, and is the port right? In a container localhost is the container itself."),
+        "Is the server running there, and is the port in PREFECT_API_URL right? In a container localhost is the "
+        "container itself."),
     Row("tcp", ("ETIMEDOUT",), _always,
         "No answer at all: a firewall that drops, or a machine that is off.",
         "Ask for the way to be opened, or check the address."),

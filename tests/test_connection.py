@@ -408,7 +408,8 @@ async def test_a_server_that_does_not_answer_auth_is_given_up() -> None:
             reply(b"", 403),
             UpgradeRefused,
             "HTTP 403",
-            "This path is no WebSocket, the server is older than 3.4.7, or a proxy refuses the path /logs/out or "
+            "This path is no WebSocket (is the API under another base path?), the server is older than 3.4.7, or "
+            "a proxy refuses the path /logs/out or "
             "strips "
             "the header Sec-WebSocket-Protocol. Check PREFECT_API_URL and the proxy. A server from 3.4.7 on also needs "
             "PREFECT_SERVER_LOGS_STREAM_OUT_ENABLED=true and PREFECT_SERVER_LOGS_STREAM_PUBLISHING_ENABLED=true.",
@@ -683,7 +684,8 @@ async def test_a_port_where_nobody_listens(host: str) -> None:
     assert isinstance(error, ConnectError)
     assert (error.text, error.phase) == (f"No connection to {host}:{port}: Connection refused", "tcp")
     assert error.hint == (
-        "Nothing listens on this port. Is the server running there, and is the port right? In a container localhost is "
+        "Nothing listens on this port. Is the server running there, and is the port in PREFECT_API_URL right? In "
+        "a container localhost is "
         f"the container itself. {DOCTOR}"
     )
 

@@ -1252,7 +1252,12 @@ UPGRADES = [
     pytest.param(403, replace(NEW, authenticated=True), "strips the header", id="403 with authentication"),
     pytest.param(403, replace(NEW, version="3.6.13"), "strips the header", id="403 before 3.6.14"),
     pytest.param(403, NEW, "refuses WebSockets, or sends them", id="403"),
-    pytest.param(403, Facts(), "This path is no WebSocket, the server is older", id="403, nothing known"),
+    pytest.param(
+        403,
+        Facts(),
+        "This path is no WebSocket (is the API under another base path?), the server is older",
+        id="403, nothing known",
+    ),
     pytest.param(404, Facts(), "or a proxy drops the headers", id="404, nothing known"),
     pytest.param(400, Facts(body="sent to HTTPS port"), "This port speaks TLS", id="400 of a TLS port"),
     pytest.param("loop", Facts(), "redirects each request to the next", id="a loop"),

@@ -340,7 +340,8 @@ async def test_a_refused_connection_fails_at_once_before_the_first_answer(connec
         await rig.client.get("/x")
     assert (caught.value.transient, rig.sleeps) == (True, [])
     assert caught.value.hint == (
-        "Nothing listens on this port. Is the server running there, and is the port right? In a container localhost is "
+        "Nothing listens on this port. Is the server running there, and is the port in PREFECT_API_URL right? In "
+        "a container localhost is "
         "the container itself. `rawlogs doctor` checks each step."
     )
 
