@@ -20,6 +20,7 @@ COMMANDS = {
         "rawlogs.cli.ship",
         "Send logs to an OpenTelemetry receiver, each at least once (needs rawlogs[otlp]).",
     ),
+    "run": ("rawlogs.cli.run", "Start a run of a deployment, and follow it to its end."),
     "doctor": ("rawlogs.cli.doctor", "Check step by step whether logs can be had, and say what to do."),
     "trace": ("rawlogs.cli.trace", "Show one conversation with the server, frame by frame."),
     "record": ("rawlogs.cli.record", "Record a conversation and the stored logs as JSON lines."),

@@ -231,6 +231,10 @@ class Runs:
 
     async def deployment(self, name: str) -> UUID:
         """The id of the deployment FLOW/DEPLOYMENT. ConfigError, with names like it, where there is none."""
+        return _id((await self.deployment_row(name))["id"], "deployment")
+
+    async def deployment_row(self, name: str) -> dict[str, Any]:
+        """The deployment FLOW/DEPLOYMENT as JSON, with an id. ConfigError, with names like it, where there is none."""
         flow, slash, own_name = name.partition("/")
         if slash and flow and own_name:
             try:
@@ -239,10 +243,9 @@ class Runs:
                 if not _missing(error):
                     raise
             else:
-                found = as_uuid(data.get("id")) if isinstance(data, dict) else None
-                if found is None:
+                if not isinstance(data, dict) or as_uuid(data.get("id")) is None:
                     raise HistoryError(f"The deployment {name!r} cannot be read", transient=True)
-                return found
+                return data
         raise ConfigError(
             f"There is no deployment {name!r}",
             setting="--deployment",

@@ -12,11 +12,17 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import orjson
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from rawlogs.testing.model.logs import iso
 from rawlogs.testing.model.rest import Answer, RestRequest
 from rawlogs.testing.model.schemas import LogSort, Page, ReadNamed, ReadRuns, read_logs
+from rawlogs.testing.model.starting import (
+    CreateFlowRun,
+    SetState,
+    create_flow_run,
+    set_flow_run_state,
+)
 from rawlogs.testing.model.state import LOGS, ServerState
 
 UNAUTHORIZED = Answer({"exception_message": "Unauthorized"}, 401)
@@ -25,7 +31,8 @@ INTERNAL_ERROR = Answer({"exception_message": "Internal Server Error"}, 500, han
 """After a 500 the server may close the keep-alive connection (seen on 3.4.7 and 3.8.8)."""
 API_VERSION = "0.8.4"
 _OPEN = {("GET", "/health"), ("GET", "/ready")}
-Body = TypeVar("Body", bound=Page)
+Body = TypeVar("Body", bound=BaseModel)
+PageBody = TypeVar("PageBody", bound=Page)
 Handler = Callable[["Api", RestRequest, "re.Match[str]"], Answer]
 
 
@@ -189,6 +196,19 @@ class Api:
     def _list_deployments(self, request: RestRequest, _match: re.Match[str]) -> Answer:
         return self._page(request, ReadNamed, self._state.runs.list_deployments)
 
+    def _create_flow_run(self, request: RestRequest, match: re.Match[str]) -> Answer:
+        deployment = self._state.runs.deployments.get(match[1])
+        if deployment is None:
+            return Answer({"detail": "Deployment not found"}, 404)
+        row, new = create_flow_run(self._state, deployment, self._body(request, CreateFlowRun))
+        return Answer(row, 201 if new else 200)
+
+    def _set_flow_run_state(self, request: RestRequest, match: re.Match[str]) -> Answer:
+        run = self._state.runs.flow_runs.get(match[1])
+        if run is None:
+            return Answer({"detail": "Flow run not found"}, 404)
+        return Answer(set_flow_run_state(self._state, run, self._body(request, SetState)), 201)
+
     # What handlers share.
 
     def _by_id(self, table: Mapping[str, Any], match: re.Match[str], missing: str) -> Answer:
@@ -198,7 +218,7 @@ class Api:
             return NOT_FOUND
         return Answer(table[id]) if id in table else Answer({"detail": missing}, 404)
 
-    def _page(self, request: RestRequest, model: type[Body], listed: Callable[[Body], Any]) -> Answer:
+    def _page(self, request: RestRequest, model: type[PageBody], listed: Callable[[PageBody], Any]) -> Answer:
         body = self._body(request, model)
         limit = self._limit(body)
         return Answer(listed(body)[body.offset : body.offset + limit])
@@ -272,6 +292,8 @@ ROUTES: tuple[tuple[str, re.Pattern[str], Handler], ...] = tuple(
         ("POST", "/flows/filter", Api._list_flows),
         ("GET", "/deployments/name/([^/]+)/([^/]+)", Api._deployment),
         ("POST", "/deployments/filter", Api._list_deployments),
+        ("POST", "/deployments/([^/]+)/create_flow_run", Api._create_flow_run),
+        ("POST", "/flow_runs/([^/]+)/set_state", Api._set_flow_run_state),
     )
 )
 """Every request that is answered: the method, and the path below the API's base path."""

@@ -1,0 +1,82 @@
+"""Starting a run of a deployment, and cancelling it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from rawlogs.errors import ConfigError, HistoryError
+from rawlogs.rest.client import RestClient
+from rawlogs.rest.flow_runs import FlowRun, Runs, as_uuid
+from rawlogs.rest.parameters import fits, problems
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What a new run is asked for with.
+
+    texts: parameters whose JSON could also be meant as text, by name.
+    at: when it is to start; None: now.
+    idempotency_key: the server makes one run for it, however often it is asked.
+    """
+
+    idempotency_key: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
+    tags: Sequence[str] = ()
+    name: str | None = None
+    at: datetime | None = None
+
+
+async def start_run(rest: RestClient, deployment: str, request: RunRequest) -> FlowRun:
+    """Start a run of FLOW/DEPLOYMENT and return it.
+
+    Requests are repeated where they fail: by its key the server knows a run that it has made already. Raises
+    ConfigError for an unknown deployment and for parameters that it would not take, else what the client raises.
+    """
+    row = await Runs(rest).deployment_row(deployment)
+    deployment_id = as_uuid(row.get("id"))
+    schema = row.get("parameter_openapi_schema")
+    preset = row.get("parameters")
+    parameters = dict(request.parameters)
+    if isinstance(schema, dict):
+        for name, text in request.texts.items():
+            wanted = (schema.get("properties") or {}).get(name)
+            # `-p zip=01234` is JSON or not, as it happens; a parameter that is a string gets what was typed.
+            if not fits(wanted, parameters[name]) and fits(wanted, text):
+                parameters[name] = text
+        if wrong := problems(schema, parameters, preset if isinstance(preset, dict) else {}):
+            raise ConfigError(
+                f"{deployment} does not take these parameters: {'; '.join(wrong)}", setting="--param"
+            )
+    body: dict[str, Any] = {
+        "parameters": parameters,
+        "idempotency_key": request.idempotency_key,
+        "tags": list(request.tags),
+    }
+    if request.name is not None:
+        body["name"] = request.name
+    if request.at is not None:
+        body["state"] = {
+            "type": "SCHEDULED",
+            "name": "Scheduled",
+            "state_details": {"scheduled_time": request.at.isoformat()},
+        }
+    try:
+        made = await rest.post(f"/deployments/{deployment_id}/create_flow_run", body)
+    except HistoryError as error:
+        if error.status in (409, 422):  # what the server's own check of the parameters says
+            raise ConfigError(error.text, setting="--param", hint=error.hint) from error
+        raise
+    try:
+        return FlowRun.from_wire(made)
+    except ValueError as error:
+        raise HistoryError(f"The new flow run cannot be read: {error}") from None
+
+
+async def cancel_run(rest: RestClient, run_id: UUID) -> None:
+    """Ask for a run's cancellation; whatever runs it ends it. Raises what the client raises."""
+    await rest.post(f"/flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLING", "name": "Cancelling"}})

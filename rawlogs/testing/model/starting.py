@@ -1,0 +1,72 @@
+"""Runs that clients start and stop: the bodies of those requests, and what they do to the state."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rawlogs.testing.model.schemas import Strict
+from rawlogs.testing.model.state import ServerState
+
+Row = dict[str, Any]
+
+
+class NewState(BaseModel):
+    """The state of a request. Of its details only the time of a start is read."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    type: str
+    name: str | None = None
+    message: str | None = None
+    state_details: dict[str, Any] = Field(default_factory=dict)
+
+
+class CreateFlowRun(Strict):
+    """The body of ``POST /deployments/{id}/create_flow_run``, as far as it is kept."""
+
+    state: NewState | None = None
+    name: str | None = None
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    tags: list[str] = Field(default_factory=list)
+    idempotency_key: str | None = None
+    parent_task_run_id: UUID | None = None
+
+
+class SetState(Strict):
+    """The body of ``POST /flow_runs/{id}/set_state``."""
+
+    state: NewState
+    force: bool = False
+
+
+def create_flow_run(state: ServerState, deployment: Row, body: CreateFlowRun) -> tuple[Row, bool]:
+    """Add a run of the deployment. Return it, and whether it is new: a known key gives the run that it made."""
+    for row in state.runs.flow_runs.values():
+        known = row.get("idempotency_key")
+        if known is not None and (known, row["flow_id"]) == (body.idempotency_key, deployment["flow_id"]):
+            return row, False
+    row = state.runs.add_flow_run(
+        body.name,
+        flow=state.runs.flows[deployment["flow_id"]]["name"],
+        parent=None,
+        deployment=deployment["name"],
+        tags=body.tags,
+        id=None,
+    )
+    row["parameters"] = {**deployment["parameters"], **body.parameters}
+    row["idempotency_key"] = body.idempotency_key
+    asked = body.state or NewState(type="SCHEDULED")
+    scheduled = asked.state_details.get("scheduled_time")
+    if scheduled is not None:
+        row["expected_start_time"] = scheduled
+    state.set_state(row["id"], asked.type, asked.name, asked.message)
+    return row, True
+
+
+def set_flow_run_state(state: ServerState, run: Row, body: SetState) -> dict[str, Any]:
+    """Move a run to the state that was asked for. Return what the server answers."""
+    state.set_state(run["id"], body.state.type, body.state.name, body.state.message)
+    return {"state": run["state"], "status": "ACCEPT", "details": {"type": "accept_details"}}
