@@ -17,7 +17,8 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -310,6 +311,27 @@ class PrefectServer:
         process = FlowProcess(self._python, script, self._env | self._client_env, parameters)
         self._flows.append(process)
         return process
+
+    @contextmanager
+    def script(self, source: str) -> Iterator[subprocess.Popen[bytes]]:
+        """Keep a script running with this server's Prefect as long as this is entered."""
+        script = self.home / f"script_{time.monotonic_ns()}.py"
+        script.write_text(source)
+        log = script.with_suffix(".log")
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [self._python, str(script)],
+                cwd=self.home,
+                env=self._env | self._client_env,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        try:
+            yield process
+        finally:
+            _signal_group(process, signal.SIGKILL)
+            process.wait()
 
     def _healthy(self) -> bool:
         try:
