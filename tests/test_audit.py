@@ -73,6 +73,17 @@ async def test_after_a_reconnect_the_first_audits_come_early_again() -> None:
     assert stream.stats.open_gaps == 0
 
 
+async def test_a_gap_that_opens_while_a_list_is_on_its_way_is_told_as_closed_by_the_next() -> None:
+    """That list may show everything up to the reconnect."""
+    stream = await Auditing.begun()
+    await stream.until(41.0)
+    stream.auditor.connected(again=True)
+    stream.plan += [lambda: stream.auditor.connected(again=True)]
+    await stream.until(75.0)
+    assert stream.kinds == ["gap_opened", "gap_opened", "gap_closed"]
+    assert stream.stats.open_gaps == 0
+
+
 async def test_a_suspicion_is_answered_by_a_list_that_begins_when_all_has_settled() -> None:
     """And by none before; then audits go on as before."""
     stream = await Auditing.begun()

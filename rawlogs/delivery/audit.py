@@ -202,7 +202,8 @@ class Auditor:
             self._schedule.catch_up_now()  # it is still owed
             raise
         # Where another catch-up was asked for meanwhile, the gap is told as closed by that one.
-        if gap and not self._ledger.open_gaps and not self._schedule.catch_up:
+        # A list that was on its way when the socket came back may have shown all of it already.
+        if (gap or again) and not self._ledger.open_gaps and not self._schedule.catch_up:
             self._notifier.unsay("behind")
             found = self._stats.recovered - recovered
             if again or found:
