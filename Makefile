@@ -10,7 +10,7 @@ ARGS ?=
 # Files of tests at the same time; most of them wait for something. 0: one after the other, in this process.
 JOBS ?= 2
 # Modules for `mutants`; the tests of rawlogs/A/B.py are tests/test_B.py, or those of TESTS_B.
-MODULES ?= delivery/ledger delivery/merge delivery/reader delivery/audit delivery/retry \
+MODULES ?= delivery/ledger delivery/merge delivery/reader delivery/audit retrying/retry \
     wire/frames wire/handshake config/settings host serve/access
 TESTS_gate := access serve serve_guard
 

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from rawlogs.api import connect as connect
     from rawlogs.api import follow as follow
     from rawlogs.api import stream as stream
-    from rawlogs.delivery.stats import Stats as Stats
     from rawlogs.delivery.stream import LogStream as LogStream
     from rawlogs.errors import AuthError as AuthError
     from rawlogs.errors import CertificateError as CertificateError
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from rawlogs.models import Log as Log
     from rawlogs.notices import Notice as Notice
     from rawlogs.runs.run_stream import RunStream as RunStream
+    from rawlogs.status.stats import Stats as Stats
     from rawlogs.sync import follow_sync as follow_sync
     from rawlogs.sync import stream_sync as stream_sync
 
@@ -52,7 +52,7 @@ _HOMES = {
     "stream_sync": "sync",
     "LogStream": "delivery.stream",
     "RunStream": "runs.run_stream",
-    "Stats": "delivery.stats",
+    "Stats": "status.stats",
     "Log": "models",
     "Notice": "notices",
     **dict.fromkeys(

@@ -13,12 +13,12 @@ from uuid import UUID
 from rawlogs.arguments import MoreOptions, options_of
 from rawlogs.clock import Clock, SystemClock
 from rawlogs.config.settings import Settings, resolve
-from rawlogs.delivery.options import Options, Transport
 from rawlogs.delivery.stream import LogStream
 from rawlogs.entering import refuse_with, running_loop
 from rawlogs.errors import ConfigError, ConnectionLost
 from rawlogs.models import BEGINNING
 from rawlogs.notices import OnNotice, without_secrets
+from rawlogs.options import Options, Transport
 from rawlogs.selection import Chosen, Selection, flag_filter
 from rawlogs.wire.connection import Connection, Target, open_connection
 from rawlogs.wire.frames import Frame, decode, filter_message

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any, TypedDict
 
 from rawlogs import durations
-from rawlogs.delivery.options import Options
 from rawlogs.errors import ConfigError
+from rawlogs.options import Options
 
 Seconds = float | timedelta | str
 """A duration: a number of seconds, a timedelta, or text ("90s", "2m")."""

@@ -9,10 +9,10 @@ from uuid import UUID
 
 from rawlogs.api import Run, follow, stream
 from rawlogs.batch import Batch
-from rawlogs.delivery.stats import Stats
 from rawlogs.delivery.stream import LogStream
 from rawlogs.loop_thread import LoopThread
 from rawlogs.models import Log
+from rawlogs.status.stats import Stats
 
 if TYPE_CHECKING:
     from rawlogs.runs.run_stream import RunStream

@@ -17,7 +17,7 @@ from typing import Any
 
 import rawlogs
 from rawlogs.api import FrameStream
-from rawlogs.delivery.options import Options
+from rawlogs.options import Options
 from rawlogs.rest.names import RunNames
 from rawlogs.sync import SyncLogStream, SyncRunStream
 

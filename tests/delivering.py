@@ -27,22 +27,22 @@ from rawlogs.delivery.audit import Auditor, Round
 from rawlogs.delivery.context import StreamContext
 from rawlogs.delivery.ledger import Ledger
 from rawlogs.delivery.merge import Merger
-from rawlogs.delivery.notifier import Notifier
-from rawlogs.delivery.options import Options
 from rawlogs.delivery.outbox import Outbox
-from rawlogs.delivery.patient import PatientClient
 from rawlogs.delivery.reader import HistoryReader
 from rawlogs.delivery.schedule import Schedule
-from rawlogs.delivery.seen import SeenIds
 from rawlogs.delivery.start import Start
-from rawlogs.delivery.stats import Stats
-from rawlogs.delivery.subscription import Subscription
 from rawlogs.delivery.supervisor import LAST_TRIES
 from rawlogs.errors import HistoryError
 from rawlogs.models import Log
 from rawlogs.notices import Notice
+from rawlogs.options import Options
 from rawlogs.rest.client import RestClient
+from rawlogs.retrying.patient import PatientClient
+from rawlogs.seen import SeenIds
 from rawlogs.selection import Selection
+from rawlogs.status.notifier import Notifier
+from rawlogs.status.stats import Stats
+from rawlogs.subscription import Subscription
 
 LOOPBACK = "http://127.0.0.1:4200/api"
 ELSEWHERE = "http://prefect.example/api"
@@ -157,7 +157,17 @@ class Delivery:
         if rest:
             self.subscription.open_rest(self.rest)
         self.merger = Merger(self.context, self.outbox, seen if seen is not None else SeenIds())
-        self.client = PatientClient(self.context, self.rest, alone=lambda: self.is_alone, tries=self._allowed)
+        self.client = PatientClient(
+            self.rest,
+            self.subscription,
+            self.options,
+            self.notifier,
+            self.clock,
+            rng,
+            alone=lambda: self.is_alone,
+            tries=self._allowed,
+            verified=lambda: self.ledger.frontier,
+        )
         self.reader = HistoryReader(
             self.ledger, self.merger, self.rest.server_now, by_run=self.options.keep_ids
         )

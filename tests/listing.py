@@ -10,9 +10,9 @@ from uuid import UUID
 from clocks import FakeClock
 
 from rawlogs.batch import Batch
-from rawlogs.delivery.seen import SeenIds
 from rawlogs.errors import HistoryError
 from rawlogs.models import BEGINNING, END, Log, parse_timestamp
+from rawlogs.seen import SeenIds
 
 RUN = UUID(int=7)
 

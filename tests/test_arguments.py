@@ -18,7 +18,7 @@ import rawlogs
 from rawlogs.api import StreamArguments
 from rawlogs.arguments import MoreOptions, options_of
 from rawlogs.compat.prefect import PrefectLogsSubscriber
-from rawlogs.delivery.options import Options
+from rawlogs.options import Options
 
 URL = "http://127.0.0.1:4200/api"
 NOW = datetime(2026, 11, 20, 10, 0, tzinfo=timezone.utc)

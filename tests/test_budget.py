@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rawlogs.delivery.budget import Budget
+from rawlogs.retrying.budget import Budget
 
 
 @given(st.integers(1, 120), st.lists(st.floats(0.0, 30.0), max_size=200))

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from listing import admit
 
 from rawlogs.cursor import LIMIT, CursorFile, Resume, decode, encode, filter_digest
-from rawlogs.delivery.seen import SeenIds
 from rawlogs.errors import CursorError
 from rawlogs.models import BEGINNING, END, Log
+from rawlogs.seen import SeenIds
 
 API, DIGEST = "http://host/api", filter_digest({})
 LOW = datetime(2026, 1, 1, tzinfo=timezone.utc)

@@ -20,13 +20,13 @@ from hypothesis import strategies as st
 from lines import BINARY, CONT, FINAL, PING, TEXT, Line, closing, connect, frame, key_of, response, text
 from listing import admit
 
-from rawlogs.delivery.seen import SeenIds
 from rawlogs.output.ecs import EcsFormat
 from rawlogs.output.formats import encode_batch
 from rawlogs.output.json import JsonFormat
 from rawlogs.output.otel import OtelFormat
 from rawlogs.output.raw import RawFormat
 from rawlogs.output.text import TextFormat
+from rawlogs.seen import SeenIds
 from rawlogs.wire.fast import BatchConnection
 from rawlogs.wire.frames import decode_batch
 

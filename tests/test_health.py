@@ -23,8 +23,6 @@ from streaming import no_settings as no_settings
 
 from rawlogs.cli.group import run
 from rawlogs.delivery.live import cause_of
-from rawlogs.delivery.stats import Stats
-from rawlogs.delivery.vitals import Vitals
 from rawlogs.errors import ConfigError, ConnectionLost, ProtocolError
 from rawlogs.health import heartbeat
 from rawlogs.health.metrics import Metric, counter, stream_metrics
@@ -35,6 +33,8 @@ from rawlogs.health.server import CONNECTIONS, HealthServer
 from rawlogs.health.subject import StreamSubject
 from rawlogs.ship.stats import ShipStats
 from rawlogs.ship.subject import ShipSubject
+from rawlogs.status.stats import Stats
+from rawlogs.status.vitals import Vitals
 from rawlogs.testing.faults import Close, Http, Serve
 
 WELL = Vitals(Stats(), connected=True, answered_ago=3.0, audit=15.0)

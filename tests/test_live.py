@@ -17,11 +17,7 @@ from rawlogs.config.settings import Settings
 from rawlogs.delivery.context import StreamContext
 from rawlogs.delivery.ledger import Ledger
 from rawlogs.delivery.live import BAD_FRAMES, SOCKET_TRIES, Connected, Lost, ReconnectingSocket
-from rawlogs.delivery.notifier import Notifier
-from rawlogs.delivery.options import Options
 from rawlogs.delivery.schedule import Schedule
-from rawlogs.delivery.stats import Stats
-from rawlogs.delivery.subscription import Subscription
 from rawlogs.errors import (
     AuthError,
     ConnectionLost,
@@ -31,7 +27,11 @@ from rawlogs.errors import (
     UpgradeRefused,
 )
 from rawlogs.notices import Notice
+from rawlogs.options import Options
 from rawlogs.selection import Selection, flag_filter
+from rawlogs.status.notifier import Notifier
+from rawlogs.status.stats import Stats
+from rawlogs.subscription import Subscription
 from rawlogs.testing import Behaviour, FakeServer
 from rawlogs.testing.faults import Blackhole, Http
 

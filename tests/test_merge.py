@@ -13,8 +13,8 @@ from delivering import Delivery, turns
 from rawlogs.batch import Batch
 from rawlogs.delivery.ledger import Range
 from rawlogs.delivery.merge import HOLD, LATE_PAUSE, Beginning
-from rawlogs.delivery.seen import SeenIds
 from rawlogs.models import BEGINNING, Log
+from rawlogs.seen import SeenIds
 from rawlogs.selection import Selection
 
 
@@ -547,7 +547,7 @@ async def test_ids_of_listed_rows_are_forgotten_like_others(
     tail: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Once no list can return their rows."""
-    monkeypatch.setattr("rawlogs.delivery.seen.CHUNK", 1)
+    monkeypatch.setattr("rawlogs.seen.CHUNK", 1)
     merging = Merging()
     log = row(100, 100)
     await (merging.merger.deliver_tail([log]) if tail else merging.merger.listed(Batch([log])))
@@ -565,7 +565,7 @@ async def test_an_id_outlives_the_doubt_about_its_row(
     keep_all: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Though the clocks of arrival and of storage differ; with ``keep_ids`` it is never forgotten."""
-    monkeypatch.setattr("rawlogs.delivery.seen.CHUNK", 1)
+    monkeypatch.setattr("rawlogs.seen.CHUNK", 1)
     merging = Merging(keep_ids=keep_all, seen=SeenIds())
     merging.merger.begin(Beginning(merging.at(0), since=BEGINNING))
     log = row(100, 130)  # stored half a minute after it came

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from clocks import FakeClock
 
-from rawlogs.delivery.notifier import Notifier
 from rawlogs.notices import Notice
+from rawlogs.status.notifier import Notifier
 
 
 def test_a_notice_has_its_kind_its_text_its_facts_and_the_time() -> None:

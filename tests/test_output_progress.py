@@ -6,8 +6,8 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from rawlogs.delivery.stats import Reading, Stats
 from rawlogs.output.progress import Progress
+from rawlogs.status.stats import Reading, Stats
 
 NEWEST = datetime(2026, 11, 21, 3, 0, 12, 500000, tzinfo=timezone.utc)
 

@@ -9,9 +9,9 @@ import httpx
 import pytest
 from delivering import Delivery, answer
 
-from rawlogs.delivery.budget import Budget
-from rawlogs.delivery.patient import BUSY_CAP, NOT_TRANSIENT, MeteredClient
 from rawlogs.errors import AuthError, ConnectError, DataLoss, GaveUp, HistoryError, RawlogsError
+from rawlogs.retrying.budget import Budget
+from rawlogs.retrying.patient import BUSY_CAP, NOT_TRANSIENT, MeteredClient
 
 REQUEST = {"logs": {"timestamp": {}}, "sort": "TIMESTAMP_ASC", "limit": 200, "offset": 0}
 

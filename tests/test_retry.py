@@ -9,16 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rawlogs.backoff import delay
-from rawlogs.delivery.retry import (
-    TRIES_AFTER_SUCCESS,
-    Fatal,
-    Record,
-    Retry,
-    is_transient,
-    socket_only,
-    unreachable,
-    verdict,
-)
 from rawlogs.errors import (
     AuthError,
     CertificateError,
@@ -32,6 +22,16 @@ from rawlogs.errors import (
     RawlogsError,
     RedirectRefused,
     UpgradeRefused,
+)
+from rawlogs.retrying.retry import (
+    TRIES_AFTER_SUCCESS,
+    Fatal,
+    Record,
+    Retry,
+    is_transient,
+    socket_only,
+    unreachable,
+    verdict,
 )
 
 URL = "ws://host/api/logs/out"

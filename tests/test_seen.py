@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from listing import admit
 
+from rawlogs import seen as room
 from rawlogs.batch import Batch
-from rawlogs.delivery import seen as room
-from rawlogs.delivery.seen import SeenIds, seconds
 from rawlogs.models import BEGINNING, END, Log
+from rawlogs.seen import SeenIds, seconds
 from rawlogs.wire.frames import decode_batch
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)

@@ -10,8 +10,8 @@ from delivering import ELSEWHERE, LOOPBACK, Delivery, answer
 from listing import admit
 
 from rawlogs.cursor import Resume
-from rawlogs.delivery.seen import SeenIds
 from rawlogs.models import BEGINNING, Log
+from rawlogs.seen import SeenIds
 from rawlogs.selection import Selection
 
 CLOCKS = [

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from rawlogs.clock import Clock
-from rawlogs.delivery.stats import Stats
 from rawlogs.output.progress import Progress
 from rawlogs.output.stderr import NoticePrinter
+from rawlogs.status.stats import Stats
 
 REDRAW = 0.25
 """Seconds between two looks at the account."""

@@ -16,8 +16,8 @@ from rawlogs.cli.filter_types import Level, SearchText
 from rawlogs.cli.option_groups import OptionGroup
 from rawlogs.cli.server_names import deployments
 from rawlogs.cli.time_types import Moment, Seconds
-from rawlogs.delivery.options import Options
 from rawlogs.errors import ConfigError
+from rawlogs.options import Options
 
 _DEFAULT = Options()
 

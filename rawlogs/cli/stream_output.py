@@ -17,8 +17,8 @@ from rawlogs.output.sink import Sink, StdoutSink
 from rawlogs.output.stderr import NoticePrinter, can_redraw, is_terminal
 
 if TYPE_CHECKING:
-    from rawlogs.delivery.stats import Stats
     from rawlogs.rest.names import RunNames
+    from rawlogs.status.stats import Stats
 
 
 class StreamOutput:

@@ -14,11 +14,11 @@ from rawlogs.errors import RawlogsError
 
 if TYPE_CHECKING:
     from rawlogs.cli.cursor_saver import CursorSaver
-    from rawlogs.delivery.stats import Stats
     from rawlogs.delivery.stream import LogStream
     from rawlogs.health.metrics import Metric
     from rawlogs.health.subject import Subject
     from rawlogs.output.stderr import NoticePrinter
+    from rawlogs.status.stats import Stats
 
 
 class StreamRunner:

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from rawlogs.cli.cursor_saver import CursorSaver
     from rawlogs.cursor import CursorFile
     from rawlogs.delivery.stream import LogStream
-    from rawlogs.delivery.vitals import Vitals
     from rawlogs.output.stderr import NoticePrinter
     from rawlogs.rest.names import RunNames
     from rawlogs.runs.followed_runs import FollowedRuns
     from rawlogs.runs.run_stream import RunStream
+    from rawlogs.status.vitals import Vitals
 
 
 class StreamSetup:

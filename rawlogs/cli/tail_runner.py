@@ -18,10 +18,10 @@ from rawlogs.wire.ways import fast
 
 if TYPE_CHECKING:
     from rawlogs.batch import Batch
-    from rawlogs.delivery.stats import Stats
     from rawlogs.delivery.stream import LogStream
     from rawlogs.health.metrics import Metric
     from rawlogs.models import Log
+    from rawlogs.status.stats import Stats
 
 
 class TailRunner(StreamRunner):

@@ -26,7 +26,6 @@ from rawlogs.api import stream
 from rawlogs.clock import Clock
 from rawlogs.config import sources
 from rawlogs.config.settings import resolve
-from rawlogs.delivery.stats import Stats
 from rawlogs.entering import refuse_with
 from rawlogs.errors import ConfigError, ConnectError, ConnectionLost, GaveUp, RawlogsError
 from rawlogs.filters import LogFilter as LogFilter
@@ -37,6 +36,7 @@ from rawlogs.filters import LogFilterTextSearch as LogFilterTextSearch
 from rawlogs.filters import LogFilterTimestamp as LogFilterTimestamp
 from rawlogs.models import Log as Log
 from rawlogs.notices import Notice, OnNotice
+from rawlogs.status.stats import Stats
 
 __all__ = [
     "Log",

@@ -11,18 +11,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
-from rawlogs.delivery.budget import Budget
 from rawlogs.delivery.clock_watch import ClockWatch
 from rawlogs.delivery.context import StreamContext
 from rawlogs.delivery.coverage import SocketCoverage
 from rawlogs.delivery.ledger import ListRequest, Range
 from rawlogs.delivery.merge import Merger
-from rawlogs.delivery.patient import REFUSALS, MeteredClient, PatientClient
 from rawlogs.delivery.reader import HistoryReader, Page
 from rawlogs.delivery.start import Start
-from rawlogs.delivery.stats import Reading
 from rawlogs.errors import GaveUp
 from rawlogs.models import BEGINNING, END, MICROSECOND
+from rawlogs.retrying.budget import Budget
+from rawlogs.retrying.patient import REFUSALS, MeteredClient, PatientClient
+from rawlogs.status.stats import Reading
 
 POLL = 0.5
 """Seconds between two lists where only the list shows what comes; fewer while logs come closer together."""

@@ -8,11 +8,11 @@ from datetime import datetime
 
 from rawlogs.clock import Clock
 from rawlogs.delivery.ledger import Ledger
-from rawlogs.delivery.notifier import Notifier
-from rawlogs.delivery.options import Options
 from rawlogs.delivery.schedule import Schedule
-from rawlogs.delivery.stats import Stats
-from rawlogs.delivery.subscription import Subscription
+from rawlogs.options import Options
+from rawlogs.status.notifier import Notifier
+from rawlogs.status.stats import Stats
+from rawlogs.subscription import Subscription
 
 
 @dataclass(frozen=True, slots=True)

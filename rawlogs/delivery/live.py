@@ -14,8 +14,8 @@ from rawlogs.backoff import delay
 from rawlogs.batch import Batch
 from rawlogs.config.settings import Settings
 from rawlogs.delivery.context import StreamContext
-from rawlogs.delivery.retry import PROOF, Fatal, Record, verdict
 from rawlogs.errors import AuthError, ConnectionLost, GaveUp, ProtocolError, RawlogsError
+from rawlogs.retrying.retry import PROOF, Fatal, Record, verdict
 from rawlogs.waiting import first_of, within
 from rawlogs.wire.connection import Connection, open_connection
 from rawlogs.wire.frames import BadFrame, Frame, decode_batch

@@ -15,9 +15,9 @@ from typing import Literal
 from rawlogs.batch import Batch
 from rawlogs.delivery.context import StreamContext
 from rawlogs.delivery.outbox import Outbox
-from rawlogs.delivery.seen import SeenIds
-from rawlogs.delivery.seen import seconds as moment
 from rawlogs.models import END, MICROSECOND, Log
+from rawlogs.seen import SeenIds
+from rawlogs.seen import seconds as moment
 
 MANY = 200
 """So many live logs within a second, and the server's queue for this subscriber may have overflowed."""

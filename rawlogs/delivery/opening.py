@@ -9,11 +9,11 @@ from rawlogs.cursor import Resume
 from rawlogs.delivery.audit import Auditor
 from rawlogs.delivery.context import StreamContext
 from rawlogs.delivery.merge import Merger
-from rawlogs.delivery.patient import PatientClient
 from rawlogs.delivery.reader import HistoryReader
 from rawlogs.delivery.start import Start
 from rawlogs.rest.body import MAX_SIZE
 from rawlogs.rest.client import RestClient
+from rawlogs.retrying.patient import PatientClient
 
 REST_TIMEOUT = 30.0
 """Seconds that a server may be silent in an answer."""
@@ -49,7 +49,17 @@ def open_auditor(
         on_request=count,
     )
     context.subscription.open_rest(rest)
-    client = PatientClient(context, rest, alone=alone, tries=tries)
+    client = PatientClient(
+        rest,
+        context.subscription,
+        options,
+        context.notifier,
+        context.clock,
+        context.rng,
+        alone=alone,
+        tries=tries,
+        verified=lambda: context.ledger.frontier,
+    )
     reader = HistoryReader(context.ledger, merger, context.now, by_run=options.keep_ids)
     start = Start(context, merger, reader, client, entered=entered, resume=resume)
     return Auditor(context, start, merger, reader, client)

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from rawlogs.batch import Batch
 from rawlogs.cursor import Entries, Resume
-from rawlogs.delivery.seen import SeenIds
+from rawlogs.seen import SeenIds
 
 
 class Position:

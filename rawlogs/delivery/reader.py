@@ -12,9 +12,9 @@ from uuid import UUID
 
 from rawlogs.batch import Batch
 from rawlogs.delivery.ledger import Ledger, ListRequest, Range
-from rawlogs.delivery.seen import SeenIds
 from rawlogs.models import BEGINNING, END, MICROSECOND, Log
 from rawlogs.rest.history import DEFAULT_PAGE, History, Poster, RowsShifted
+from rawlogs.seen import SeenIds
 
 Wire = Mapping[str, Any]
 FEW_PAGES = 2

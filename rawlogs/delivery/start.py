@@ -10,9 +10,9 @@ from rawlogs.cursor import Resume
 from rawlogs.delivery.context import StreamContext
 from rawlogs.delivery.ledger import Range
 from rawlogs.delivery.merge import Beginning, Merger
-from rawlogs.delivery.patient import PatientClient
 from rawlogs.delivery.reader import HistoryReader, counting
 from rawlogs.models import BEGINNING, END, Log
+from rawlogs.retrying.patient import PatientClient
 
 LEAD = timedelta(seconds=2)
 """How far before its start a stream without ``since`` lists at once: Prefect's API logging sends every 2 s."""

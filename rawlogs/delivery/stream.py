@@ -16,19 +16,19 @@ from rawlogs.clock import Clock, SystemClock
 from rawlogs.delivery.context import StreamContext
 from rawlogs.delivery.ledger import Ledger
 from rawlogs.delivery.merge import Merger
-from rawlogs.delivery.notifier import Notifier
-from rawlogs.delivery.options import Options
 from rawlogs.delivery.outbox import Outbox
 from rawlogs.delivery.position import Position
 from rawlogs.delivery.schedule import Schedule
-from rawlogs.delivery.seen import SeenIds
-from rawlogs.delivery.stats import Stats
-from rawlogs.delivery.subscription import Subscription
 from rawlogs.delivery.supervisor import FINISH_WITHIN, Supervisor
-from rawlogs.delivery.vitals import Vitals
 from rawlogs.entering import refuse_with, running_loop
 from rawlogs.models import Log
 from rawlogs.notices import OnNotice
+from rawlogs.options import Options
+from rawlogs.seen import SeenIds
+from rawlogs.status.notifier import Notifier
+from rawlogs.status.stats import Stats
+from rawlogs.status.vitals import Vitals
+from rawlogs.subscription import Subscription
 from rawlogs.wire.connection import Target
 
 if TYPE_CHECKING:

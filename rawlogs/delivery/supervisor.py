@@ -19,8 +19,8 @@ from rawlogs.delivery.context import StreamContext
 from rawlogs.delivery.live import Connected, Lost, ReconnectingSocket
 from rawlogs.delivery.merge import HOLD, Merger
 from rawlogs.delivery.outbox import Outbox
-from rawlogs.delivery.retry import socket_only
 from rawlogs.errors import DataLoss, RawlogsError
+from rawlogs.retrying.retry import socket_only
 from rawlogs.waiting import first_of, within
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from rawlogs.delivery.vitals import Vitals
 from rawlogs.health.report import Health
+from rawlogs.status.vitals import Vitals
 from rawlogs.version import version
 
 

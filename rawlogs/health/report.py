@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rawlogs.delivery.vitals import Vitals
+from rawlogs.status.vitals import Vitals
 
 AUDITS = 3
 """So many intervals without an answer of the list, and the stream is not ready: one request may fail, or take long."""

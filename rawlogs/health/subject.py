@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from rawlogs.delivery.vitals import Vitals
 from rawlogs.health.metrics import Metric, common_metrics, stream_metrics
 from rawlogs.health.report import Health, stream_health
+from rawlogs.status.vitals import Vitals
 
 
 class Subject(Protocol):

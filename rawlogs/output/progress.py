@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, tzinfo
 
-from rawlogs.delivery.stats import Reading, Stats
+from rawlogs.status.stats import Reading, Stats
 
 PATIENCE = 2.0
 """Seconds of reading before it is worth a line: most lists take less."""

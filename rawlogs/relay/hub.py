@@ -19,7 +19,6 @@ from uuid import UUID
 from rawlogs.backoff import delay
 from rawlogs.batch import Batch
 from rawlogs.clock import Clock, SystemClock
-from rawlogs.delivery.seen import SeenIds
 from rawlogs.errors import AuthError, ConfigError, GaveUp, RawlogsError
 from rawlogs.relay.cursor import Cursor
 from rawlogs.relay.dispatch import FilterCache, SubscriberIndex
@@ -32,6 +31,7 @@ from rawlogs.relay.rounds import Rounds
 from rawlogs.relay.source import SLOW, Source, SourceBatch, Trouble
 from rawlogs.relay.unexpected import UnexpectedErrors
 from rawlogs.relay.watch import RunWatch
+from rawlogs.seen import SeenIds
 
 OVERLAP = timedelta(seconds=60)
 """How far before its first reader the sequence begins: logs may be readable so long after their timestamp."""

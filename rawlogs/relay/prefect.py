@@ -19,10 +19,10 @@ from rawlogs.rest.history import History
 
 if TYPE_CHECKING:
     from rawlogs.delivery.stream import LogStream
-    from rawlogs.delivery.vitals import Vitals
     from rawlogs.models import Log
     from rawlogs.notices import Notice, OnNotice
     from rawlogs.selection import Selection
+    from rawlogs.status.vitals import Vitals
     from rawlogs.wire.connection import Target
 
 LISTS = 4

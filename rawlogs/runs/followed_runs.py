@@ -112,8 +112,8 @@ class FollowedRuns:
         Raises ConfigError for what there is not, and what the REST client raises.
         """
         from rawlogs.backoff import delay
-        from rawlogs.delivery.retry import is_transient
         from rawlogs.rest.flow_runs import Runs
+        from rawlogs.retrying.retry import is_transient
         from rawlogs.runs.follower import Follower
 
         runs, tried = Runs(rest), 0

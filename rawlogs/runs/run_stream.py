@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from rawlogs.delivery.stream import LogStream
-from rawlogs.delivery.vitals import Vitals
 from rawlogs.rest.client import RestClient
 from rawlogs.rest.flow_runs import Runs
 from rawlogs.rest.names import NameLookup, RunNames
 from rawlogs.runs.followed_runs import FollowedRuns
 from rawlogs.runs.follower import Follower
+from rawlogs.status.vitals import Vitals
 
 if TYPE_CHECKING:
     from typing_extensions import Self

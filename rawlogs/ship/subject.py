@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rawlogs.delivery.vitals import Vitals
 from rawlogs.health.metrics import Metric, counter, gauge, stream_metrics
 from rawlogs.health.report import Health, stream_health
 from rawlogs.ship.stats import ShipStats
+from rawlogs.status.vitals import Vitals
 
 
 class ShipSubject:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from rawlogs.delivery.stats import Stats
+from rawlogs.status.stats import Stats
 
 
 @dataclass(frozen=True, slots=True)

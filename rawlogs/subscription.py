@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from rawlogs.delivery.notifier import Notifier
-from rawlogs.delivery.options import Options
 from rawlogs.errors import ConfigError
+from rawlogs.options import Options
+from rawlogs.status.notifier import Notifier
 from rawlogs.wire.connection import Target
 from rawlogs.wire.frames import filter_message
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from rawlogs.backoff import delay
 from rawlogs.clock import Clock
 from rawlogs.config.settings import Settings
-from rawlogs.delivery.budget import Budget
-from rawlogs.delivery.context import StreamContext
-from rawlogs.delivery.retry import is_transient, unreachable
 from rawlogs.errors import (
     AuthError,
     ConnectError,
@@ -21,8 +20,13 @@ from rawlogs.errors import (
     RawlogsError,
     RedirectRefused,
 )
+from rawlogs.options import Options
 from rawlogs.rest.client import RestClient
 from rawlogs.rest.responses import page_limit
+from rawlogs.retrying.budget import Budget
+from rawlogs.retrying.retry import is_transient, unreachable
+from rawlogs.status.notifier import Notifier
+from rawlogs.subscription import Subscription
 
 REFUSALS = (HistoryError, ConnectError, AuthError, RedirectRefused)
 NOT_TRANSIENT = 60.0
@@ -39,20 +43,26 @@ class PatientClient:
 
     alone: returns whether the stream has nothing but the list, so that what is refused for good ends it.
     tries: returns how many requests in a row may fail; None: any number.
+    verified: returns up to when lists have shown everything, for DataLoss.
     """
 
     def __init__(
         self,
-        context: StreamContext,
         rest: RestClient,
+        subscription: Subscription,
+        options: Options,
+        notifier: Notifier,
+        clock: Clock,
+        rng: random.Random,
         *,
         alone: Callable[[], bool],
         tries: Callable[[], int | None],
+        verified: Callable[[], datetime],
     ) -> None:
         self.rest = rest
-        self._options, self._clock, self._rng = context.options, context.clock, context.rng
-        self._subscription, self._notifier = context.subscription, context.notifier
-        self._ledger = context.ledger
+        self._options, self._clock, self._rng = options, clock, rng
+        self._subscription, self._notifier = subscription, notifier
+        self._verified = verified
         self._alone = alone
         self._tries = tries
         self._failures = 0
@@ -185,7 +195,7 @@ class PatientClient:
         if self._options.strict and (lasting or not transient):
             raise DataLoss(
                 f"The list cannot be read: {error.text}",
-                since=self._ledger.frontier,
+                since=self._verified(),
                 until=None,
                 hint=error.hint,
             ) from error

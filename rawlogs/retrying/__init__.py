@@ -1,0 +1,1 @@
+"""When a failed request or connection is tried again, and when that ends a stream."""

@@ -1,0 +1,1 @@
+"""How a stream is doing: what it counts, how it stands, and the notices that it gives."""
