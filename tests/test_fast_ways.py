@@ -26,6 +26,7 @@ from rawlogs.output.json import JsonFormat
 from rawlogs.output.otel import OtelFormat
 from rawlogs.output.raw import RawFormat
 from rawlogs.output.text import TextFormat
+from rawlogs.rest.names import RunNames
 from rawlogs.seen import SeenIds
 from rawlogs.wire.fast import BatchConnection
 from rawlogs.wire.frames import decode_batch
@@ -33,7 +34,7 @@ from rawlogs.wire.frames import decode_batch
 RUN = UUID("11111111-2222-4333-8444-555555555555")
 FORMATS: dict[str, Any] = {
     "json": JsonFormat,
-    "json with names": partial(JsonFormat, {RUN: "happy-otter"}),
+    "json with names": partial(JsonFormat, {RUN: RunNames("happy-otter")}),
     "raw": RawFormat,
     "text": TextFormat,
     "otel": partial(OtelFormat, clock=FakeClock()),

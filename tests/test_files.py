@@ -93,13 +93,13 @@ def _replay(path: Path) -> str:
 
 
 def _cassette(path: Path) -> str:
-    Cassette(path, mode="none")._load()
+    Cassette(path, mode="none")._make_server()
     return "read"
 
 
 def _taped(path: Path) -> str:
     upstream = resolve(api_url="http://127.0.0.1:1/api", environ={"HOME": "/nothing"}, cwd=path.parent)
-    Cassette(path, mode="all", upstream=upstream)._load()
+    Cassette(path, mode="all", upstream=upstream)._make_server()
     return "ready"
 
 
