@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 
 def refuse_with(what: str, twin: str = "") -> NoReturn:
@@ -26,3 +26,22 @@ def running_loop(what: str, twin: str = "") -> asyncio.AbstractEventLoop:
         raise RuntimeError(
             f"{what} needs the event loop of asyncio, and none is running: start with asyncio.run(main()){other}"
         ) from None
+
+
+class AsyncOnly:
+    """What is entered with ``async with`` alone, and has a twin for code without async."""
+
+    called = ""
+    """What it is made by: ``rawlogs.stream``."""
+
+    def check_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the running event loop. Raises RuntimeError that says what to write where there is none."""
+        return running_loop(self.called, f"{self.called}_sync(...) as logs")
+
+    if not TYPE_CHECKING:  # a type checker would take ``with`` for right
+
+        def __enter__(self) -> None:
+            refuse_with(f"{self.called}(...) as logs", f"{self.called}_sync(...) as logs")
+
+        def __exit__(self, *_: object) -> None:
+            """Never called: entering raises."""

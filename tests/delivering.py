@@ -169,7 +169,7 @@ class Delivery:
             verified=lambda: self.ledger.frontier,
         )
         self.reader = HistoryReader(
-            self.ledger, self.merger, self.rest.server_now, by_run=self.options.keep_ids
+            self.ledger, self.merger.seen, self.rest.server_now, by_run=self.options.keep_ids
         )
         self.reader.page = page
         entered = self.options.started_at or self.clock.now()
@@ -251,6 +251,13 @@ class Delivery:
         self.got.update(new)
         self.order += new
         return new
+
+    async def catch_up(self) -> None:
+        """List everything that no list has shown yet, once."""
+        if not self.start.placed:
+            await self.start.place()
+        due = self.ledger.due(self.rest.server_now(), self.reader.page, ahead=True)
+        await self.auditor._take_all(due)
 
     async def until(self, second: float) -> None:
         """Rounds until then; the reader takes everything at once."""

@@ -537,7 +537,7 @@ async def test_all_that_is_stored_of_runs_is_read_whatever_was_listed() -> None:
     stream = await Auditing.begun(keep_ids=True, since=BEGINNING)
     marks = stream.ledger.low_water, stream.ledger.frontier
     old = stream.stored(-5000.0)
-    await stream.auditor.read_all([RUN])
+    await stream.auditor.sweep([RUN])
     assert await stream.read() == old
     assert stream.requests[-1]["logs"]["flow_run_id"] == {"any_": [str(RUN)]}
     assert (stream.ledger.low_water, stream.ledger.frontier) == marks
@@ -561,8 +561,7 @@ async def test_the_last_look_finds_what_became_readable_since() -> None:
     await stream.until(15.0)
     late = stream.log(1.5)
     stream.asked_at.clear()
-    await stream.auditor.catch_up()
-    await stream.auditor.last_look()
+    await stream.auditor.finish()
     assert late.id_text in await stream.read()
     assert len(stream.asked_at) <= 4
 

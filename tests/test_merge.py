@@ -25,7 +25,7 @@ class Merging(Delivery):
         super().__init__(**options)
         self.clock.advance(100.0)
         self.list(0.0, 100.0)
-        self.merger.begin(Beginning(self.at(0.0)))
+        self.merger.beginning = Beginning(self.at(0.0))
 
     def list(self, after: float, before: float) -> None:
         """A list of that range found no row."""
@@ -422,7 +422,7 @@ async def test_delivered_logs_are_counted_by_their_timestamps() -> None:
     """From the first moment up to the second; none where the range is empty."""
     merging = Merging()
     merging.live(10.0, 20.0, 20.0, 30.0)
-    count = merging.merger.delivered_in
+    count = merging.merger.seen.count
     assert count(merging.at(10.0), merging.at(30.0)) == 3
     assert count(merging.at(30.0), merging.at(10.0)) == 0
 
@@ -477,7 +477,7 @@ def test_what_the_first_answer_showed_is_not_the_stream_s_own_where_the_start_is
 async def test_rows_from_before_the_start_are_not_delivered() -> None:
     """Nor are their ids kept."""
     merging = Merging()
-    merging.merger.begin(Beginning(merging.at(50.0)))
+    merging.merger.beginning = Beginning(merging.at(50.0))
     rows = Batch([row(40, 40), row(40, 60, number=2)])
     assert await merging.merger.listed(rows) == 1
     assert await merging.read() == [str(UUID(int=2))]
@@ -487,7 +487,7 @@ async def test_rows_from_before_the_start_are_not_delivered() -> None:
 async def test_the_tail_is_what_is_older_and_passes_every_filter() -> None:
     """Up to ``until``, too."""
     merging = Merging(selection=Selection(exclude=["secret"]), until=moment(45))
-    merging.merger.begin(Beginning(merging.at(50.0)))
+    merging.merger.beginning = Beginning(merging.at(50.0))
     assert merging.merger.is_earlier(row(40, 40))
     assert not merging.merger.is_earlier(row(46, 46))
     assert not merging.merger.is_earlier(row(40, 60))
@@ -535,7 +535,7 @@ async def test_a_row_is_taken_for_delivered_when_its_id_was_forgotten(
 ) -> None:
     """A row that is not among the seen ids was delivered all the same."""
     merging = Merging(keep_ids=keep_all)
-    merging.merger.begin(Beginning(merging.at(0), since=BEGINNING))
+    merging.merger.beginning = Beginning(merging.at(0), since=BEGINNING)
     merging.merger.seen.forgotten = None if forgotten is None else merging.at(forgotten).timestamp()
     merging.clock.advance(900.0)
     merging.list(0.0, 1000.0)
@@ -567,7 +567,7 @@ async def test_an_id_outlives_the_doubt_about_its_row(
     """Though the clocks of arrival and of storage differ; with ``keep_ids`` it is never forgotten."""
     monkeypatch.setattr("rawlogs.seen.CHUNK", 1)
     merging = Merging(keep_ids=keep_all, seen=SeenIds())
-    merging.merger.begin(Beginning(merging.at(0), since=BEGINNING))
+    merging.merger.beginning = Beginning(merging.at(0), since=BEGINNING)
     log = row(100, 130)  # stored half a minute after it came
     merging.merger.live(Batch([log]))
     known = []

@@ -129,12 +129,11 @@ async def test_every_stored_log_is_delivered_exactly_once(
         course.clock.advance(26.0)
         await course.drive(cut_off=cut_off)
         course.clock.advance(course.options.settle)
-        for work in (course.auditor.catch_up(), course.auditor.last_look()):
-            task = asyncio.ensure_future(work)
-            while not task.done():
-                await course.read()
-                await asyncio.sleep(0)
-            await task
+        task = asyncio.ensure_future(course.auditor.finish())
+        while not task.done():
+            await course.read()
+            await asyncio.sleep(0)
+        await task
         await course.read()
     await course.close()
     assert course.listing.readable() <= set(course.got)
@@ -187,7 +186,7 @@ async def test_a_sweep_of_what_the_lists_have_shown_is_one_request() -> None:
     for _ in range(1000):
         course.log(0.0)
     course.clock.advance(5.0)
-    await course.auditor.catch_up()
+    await course.catch_up()
     course.log()
     requests = len(course.requests)
     assert await course.auditor.sweep([RUN]) == 1

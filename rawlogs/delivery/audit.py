@@ -100,9 +100,8 @@ class Auditor:
         if again:
             self._reconnected = True
             self._ledger.doubt(self._rest.server_now())
-            self._notifier.notify(
-                "gap_opened", "listing what the live stream missed", since=self._ledger.frontier
-            )
+            text = "listing what the live stream missed"
+            self._notifier.notify("gap_opened", text, since=self._ledger.frontier)
         self._schedule.catch_up_now()
 
     def frame_unreadable(self) -> None:
@@ -154,22 +153,15 @@ class Auditor:
         """Return whether what was stored before the start is still to be read: no gap of the socket, not charged."""
         return not self._caught_up and bool(self._ledger.due(self._rest.server_now(), self.reader.page))
 
-    async def catch_up(self) -> None:
-        """List everything that no list has shown yet. Raises what the list raises."""
+    async def finish(self) -> None:
+        """List everything that no list has shown yet, then once more what was listed a short while ago.
+
+        Raises what the list raises.
+        """
         if not self._start.placed:  # the stream ends before the list has told where it begins
             await self._start.place()
         await self._take_all(self._ledger.due(self._rest.server_now(), self.reader.page, ahead=True))
-
-    async def last_look(self) -> None:
-        """Look once more at what was listed a short while ago: the stream ends before that is due."""
         await self._take_all(self._ledger.pending_rechecks())
-
-    async def read_all(self, runs: list[UUID]) -> None:
-        """Read everything that is stored of these flow runs, whatever was listed before."""
-        wire = self._subscription.selection.with_runs(runs).wire
-        request = ListRequest("list", Range(self._options.since or BEGINNING, END + MICROSECOND))
-        async for page in self.reader.read(self.client, request, wire):
-            await self._deliver(page)
 
     async def sweep(self, runs: list[UUID]) -> int:
         """Make sure that every stored row of these flow runs was delivered. Return how many still were not."""
@@ -189,7 +181,7 @@ class Auditor:
     async def _catch_up(self) -> None:
         """List everything that no list has shown yet; live logs that are held come after it."""
         began, gap, again = self._clock.monotonic(), self._ledger.open_gaps > 0, self._reconnected
-        self._schedule.catching_up()
+        self._schedule.catch_up = False  # what happens from now on asks for another one
         self._reconnected = False
         recovered = self._stats.recovered
         requests = self._ledger.due(self._rest.server_now(), self.reader.page, ahead=True)
@@ -328,7 +320,7 @@ class Auditor:
         # What is older than the overlap is final, whatever the socket shows.
         if settled > max(span.after, page.began - self._ledger.overlap):
             # Logs came live that this list does not show: their POST is being stored, and others of it may be lost.
-            lagging = self._merger.delivered_in(span.after, settled) > page.count(span.after, settled)
+            lagging = self._merger.seen.count(span.after, settled) > page.count(span.after, settled)
             self._unsettled |= lagging
         self._ledger.listed(span, page.began, page.count, marks, lagging=lagging)
 

@@ -33,7 +33,7 @@ class ClockWatch:
         again, frontier = now - self._ledger.overlap, self._ledger.frontier
         self._ledger.start_at(again)
         self._ledger.mark_unread(low, frontier)  # it was to be looked at once more
-        self._merger.begin(Beginning(again))  # ids of the hours that pass again may have been forgotten
+        self._merger.beginning = Beginning(again)  # ids of the hours that pass again may have been forgotten
         text = "the server's clock was set back: going on a little before its time; some logs may be repeated"
         # Once: replicas whose clocks differ by so much would repeat it with each answer.
         self._notifier.say_once("set back", "warning", text)

@@ -13,9 +13,10 @@ number of its rows, so that looking at it again after ``overlap`` is one request
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any, Literal
 
 from rawlogs.models import END
@@ -56,7 +57,7 @@ class ListRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
+class Interval(Range):
     """A range and what is known of it.
 
     checked_at: when the list began that showed it; None: unread.
@@ -65,8 +66,6 @@ class Interval:
     doubted: logs are known or suspected to be missing; an open gap until it is listed.
     """
 
-    after: datetime
-    before: datetime
     checked_at: datetime | None = None
     rows: int | None = None
     mark: int = 0
@@ -88,9 +87,8 @@ class Ledger:
         ``passed``: up to here only a second look is due, for what was stamped before the stream began and stored after.
         """
         self._intervals = [Interval(start, END, mark=self._marks)]
-        self._late: list[
-            Interval
-        ] = []  # before the low-water mark, where late logs came; outside what is promised
+        # Before the low-water mark, where late logs came; outside what is promised.
+        self._late: list[Interval] = []
         if passed is not None and passed > start:
             self._change(Range(start, passed), checked_at=start)
 
@@ -104,12 +102,8 @@ class Ledger:
     @property
     def frontier(self) -> datetime:
         """Where the unread time without an end begins."""
-        tail = self._intervals[-1].after
-        for item in reversed(self._intervals):
-            if item.checked_at is not None:
-                break
-            tail = item.after
-        return tail
+        checked = (item.before for item in reversed(self._intervals) if item.checked_at is not None)
+        return next(checked, self.low_water)
 
     @property
     def open_gaps(self) -> int:
@@ -127,8 +121,9 @@ class Ledger:
             )  # final, but for what is marked now
         self._change(Range(after, before), checked_at=None, mark=self._marks, doubted=True)
         while len(gaps := self._gaps()) > GAPS:
-            between = min(map(_between, gaps, gaps[1:]), key=lambda span: span.before - span.after)
-            self._change(between, checked_at=None, mark=self._marks, doubted=True)
+            between = [Range(first.before, second.after) for first, second in pairwise(gaps)]
+            nearest = min(between, key=lambda span: span.before - span.after)
+            self._change(nearest, checked_at=None, mark=self._marks, doubted=True)
 
     def doubt(self, before: datetime) -> None:
         """Make an open gap from the frontier up to then, as at a reconnect, or where the list does not answer."""
@@ -174,12 +169,8 @@ class Ledger:
         as the socket has shown logs that the list has not (5,000 logs take SQLite seconds); then what is younger than
         ``overlap`` stays unread.
         """
-        self._cut(span)
-        self._intervals = [
-            # Everything that could be read by now was shown: what may still be on its way is no gap.
-            replace(item, doubted=False) if _within(item, span) and item.mark <= marks else item
-            for item in self._intervals
-        ]
+        # Everything that could be read by now was shown: what may still be on its way is no gap.
+        self._change(span, lambda item: item.mark <= marks, doubted=False)
         edge = min(span.before, began - (self.overlap if lagging else self.settle))
         final = min(edge, began - self.overlap)  # cut here, so that the low-water mark moves as far as it may
         after = max(span.after, self.low_water)
@@ -191,14 +182,7 @@ class Ledger:
 
     def counted(self, span: Range, began: datetime, marks: int) -> None:
         """Note that a count over a range, begun then, showed no more rows than were known."""
-        self._cut(span)
-        self._intervals = [
-            replace(item, checked_at=began)
-            if _within(item, span) and item.checked_at is not None and item.mark <= marks
-            else item
-            for item in self._intervals
-        ]
-        self._tidy()
+        self._change(span, lambda item: item.checked_at is not None and item.mark <= marks, checked_at=began)
 
     def forget_counts(self) -> None:
         """Forget the numbers of rows: the filter has changed, and they cannot be compared any more."""
@@ -240,16 +224,11 @@ class Ledger:
     # Inside
 
     def _unread(self, intervals: Sequence[Interval], horizon: datetime) -> list[Range]:
-        spans: list[Range] = []
-        for item in intervals:
-            span = Range(item.after, min(item.before, horizon))
-            if item.checked_at is not None or span.empty:
-                continue
-            if spans and spans[-1].before >= span.after:  # late ranges may overlap
-                last = spans.pop()
-                span = Range(last.after, max(last.before, span.before))
-            spans.append(span)
-        return spans
+        return _joined(
+            Range(item.after, min(item.before, horizon))
+            for item in intervals
+            if item.checked_at is None and item.after < horizon
+        )
 
     def _rechecks(
         self, edge: datetime, *, at_least: timedelta, among: Sequence[Interval] | None = None
@@ -289,12 +268,7 @@ class Ledger:
 
     def _gaps(self) -> list[Range]:
         """Return the doubted ranges, neighbours as one."""
-        gaps: list[Range] = []
-        for item in self._intervals:
-            if item.doubted:
-                adjoins = gaps and gaps[-1].before == item.after
-                gaps.append(Range(gaps.pop().after if adjoins else item.after, item.before))
-        return gaps
+        return _joined(item for item in self._intervals if item.doubted)
 
     def _final(self, item: Interval) -> bool:
         return item.checked_at is not None and item.checked_at >= item.before + self.overlap
@@ -312,10 +286,14 @@ class Ledger:
         first = self._intervals.index(inside[0])
         self._intervals[first : first + len(inside)] = checked
 
-    def _change(self, span: Range, **values: Any) -> None:
+    def _change(
+        self, span: Range, chosen: Callable[[Interval], bool] = lambda item: True, **values: Any
+    ) -> None:
+        """Set these values of the intervals within a range, all or those that are ``chosen``."""
         self._cut(span)
         self._intervals = [
-            replace(item, **values) if _within(item, span) else item for item in self._intervals
+            replace(item, **values) if _within(item, span) and chosen(item) else item
+            for item in self._intervals
         ]
         self._tidy()
 
@@ -347,9 +325,8 @@ class Ledger:
             )
             if final or unread:
                 mark = max(last.mark, item.mark)
-                joined[-1] = Interval(
-                    last.after, item.before, END if final else None, None, mark, last.doubted
-                )
+                checked_at = END if final else None
+                joined[-1] = Interval(last.after, item.before, checked_at, None, mark, last.doubted)
             else:
                 joined.append(item)
         self._intervals = self._bridged(joined)
@@ -373,11 +350,19 @@ class Ledger:
         return bridged
 
 
-def _between(first: Range, second: Range) -> Range:
-    return Range(first.before, second.after)
+def _joined(spans: Iterable[Range]) -> list[Range]:
+    """Return ranges that are in order as ranges that do not touch; those of late logs may overlap."""
+    joined: list[Range] = []
+    for span in spans:
+        after, before = span.after, span.before
+        if joined and joined[-1].before >= after:
+            last = joined.pop()
+            after, before = last.after, max(last.before, before)
+        joined.append(Range(after, before))
+    return joined
 
 
-def _within(item: Interval, span: Range) -> bool:
+def _within(item: Range, span: Range) -> bool:
     return span.after <= item.after and item.before <= span.before
 
 

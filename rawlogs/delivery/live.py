@@ -70,12 +70,11 @@ class ReconnectingSocket:
         self._attempts = 0
         self._refreshed = False
         self._since = context.clock.monotonic()
-        self._warned_short = False
         self._filter_works = False
         self._reopening = False
         self._bad_in_a_row = 0
         self._proved = False  # a log has come through the present connection
-        self._fast = True
+        self._fast = fast()
         self._connection: Connection | None = None
         self._server_is_back = asyncio.Event()
 
@@ -86,7 +85,6 @@ class ReconnectingSocket:
         fatal, GaveUp, and what ``take`` raises.
         """
         lost: RawlogsError | None = None  # what the last connection ended with, where that may have cost logs
-        self._fast = fast()
         while True:
             used, filter_text = self._subscription.settings, self._subscription.filter_text()
             try:
@@ -189,9 +187,9 @@ class ReconnectingSocket:
         dropped = isinstance(error, ConnectionLost) and error.code == 1006 and age < 1.0
         silent = dropped and not filter_proven
         self._record.silent_ends = self._record.silent_ends + 1 if silent else 0
-        if age < 1.0 and not self._warned_short:
-            self._warned_short = True
-            self._notifier.notify("warning", f"The connection lasted only {age:.1f} s ({error.text})")
+        if age < 1.0:
+            text = f"The connection lasted only {age:.1f} s ({error.text})"
+            self._notifier.say_once("short connection", "warning", text)
 
     async def _pause(self, error: RawlogsError, used: Settings) -> None:
         """Wait as long as the table says before the next try, or raise what is fatal."""

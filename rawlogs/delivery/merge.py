@@ -80,33 +80,20 @@ class Merger:
     """Two inputs, ``live`` and ``listed``, and one output, ``take``. ``now`` is the server's time."""
 
     def __init__(self, context: StreamContext, outbox: Outbox, seen: SeenIds) -> None:
-        self._options, self._subscription, self._notifier = (
-            context.options,
-            context.subscription,
-            context.notifier,
-        )
+        self._options, self._subscription = context.options, context.subscription
+        self._notifier = context.notifier
         self._ledger, self._schedule, self._stats = context.ledger, context.schedule, context.stats
         self._clock, self._now = context.clock, context.now
         self._outbox = outbox
         self._bursts = Bursts()
-        self._beginning = Beginning(
-            context.clock.now(), context.options.since
-        )  # until ``Start`` knows better
+        self.beginning = Beginning(context.clock.now(), context.options.since)
+        """Decides which listed rows are the stream's own; ``Start`` knows better once a list has answered."""
         self._held: list[Batch] = []
         self._holding = asyncio.Event()
         self._hold_until = 0.0
         self.seen = seen
         self.received = 0
         """Live logs so far, delivered or not."""
-
-    def begin(self, beginning: Beginning) -> None:
-        """Decide by this from now on which listed rows are the stream's own."""
-        self._beginning = beginning
-
-    @property
-    def started(self) -> datetime | None:
-        """Rows created before this are not the stream's; None where their timestamps decide."""
-        return self._beginning.started if self._beginning.since is None else None
 
     # Live
 
@@ -160,9 +147,8 @@ class Merger:
         # With `live_only` there is no list in which others could be looked for.
         if self._subscription.rest is not None and self._ledger.mark_late(new.oldest):
             age = (self._now() - new.oldest).total_seconds()
-            self._notifier.say_once(
-                "late", "late", f"a log came {age:.0f} s after its timestamp", stamp=new.oldest
-            )
+            text = f"a log came {age:.0f} s after its timestamp"
+            self._notifier.say_once("late", "late", text, stamp=new.oldest)
             self._schedule.suspect(pause=LATE_PAUSE)
         accepted = self._accepted(new)
         self._stats.live += len(accepted.ids)
@@ -170,10 +156,7 @@ class Merger:
 
     def _new(self, batch: Batch) -> Batch:
         """Return the logs of a batch that had not been delivered; from now on they have been."""
-        return batch.keep(self.seen.admit_batch(batch, self._seconds_now))
-
-    def _seconds_now(self) -> float:
-        return self._now().timestamp()
+        return batch.keep(self.seen.admit_batch(batch, lambda: self._now().timestamp()))
 
     def _drop(self, batch: Batch) -> None:
         """Forget logs for which there is no room, as the reader is slower; their range is listed when there is some."""
@@ -224,7 +207,7 @@ class Merger:
 
     def is_earlier(self, log: Log) -> bool:
         """Return whether a stored log is not the stream's own but could be of the ``tail``: it passes every filter."""
-        return not self._beginning.owns(log) and bool(self._accepted(Batch([log])))
+        return not self.beginning.owns(log) and bool(self._accepted(Batch([log])))
 
     async def deliver_tail(self, logs: list[Log]) -> None:
         """Deliver the newest logs that were stored before the start."""
@@ -236,10 +219,6 @@ class Merger:
             self._stats.recovered += len(part)
             self._outbox.put(part)
 
-    def delivered_in(self, after: datetime, before: datetime) -> int:
-        """Return how many delivered logs are stamped from ``after`` up to, not including, ``before``."""
-        return self.seen.count(after, before)
-
     def prune(self) -> None:
         """Forget the ids of rows that no list can return any more, and those that ``_owns`` recognizes without them."""
         if not self._options.keep_ids:
@@ -247,7 +226,7 @@ class Merger:
             self.seen.forget(self._ledger.low_water, now - RETENTION - DOUBT, now.timestamp())
 
     def _owns(self, log: Log) -> bool:
-        return self._beginning.owns(log) and not self._delivered_earlier(log)
+        return self.beginning.owns(log) and not self._delivered_earlier(log)
 
     def _delivered_earlier(self, log: Log) -> bool:
         """Return whether a row whose id is not known was delivered so long ago that the id was forgotten."""
@@ -269,9 +248,8 @@ class Merger:
         if until is None and not selection.local:
             return batch
         limit = until or END
-        return batch.keep(
-            [n for n, log in enumerate(batch) if log.timestamp <= limit and selection.accepts(log)]
-        )
+        passed = [n for n, log in enumerate(batch) if log.timestamp <= limit and selection.accepts(log)]
+        return batch.keep(passed)
 
     async def room(self) -> None:
         """Wait until half of the queue is free."""

@@ -60,6 +60,6 @@ def open_auditor(
         tries=tries,
         verified=lambda: context.ledger.frontier,
     )
-    reader = HistoryReader(context.ledger, merger, context.now, by_run=options.keep_ids)
+    reader = HistoryReader(context.ledger, merger.seen, context.now, by_run=options.keep_ids)
     start = Start(context, merger, reader, client, entered=entered, resume=resume)
     return Auditor(context, start, merger, reader, client)

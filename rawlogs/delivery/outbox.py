@@ -20,7 +20,8 @@ class Outbox:
         self._filled = asyncio.Event()
         self._emptied = asyncio.Event()
         self._emptied.set()
-        self._error: BaseException | None = None
+        self.error: BaseException | None = None
+        """What the reader gets after the last log, instead of an end."""
         self._reader_waits = False
         self.last: Batch | None = None
         """What was put here last."""
@@ -40,11 +41,6 @@ class Outbox:
     def roomy(self) -> bool:
         """Whether it is at least half empty: worth filling again."""
         return self._waiting * 2 <= self._size
-
-    @property
-    def error(self) -> BaseException | None:
-        """What the reader gets after the last log, instead of an end."""
-        return self._error
 
     def put(self, batch: Batch) -> None:
         """Add a batch, also where it is full: the caller asks for room."""
@@ -67,7 +63,7 @@ class Outbox:
     def close(self, error: BaseException | None = None) -> None:
         """Take no more; the reader gets what waits, then the error or the end. Only the first call counts."""
         if not self.closed.is_set():
-            self._error = error
+            self.error = error
             self.closed.set()
             self._filled.set()
 
@@ -75,8 +71,8 @@ class Outbox:
         """Return the next batch; None at the end. Raises what the box was closed with."""
         while not self._batches:
             if self.closed.is_set():
-                if self._error is not None:
-                    raise self._error
+                if self.error is not None:
+                    raise self.error
                 return None
             self._filled.clear()
             self._reader_waits = True

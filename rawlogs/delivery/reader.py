@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
 from rawlogs.batch import Batch
@@ -23,12 +23,6 @@ FEW_PAGES = 2
 LAG = timedelta(seconds=0.5)
 """When a list is read, rows older than this seldom become readable in front of others that it has shown."""
 UNSETTLED_LIMIT = 20_000
-
-
-class Delivered(Protocol):
-    """What a reader asks about delivered logs."""
-
-    def delivered_in(self, after: datetime, before: datetime) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +65,6 @@ class UnsettledRows:
         end = self._read_at - LAG
         return {log_id: stamp for log_id, stamp in self._stamps.items() if after <= stamp < end}
 
-    def clear(self) -> None:
-        """Forget everything: the filter has changed."""
-        self._stamps = {}
-
 
 class RowsPerRun:
     """Rows by flow run, each counted once however often it was listed. 24 bytes a row, beside what SeenIds keeps."""
@@ -99,7 +89,7 @@ class HistoryReader:
     """``POST /logs/filter`` for one stream. ``now`` is the server's time; ``by_run``: rows are counted for sweeps."""
 
     def __init__(
-        self, ledger: Ledger, delivered: Delivered, now: Callable[[], datetime], *, by_run: bool
+        self, ledger: Ledger, delivered: SeenIds, now: Callable[[], datetime], *, by_run: bool
     ) -> None:
         self._ledger = ledger
         self._delivered = delivered
@@ -113,11 +103,11 @@ class HistoryReader:
     def forget_filter(self) -> None:
         """Forget what was counted and shown: the filter has changed, and a list shows other rows now."""
         self._ledger.forget_counts()
-        self._unsettled.clear()
+        self._unsettled = UnsettledRows()
 
     def pages_of(self, span: Range) -> int:
         """Return about how many pages reading a range takes, going by what was delivered."""
-        return self._delivered.delivered_in(span.after, span.before) // self.page + 1
+        return self._delivered.count(span.after, span.before) // self.page + 1
 
     async def read(
         self, rest: Poster, request: ListRequest, wire: Wire, *, compare: bool = False, confirm: bool = False
@@ -148,7 +138,7 @@ class HistoryReader:
     async def more_than_delivered(self, rest: Poster, span: Range, wire: Wire) -> int:
         """Return how many more rows are stored in a range than were delivered: -1 for fewer, at most a page."""
         history = History(rest, page=self.page)
-        return await self._more(history, span, self._delivered.delivered_in(span.after, span.before), wire)
+        return await self._more(history, span, self._delivered.count(span.after, span.before), wire)
 
     async def newest(
         self, rest: Poster, wire: Wire, after: datetime, before: datetime
@@ -176,9 +166,8 @@ class HistoryReader:
         known = self._rows_per_run.count(runs)
         try:
             if known:
-                async for rows in history.rows_after(
-                    wire, since, END, known, self._rows_per_run.__contains__
-                ):
+                shown = self._rows_per_run.__contains__
+                async for rows in history.rows_after(wire, since, END, known, shown):
                     yield Page(Batch(rows), None, began, _unknown)
                 return
         except RowsShifted:
@@ -240,7 +229,7 @@ class HistoryReader:
         while parts:
             part = parts.pop()
             began = self._now()
-            delivered = self._delivered.delivered_in(part.after, part.before)
+            delivered = self._delivered.count(part.after, part.before)
             middle = part.after + (part.before - part.after) / 2
             if part is not span and (asks <= 0 or self.pages_of(part) <= FEW_PAGES or middle == part.after):
                 async for page in self._read_span(history, part, wire, False):
@@ -248,7 +237,7 @@ class HistoryReader:
                 continue
             asks -= 1
             if await self._more(history, part, delivered, wire) == 0:
-                yield Page(Batch([]), part, self._sure(began), self._delivered.delivered_in)
+                yield Page(Batch([]), part, self._sure(began), self._delivered.count)
             else:
                 parts += [Range(middle, part.before), Range(part.after, middle)]
 

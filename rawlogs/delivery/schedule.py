@@ -19,23 +19,15 @@ class Schedule:
         self._settle = settle
         self._due = clock.monotonic()
         self._moved = asyncio.Event()
-        self._catch_up = False
+        self.catch_up = False
+        """Whether the next list is to read all that no list has shown yet, settled or not."""
         self.suspected_at: float | None = None
         """When something last happened that may have cost logs; None where a list has answered it since."""
 
-    @property
-    def catch_up(self) -> bool:
-        """Whether the next list is to read all that no list has shown yet, settled or not."""
-        return self._catch_up
-
     def catch_up_now(self) -> None:
         """List as soon as possible, and everything."""
-        self._catch_up = True
+        self.catch_up = True
         self.bring_forward(0.0)
-
-    def catching_up(self) -> None:
-        """Note that a list of everything begins; what happens from now on asks for another one."""
-        self._catch_up = False
 
     def bring_forward(self, seconds: float) -> None:
         """List not later than in so many seconds."""

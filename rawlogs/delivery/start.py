@@ -67,7 +67,7 @@ class Start:
         self._merger.seen.load(resume.entries, now.timestamp())
         # A stream "from now on" goes on as such: what was stored before its start is not its own, whatever its stamps.
         started = resume.started if resume.started is not None and resume.started <= now else None
-        self._merger.begin(Beginning(started or self._started(), since=None if started else low))
+        self._merger.beginning = Beginning(started or self._started(), since=None if started else low)
         if now - low > OLD_CURSOR:
             await self._note_old_cursor(low)
 
@@ -85,7 +85,7 @@ class Start:
         if self._options.since is not None:  # one in the future is now
             since = min(since, self._rest.server_now())
         self._ledger.start_at(since)
-        self._merger.begin(Beginning(self._started(), since=since))
+        self._merger.beginning = Beginning(self._started(), since=since)
 
     async def _since_moment(self) -> datetime:
         """Return the ``since`` that was asked for, by the server's clock; without one the beginning of time."""
@@ -110,12 +110,12 @@ class Start:
         async for page in self._newest(self._options.until or END, after):
             if first is None:  # the answer has told the server's time
                 first = page
-                self._merger.begin(self._beginning(page))
+                self._merger.beginning = self._beginning(page)
             tail += [log for log in page if self._merger.is_earlier(log)]
             if len(tail) >= wanted:
                 break
         if first is None:
-            self._merger.begin(self._beginning(()))
+            self._merger.beginning = self._beginning(())
         await self._merger.deliver_tail(tail[:wanted][::-1])
         started, began = self._started(), self._rest.server_time(asked)
         reach = started - max(self._ledger.overlap, LEAD)

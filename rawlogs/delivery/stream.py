@@ -20,7 +20,7 @@ from rawlogs.delivery.outbox import Outbox
 from rawlogs.delivery.position import Position
 from rawlogs.delivery.schedule import Schedule
 from rawlogs.delivery.supervisor import FINISH_WITHIN, Supervisor
-from rawlogs.entering import refuse_with, running_loop
+from rawlogs.entering import AsyncOnly
 from rawlogs.models import Log
 from rawlogs.notices import OnNotice
 from rawlogs.options import Options
@@ -44,7 +44,7 @@ LIVE_ONLY_IDS = 16_384
 """How many ids the socket alone remembers: the server never sends a log twice, so only reconnects need them."""
 
 
-class LogStream:
+class LogStream(AsyncOnly):
     """An endless, complete sequence of logs; made by ``rawlogs.stream(...)``.
 
     Use it as an async context manager and iterate over it: log by log, or with ``batches()`` by lists, which costs
@@ -93,6 +93,7 @@ class LogStream:
         self._position = Position(lambda: self._context.now().timestamp()) if options.track else None
         self.notify = notifier.notify
         self.events_target: Callable[[], Target] = self._subscription.events_target
+        self.refresh: Callable[[Settings], bool] = self._subscription.refresh
 
     @property
     def settings(self) -> Settings:
@@ -134,24 +135,7 @@ class LogStream:
         """The stream's access to the list, by the settings as they are now; None with ``live_only``."""
         return self._subscription.rest
 
-    @property
-    def low(self) -> datetime:
-        """The low-water mark: every log stamped before it was delivered, or waits for the reader."""
-        return self._context.ledger.low_water
-
     # Opening and closing
-
-    def check_loop(self) -> asyncio.AbstractEventLoop:
-        """Return the running event loop. Raises RuntimeError that says what to write where there is none."""
-        return running_loop(self.called, f"{self.called}_sync(...) as logs")
-
-    if not TYPE_CHECKING:  # a type checker would take ``with`` for right
-
-        def __enter__(self) -> None:
-            refuse_with(f"{self.called}(...) as logs", f"{self.called}_sync(...) as logs")
-
-        def __exit__(self, *_: object) -> None:
-            """Never called: entering raises."""
 
     async def __aenter__(self) -> Self:
         self._loop = self.check_loop()
@@ -283,7 +267,8 @@ class LogStream:
     @property
     def started(self) -> datetime | None:
         """For a cursor: rows created before this are not the stream's; None where their timestamps decide."""
-        return self._merger.started
+        beginning = self._merger.beginning
+        return beginning.started if beginning.since is None else None
 
     def low_water(self) -> datetime:
         """Return up to when every log was handed out, and flushed where the stream keeps a position."""
@@ -301,10 +286,6 @@ class LogStream:
 
     # Following runs
 
-    def use_runs(self, runs: Iterable[UUID]) -> None:
-        """Deliver the logs of these flow runs alone, which may be none yet; to be called before entering."""
-        self._subscription.use_runs(runs)
-
     async def follow_runs(self, runs: Iterable[UUID], added: Iterable[UUID]) -> None:
         """Deliver the logs of these flow runs from now on; of those in ``added``, all that is stored already, too."""
         auditor = self._supervisor.auditor
@@ -313,17 +294,13 @@ class LogStream:
         auditor.reader.forget_filter()
         await self._supervisor.socket.reopen()
         if wanted := list(added):
-            await auditor.read_all(wanted)
+            await auditor.sweep(wanted)
 
     async def sweep(self, runs: Iterable[UUID]) -> int:
         """Make sure that everything stored of these flow runs was delivered. Return how many logs that brought."""
         auditor = self._supervisor.auditor
         assert auditor is not None
         return await auditor.sweep(list(runs))
-
-    def refresh(self, used: Settings) -> bool:
-        """Read the settings again after a refusal of ``used``. Return whether the credentials are others now."""
-        return self._subscription.refresh(used)
 
     def __repr__(self) -> str:
         supervisor = self._supervisor

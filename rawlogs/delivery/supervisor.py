@@ -77,7 +77,7 @@ class Supervisor:
             self.spawn(self._run_auditor(self.auditor))
             self.spawn(self._ask_streaming(self.auditor))
         if options.follow and not self.polling:
-            self._start_live()
+            self._live_task = self.spawn(self._run_live())
         # With a tail and without following, the reader waits for the logs themselves.
         if options.follow or options.tail is None:
             await first_of(self._ready.wait(), self._outbox.closed.wait())
@@ -149,20 +149,15 @@ class Supervisor:
             self._merger.release()
             if self.auditor is not None and self._options.follow:
                 self._ledger.doubt(self._context.now())
-                with contextlib.suppress(
-                    RawlogsError, TimeoutError
-                ):  # what is not listed by then is an open gap
-                    await within(seconds, self._list_the_rest(self.auditor))
+                # What is not listed by then is an open gap.
+                with contextlib.suppress(RawlogsError, TimeoutError):
+                    await within(seconds, self.auditor.finish())
             await closing
         except asyncio.CancelledError:
             raise
         except BaseException as error:
             self._outbox.close(error)
         self._end()
-
-    async def _list_the_rest(self, auditor: Auditor) -> None:
-        await auditor.catch_up()
-        await auditor.last_look()
 
     def _end(self) -> None:
         self._merger.release()
@@ -180,7 +175,7 @@ class Supervisor:
                     self._ready.set()
                     # After an outage the server may be another one, which streams.
                     if round.recovered and self._options.transport == "auto":
-                        self._start_live()
+                        self._live_task = self.spawn(self._run_live())
                 elif round.recovered:
                     self.socket.try_now()
                 if round.clock_jumped:
@@ -234,9 +229,6 @@ class Supervisor:
         return LAST_TRIES if over else None
 
     # The socket
-
-    def _start_live(self) -> None:
-        self._live_task = self.spawn(self._run_live())
 
     async def _run_live(self) -> None:
         socket = self.socket = ReconnectingSocket(self._context, list_answers=self._list_answers)

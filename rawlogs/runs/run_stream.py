@@ -97,7 +97,7 @@ class RunStream(LogStream):
         if not follower.names:
             text = self._followed.none_yet(follow=options.follow, since=self._ended_since)
             self.notify("state", text)
-        self.use_runs(follower.names)
+        self._subscription.use_runs(follower.names)
         self._follower = follower
 
     async def __aenter__(self) -> Self:
