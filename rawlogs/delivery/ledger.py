@@ -200,9 +200,9 @@ class Ledger:
         # A clock was set back: only an answer tells the server's time, so there is always something to ask for.
         ahead = ahead or now + self.overlap < frontier
         horizon = max(now, frontier) + self.overlap if ahead else now - self.settle
-        unread = self._unread(self._intervals, horizon)
+        unread = _unread(self._intervals, horizon)
         rechecks = self._rechecks(now - self.overlap, at_least=self.overlap / 2)
-        late = [ListRequest("list", span) for span in self._unread(self._late, END)]
+        late = [ListRequest("list", span) for span in _unread(self._late, END)]
         holes = bool(unread) and unread[0].after < frontier
         # One list from the low-water mark on is both looks. Not where only new rows are asked for ahead of time,
         # as each poll does: it would show the same half page every time.
@@ -222,13 +222,6 @@ class Ledger:
         return sorted(self._rechecks(END, at_least=timedelta(0), among=listed), key=lambda look: look.kind)
 
     # Inside
-
-    def _unread(self, intervals: Sequence[Interval], horizon: datetime) -> list[Range]:
-        return _joined(
-            Range(item.after, min(item.before, horizon))
-            for item in intervals
-            if item.checked_at is None and item.after < horizon
-        )
 
     def _rechecks(
         self, edge: datetime, *, at_least: timedelta, among: Sequence[Interval] | None = None
@@ -360,6 +353,11 @@ def _joined(spans: Iterable[Range]) -> list[Range]:
             after, before = last.after, max(last.before, before)
         joined.append(Range(after, before))
     return joined
+
+
+def _unread(intervals: Sequence[Interval], horizon: datetime) -> list[Range]:
+    unread = [item for item in intervals if item.checked_at is None and item.after < horizon]
+    return _joined(Range(item.after, min(item.before, horizon)) for item in unread)
 
 
 def _within(item: Range, span: Range) -> bool:
