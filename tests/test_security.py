@@ -41,6 +41,9 @@ BEARER, COOKIE = "Bearer MARKED-bearer-token", "session=MARKED-cookie-value"
 TOKEN = "MARKED-page-token-0123"
 REDIS = "redis://:MARKED-redis-pass@127.0.0.1:1/0"
 PROXY = "http://me:MARKED-proxy-pass@127.0.0.1:1"
+PARAMETER = "MARKED-parameter"
+OTLP = "otlp+http://127.0.0.1:1"
+OTLP_HEADERS, OTLP_SECRET = "OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer MARKED-otlp-token"
 
 
 def marks() -> list[bytes]:
@@ -210,6 +213,16 @@ ROWS: dict[str, list[Row]] = {
     "replay": [Row((str(FLOW), "--port", "0", "--speed", "max"), "API_URL", visit_fake, False)],
     "check": [Row((str(FLOW), str(FLOW)), access=False)],
     "demo": [Row(("--speed", "100"), access=False)],
+    "ship": [
+        Row(("--to", OTLP, "--since", "1h", "--timeout", "0.5", "-vv"), environ={OTLP_HEADERS: OTLP_SECRET})
+    ],
+    "run": [
+        Row(("etl/nightly", "-p", f"password={PARAMETER}", "--timeout", "0.5", "-vv")),
+        Row(("etl/nightly", "-p", f'login={{"token": "{PARAMETER}"}}', "--detach", "-o", "json")),
+    ],
+    "help": [Row(("tail",), access=False)],
+    "man": [Row((), access=False)],
+    "completion": [Row(("bash",), access=False)],
 }
 SERVERS: dict[str, tuple[str, ...]] = {
     "key": ("refused", "401", "socket"),
