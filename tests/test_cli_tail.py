@@ -447,7 +447,7 @@ def test_4_is_not_reachable(server: ThreadedServer, tail: Call) -> None:
     for more in ([], ["--no-follow"], ["--transport", "poll"], ["some-run"]):
         ran = tail(*more)
         assert ran.code == 4, (more, ran)
-        assert "127.0.0.1" in ran.err and "Check --api-url." in ran.err
+        assert "127.0.0.1" in ran.err and "is the port in --api-url right?" in ran.err
         assert "PREFECT_API_URL" not in ran.err
 
 
