@@ -173,6 +173,22 @@ def test_every_structured_output_is_one_json_object_a_line(
         assert json.loads(line)["type"] in ("notice", "error")
 
 
+@pytest.mark.parametrize("way", ["live", "listed"])
+def test_logfmt_is_one_line_of_pairs_a_log(server: ThreadedServer, tail: Call, way: str) -> None:
+    log = {"message": "two\nlines\x1b[31m", "flow_run_id": str(RUN_1), "level": 40}
+    if way == "live":
+        soon(server, log, log)
+        ran = tail("-o", "logfmt", "--limit", 2)
+    else:
+        server.store([log, log])
+        ran = tail("-o", "logfmt", "--no-follow")
+    assert ran.code == 0
+    assert len(ran.out.splitlines()) == 2
+    for line in ran.out.splitlines():
+        assert re.match(r'time=\S+Z level=error logger=\S+ msg="two\\nlines\\u001b\[31m" id=', line)
+        assert line.endswith(f" flow_run_id={RUN_1}")
+
+
 def test_text_escapes_what_could_command_a_terminal(server: ThreadedServer, tail: Call) -> None:
     server.store("one\ntwo \x1b[31mred\x1b[0m \x07\r")
     ran = tail("--no-follow", "--timestamps", "none")

@@ -23,6 +23,7 @@ from listing import admit
 from rawlogs.output.ecs import EcsFormat
 from rawlogs.output.formats import encode_batch
 from rawlogs.output.json import JsonFormat
+from rawlogs.output.logfmt import LogfmtFormat
 from rawlogs.output.otel import OtelFormat
 from rawlogs.output.raw import RawFormat
 from rawlogs.output.text import TextFormat
@@ -39,6 +40,7 @@ FORMATS: dict[str, Any] = {
     "text": TextFormat,
     "otel": partial(OtelFormat, clock=FakeClock()),
     "ecs": EcsFormat,
+    "logfmt": LogfmtFormat,
 }
 
 

@@ -122,7 +122,7 @@ OUTPUT = OptionGroup(
     "Output",
     click.Option(
         ["-o", "--output"],
-        type=click.Choice(["text", "json", "raw", "otel", "ecs"]),
+        type=click.Choice(["text", "json", "logfmt", "raw", "otel", "ecs"]),
         default="text",
         help="text (default); json: an object a line; raw: the frame as received.",
     ),

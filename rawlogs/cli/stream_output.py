@@ -27,7 +27,7 @@ class StreamOutput:
     def __init__(
         self,
         *,
-        output: Literal["text", "json", "raw", "otel", "ecs"] = "text",
+        output: Literal["text", "json", "logfmt", "raw", "otel", "ecs"] = "text",
         output_file: str | None = None,
         timestamps: Literal["short", "full", "none"] = "short",
         utc: bool = False,
@@ -84,6 +84,10 @@ class StreamOutput:
             from rawlogs.output.json import JsonFormat
 
             return JsonFormat(all_names)
+        if self.name == "logfmt":
+            from rawlogs.output.logfmt import LogfmtFormat
+
+            return LogfmtFormat()
         if self.name == "raw":
             from rawlogs.output.raw import RawFormat
 
