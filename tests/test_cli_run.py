@@ -19,7 +19,7 @@ from test_cli_tail import no_stragglers as no_stragglers
 from test_cli_tail import server as server
 
 from rawlogs.cli.group import run as rawlogs
-from rawlogs.testing.faults import Drop, Http
+from rawlogs.testing.faults import Drop, Http, Sleep
 
 SCHEMA = {
     "type": "object",
@@ -257,3 +257,67 @@ def test_a_signal_leaves_the_run_running_or_cancels_it(
     else:
         assert made["state_type"] == "SCHEDULED"
         assert f"brave-otter goes on; its logs: rawlogs tail {made['id']}" in err
+
+
+@posix
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("flags", "held", "said", "state"),
+    [
+        ([], 1.0, "brave-otter goes on; its logs: rawlogs tail ", "SCHEDULED"),
+        (["--detach"], 1.0, "brave-otter goes on; its logs: rawlogs tail ", "SCHEDULED"),
+        (["--cancel-on-interrupt"], 1.0, "asked the server to cancel brave-otter", "CANCELLING"),
+        ([], 600.0, "may have a new run: the server had been asked", "SCHEDULED"),
+        (["--idempotency-key", "b17"], 600.0, "same command with --idempotency-key b17 goes on", "SCHEDULED"),
+    ],
+    ids=["followed", "detached", "cancelled", "no answer", "no answer, its key"],
+)
+def test_a_signal_while_the_server_is_asked_for_the_run_says_what_there_is_now(
+    server: ThreadedServer,
+    flags: list[str],
+    held: float,
+    said: str,
+    state: str | None,
+    number: int,
+    code: int,
+) -> None:
+    deploy(server)
+    deployment = next(iter(server.server.state.runs.deployments))
+    path = f"/deployments/{deployment}/create_flow_run"
+    server.call(lambda: server.server.fault("rest", Sleep(held), path=path))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rawlogs", "run", "etl/nightly", "--name", "brave-otter", *flags],
+        env={"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "PREFECT_API_URL": server.api_url},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        server.until(lambda: any(request.path == path for request in server.server.requests))
+        process.send_signal(number)
+        out, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert (process.returncode, out) == (code, "")
+    assert said in err
+    assert [run["state_type"] for run in runs(server)] == [state]
+
+
+@posix
+def test_a_signal_before_the_server_was_asked_for_a_run_starts_none(server: ThreadedServer) -> None:
+    deploy(server)
+    server.call(lambda: server.server.fault("rest", Sleep(600.0)))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rawlogs", "run", "etl/nightly"],
+        env={"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "PREFECT_API_URL": server.api_url},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        server.until(lambda: server.server.requests)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert (process.returncode, err) == (143, "")
+    assert runs(server) == []

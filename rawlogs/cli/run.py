@@ -83,17 +83,16 @@ async def _run(
     cancel: bool,
 ) -> int:
     from rawlogs.cli.run_runner import RunRunner
+    from rawlogs.cli.run_starter import RunStarter
     from rawlogs.cli.stream_output import StreamOutput
-    from rawlogs.config.settings import resolve
-    from rawlogs.rest.client import RestClient
-    from rawlogs.rest.start_run import start_run
     from rawlogs.runs.followed_runs import FollowedRuns
 
     output = StreamOutput(**OUTPUT.take(given))
-    async with RestClient(resolve(**access), on_notice=output.notices) as rest:
-        run = await start_run(rest, deployment, request)
+    started = await RunStarter(access, output.notices, deployment, request, cancels=cancel).start()
+    if isinstance(started, int):
+        return started
     if detach:
-        _print(run, as_json=output.name == "json")
+        _print(started.run, as_json=output.name == "json")
         return exit_codes.DONE
     chosen = {**LOGS.take(given), "flow_run_id": (), "task_run_id": ()}
     options = {
@@ -106,9 +105,8 @@ async def _run(
         "wait": False,
         "started_at": started_at,
     }
-    followed = FollowedRuns([run.id], **CHILDREN.take(given))
-    runner = RunRunner(access, chosen, options, output, followed=followed, **ENDING.take(given))
-    runner.own(run, cancel=cancel)
+    followed = FollowedRuns([started.run.id], **CHILDREN.take(given))
+    runner = RunRunner(started, access, chosen, options, output, followed=followed, **ENDING.take(given))
     return await runner.run()
 
 

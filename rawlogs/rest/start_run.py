@@ -31,11 +31,18 @@ class RunRequest:
     at: datetime | None = None
 
 
-async def start_run(rest: RestClient, deployment: str, request: RunRequest) -> FlowRun:
-    """Start a run of FLOW/DEPLOYMENT and return it.
+@dataclass(frozen=True, slots=True)
+class CheckedRequest:
+    """A request that the deployment takes, as far as its schema says."""
 
-    Requests are repeated where they fail: by its key the server knows a run that it has made already. Raises
-    ConfigError for an unknown deployment and for parameters that it would not take, else what the client raises.
+    path: str
+    body: Mapping[str, Any]
+
+
+async def check_request(rest: RestClient, deployment: str, request: RunRequest) -> CheckedRequest:
+    """Return what ``create_run`` sends for a run of FLOW/DEPLOYMENT; nothing is started yet.
+
+    Raises ConfigError for an unknown deployment and for parameters that it would not take, else what the client raises.
     """
     row = await Runs(rest).deployment_row(deployment)
     deployment_id = as_uuid(row.get("id"))
@@ -65,8 +72,17 @@ async def start_run(rest: RestClient, deployment: str, request: RunRequest) -> F
             "name": "Scheduled",
             "state_details": {"scheduled_time": request.at.isoformat()},
         }
+    return CheckedRequest(f"/deployments/{deployment_id}/create_flow_run", body)
+
+
+async def create_run(rest: RestClient, checked: CheckedRequest) -> FlowRun:
+    """Start the run and return it.
+
+    The request is repeated where it fails: by its key the server knows a run that it has made already. Raises
+    ConfigError for parameters that the server does not take, else what the client raises.
+    """
     try:
-        made = await rest.post(f"/deployments/{deployment_id}/create_flow_run", body)
+        made = await rest.post(checked.path, checked.body)
     except HistoryError as error:
         if error.status in (409, 422):  # what the server's own check of the parameters says
             raise ConfigError(error.text, setting="--param", hint=error.hint) from error
