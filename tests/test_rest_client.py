@@ -431,6 +431,20 @@ async def test_a_403_of_a_proxy_is_told_from_prefects(connect: Connect) -> None:
     assert "A proxy, balancer or firewall in front of Prefect refuses" in (caught.value.hint or "")
 
 
+@pytest.mark.parametrize(
+    "arguments", [{}, {"auth_string": "a:b"}, {"api_key": "k"}], ids=["none", "string", "key"]
+)
+async def test_a_401_with_a_page_is_a_proxy_s(connect: Connect, arguments: Any) -> None:
+    """Prefect answers with JSON; the hint of the socket for the same proxy is the same."""
+    page = {"Content-Type": "text/html", "WWW-Authenticate": 'Basic realm="staff"'}
+    async with HttpPeer(reply(b"<html><h1>401 Authorization Required</h1></html>", 401, page)) as peer:
+        rig = connect(peer, **arguments)
+        with pytest.raises(AuthError) as caught:
+            await rig.client.get("/flow_runs")
+    assert caught.value.hint is not None
+    assert caught.value.hint.startswith("A proxy in front of Prefect wants credentials of its own")
+
+
 @pytest.mark.parametrize("status", [401, 418, 503])
 async def test_no_error_or_notice_repeats_a_secret(connect: Connect, status: int) -> None:
     def echo(request: Request) -> Step:
