@@ -246,6 +246,7 @@ async def test_a_receiver_and_a_server_that_come_later_are_waited_for() -> None:
             assert await ship.end(signal.SIGTERM) == 143
         await receiver.stop()
     assert "takes logs again" in ship.err
+    assert "shipping to" not in ship.err  # it says so only of a receiver that has answered
 
 
 @pytest.mark.parametrize(

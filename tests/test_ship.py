@@ -23,6 +23,8 @@ from rawlogs.otlp.protobuf import ExportLogsServiceRequest
 from rawlogs.otlp.record import RunLabels
 from rawlogs.ship.batching import OVERHEAD, Batcher, Received
 from rawlogs.ship.dead_letters import DeadLetterFile
+from rawlogs.ship.receiver import resolve
+from rawlogs.ship.sender import Sender
 from rawlogs.ship.stats import ShipStats
 from rawlogs.ship.verdict import Accepted, Later, Refused, Verdict
 
@@ -305,6 +307,13 @@ async def test_a_partial_success_is_told_and_counted_and_not_sent_again() -> Non
     ]
 
 
+async def test_a_receiver_cannot_have_thrown_away_more_than_it_got() -> None:
+    async with OtlpReceiver(Reaction(rejected=10**15)) as receiver, shipping(receiver) as ship:
+        await ship.ship(logs(3))
+    assert (ship.stats.acknowledged, ship.stats.rejected) == (0, 3)
+    assert "threw 3 of 3 logs away" in ship.texts
+
+
 @pytest.mark.parametrize(
     "reaction",
     [
@@ -347,12 +356,37 @@ async def test_a_wrong_setting_ends_it_at_the_start(reaction: Reaction, error: t
             await within(ship.shipper.check())
 
 
-@pytest.mark.parametrize("reaction", [TAKE, Reaction(400), Reaction(503), RESET])
-async def test_what_may_pass_does_not_end_it_at_the_start(reaction: Reaction) -> None:
+@pytest.mark.parametrize(
+    ("reaction", "answered"),
+    [(TAKE, True), (Reaction(400), True), (Reaction(503), False), (RESET, False)],
+    ids=["taken", "refused", "busy", "reset"],
+)
+async def test_what_may_pass_does_not_end_it_at_the_start(reaction: Reaction, answered: bool) -> None:
     """Sidecars start in any order."""
     async with OtlpReceiver() as receiver, shipping(receiver) as ship:
         receiver.on_empty = reaction
-        await within(ship.shipper.check())
+        assert await within(ship.shipper.check()) is answered
+
+
+async def test_what_answers_in_no_http_is_told_in_plain_words() -> None:
+    """Not in those of the HTTP library, which quote what came."""
+
+    async def banner(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(banner, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    stats = ShipStats()
+    sender = Sender(resolve(f"otlp+http://127.0.0.1:{port}", {}), stats=stats, environ={})
+    try:
+        verdict = await within(sender.send(b""))
+    finally:
+        await sender.close()
+        server.close()
+    assert isinstance(verdict, Later)
+    assert verdict.text == f"http://127.0.0.1:{port}/v1/logs does not answer as an HTTP server does"
 
 
 async def test_tls_is_checked_against_the_named_certificate() -> None:

@@ -99,8 +99,8 @@ class ShipRunner(StreamRunner):
             notify=self.notify,
             clock=clock,
         )
-        await self._shipper.check()
-        self.notify("state", f"shipping to {self._receiver.shown}")
+        if await self._shipper.check():
+            self.notify("state", f"shipping to {self._receiver.shown}")
 
     async def pump(self, logs: LogStream) -> None:
         """Ship what the stream delivers; ends when all of it is settled, or when a signal leaves no more time."""

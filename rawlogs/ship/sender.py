@@ -128,6 +128,9 @@ class Sender:
             # The last is the innermost, which the system gave.
             what = "reset" if numbers[-1] == errno.ECONNRESET else os.strerror(numbers[-1])
             return Later(f"No answer of {shown}{via}: {what}")
+        # httpx has h11's words for it, which quote what came.
+        if any(type(cause).__module__.startswith("h11") for cause in found):
+            return Later(f"{shown} does not answer as an HTTP server does{via}")
         secrets = (*self.receiver.secrets, *([self._proxy.password] if self._proxy else []))
         said = excerpt(str(error), secrets=secrets) or "the connection was cut"
         return Later(f"No answer of {shown}{via}: {said}")

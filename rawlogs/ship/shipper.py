@@ -73,8 +73,8 @@ class Shipper:
         self.resource: Mapping[str, str] = {}
         self.stats = stats
 
-    async def check(self) -> None:
-        """Send an empty request, which every receiver is to accept. Raises the error of a setting that is wrong.
+    async def check(self) -> bool:
+        """Send an empty request, and return whether the receiver has answered. Raises the error of a wrong setting.
 
         A receiver that does not answer is told; ``run`` goes on asking.
         """
@@ -83,6 +83,8 @@ class Shipper:
             if verdict.error is not None:
                 raise verdict.error
             self._trouble.add(verdict.text)
+            return False
+        return True
 
     async def take(self, logs: Sequence[Log]) -> None:
         """Take these logs over; waits while as many as may wait are waiting."""

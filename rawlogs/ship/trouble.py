@@ -57,5 +57,6 @@ class Trouble:
         if self._warned is not None and self._warned[0] == said and now - self._warned[1] < AGAIN:
             return
         self._warned = (said, now)
-        what = f"threw {accepted.rejected} of {count} logs away" if accepted.rejected else "has a remark"
-        self._notify("warning", f"{self._shown} {what}{said}", rejected=accepted.rejected)
+        rejected = min(accepted.rejected, count)  # the receiver's number may be anything
+        what = f"threw {rejected} of {count} logs away" if rejected else "has a remark"
+        self._notify("warning", f"{self._shown} {what}{said}", rejected=rejected)
