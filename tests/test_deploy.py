@@ -16,7 +16,7 @@ from streaming import no_settings as no_settings
 
 from rawlogs.cli.group import COMMANDS, cli
 from rawlogs.health.page import PATHS
-from rawlogs.health.place import Place, parse_place
+from rawlogs.health.address import ListenAddress, parse_address
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
@@ -78,7 +78,7 @@ def test_every_command_is_one_that_rawlogs_takes(line: Line) -> None:
     assert command is not None
     context = command.make_context(name, list(words), obj=datetime.now(timezone.utc))
     listen = context.params.get("listen")
-    assert listen is None or isinstance(parse_place(listen), Place)
+    assert listen is None or isinstance(parse_address(listen), ListenAddress)
 
 
 def test_commands_are_found_in_every_kind_of_file() -> None:
@@ -113,7 +113,7 @@ def test_probes_ask_where_the_command_listens(name: str, document: Any, containe
     assert bool(probes) == bool(flags) == bool(ports)
     for probe in probes:
         assert probe["path"] in PATHS
-        place = parse_place(flags[0].removeprefix("--listen="))
+        place = parse_address(flags[0].removeprefix("--listen="))
         assert (place.host, place.port) == ("0.0.0.0", ports[probe["port"]])
     assert container.get("livenessProbe", {}).get("httpGet", {}).get("path") in (None, "/livez")
 

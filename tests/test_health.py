@@ -27,7 +27,7 @@ from rawlogs.errors import ConfigError, ConnectionLost, ProtocolError
 from rawlogs.health import heartbeat
 from rawlogs.health.metrics import Metric, counter, stream_metrics
 from rawlogs.health.page import Pages
-from rawlogs.health.place import Place, parse_place
+from rawlogs.health.address import ListenAddress, parse_address
 from rawlogs.health.report import Health, relay_health, stream_health
 from rawlogs.health.server import CONNECTIONS, HealthServer
 from rawlogs.health.subject import StreamSubject
@@ -169,15 +169,17 @@ def test_a_shipper_is_not_ready_while_its_receiver_is_troubled_and_does_not_quot
 @pytest.mark.parametrize(
     ("text", "place"),
     [
-        (":9464", Place("127.0.0.1", 9464)),
-        ("9464", Place("127.0.0.1", 9464)),
-        ("0.0.0.0:9464", Place("0.0.0.0", 9464)),
-        ("localhost:0", Place("localhost", 0)),
-        ("[::1]:80", Place("::1", 80)),
+        (":9464", ListenAddress("127.0.0.1", 9464)),
+        ("9464", ListenAddress("127.0.0.1", 9464)),
+        ("0.0.0.0:9464", ListenAddress("0.0.0.0", 9464)),
+        ("localhost:0", ListenAddress("localhost", 0)),
+        ("[::1]:80", ListenAddress("::1", 80)),
     ],
 )
-def test_a_place_is_an_address_and_a_port_and_loopback_where_it_has_none(text: str, place: Place) -> None:
-    assert parse_place(text) == place
+def test_a_place_is_an_address_and_a_port_and_loopback_where_it_has_none(
+    text: str, place: ListenAddress
+) -> None:
+    assert parse_address(text) == place
 
 
 @pytest.mark.parametrize(
@@ -185,7 +187,7 @@ def test_a_place_is_an_address_and_a_port_and_loopback_where_it_has_none(text: s
 )
 def test_what_is_no_place_is_refused_with_the_flag(text: str) -> None:
     with pytest.raises(ConfigError) as refused:
-        parse_place(text)
+        parse_address(text)
     assert refused.value.setting == "--listen"
 
 
@@ -208,12 +210,12 @@ class Patient:
 @asynccontextmanager
 async def listening(
     subject: Patient | None = None, *, host: str = "127.0.0.1", patience: float = DEADLINE
-) -> AsyncIterator[Place]:
-    async with HealthServer(Pages(subject or Patient()), Place(host, 0), patience=patience) as server:
-        yield server.place
+) -> AsyncIterator[ListenAddress]:
+    async with HealthServer(Pages(subject or Patient()), ListenAddress(host, 0), patience=patience) as server:
+        yield server.address
 
 
-async def said(place: Place, text: str) -> bytes:
+async def said(place: ListenAddress, text: str) -> bytes:
     """What the server answers to these bytes."""
     reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
     writer.write(text.encode("latin-1"))
@@ -223,7 +225,7 @@ async def said(place: Place, text: str) -> bytes:
         writer.close()
 
 
-async def get(place: Place, path: str) -> httpx.Response:
+async def get(place: ListenAddress, path: str) -> httpx.Response:
     async with httpx.AsyncClient(trust_env=False) as client:
         return await client.get(f"http://127.0.0.1:{place.port}{path}")
 
@@ -301,7 +303,7 @@ async def test_more_connections_than_probes_ever_make_are_cut() -> None:
     assert refused == b""
 
 
-async def eventually_answers(place: Place) -> None:
+async def eventually_answers(place: ListenAddress) -> None:
     async def ask() -> None:
         while not await said(place, "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"):
             pass

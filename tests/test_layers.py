@@ -58,7 +58,7 @@ PURE = [
     "ship.receiver",
     "ship.verdict",
     "serve.limits",
-    "health.place",
+    "health.address",
     "health.report",
     "output.layout",
     "output.progress",

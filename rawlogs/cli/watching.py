@@ -53,12 +53,12 @@ async def watched(
             stack.push_async_callback(_cancelled, beating)
         if listen is not None:
             from rawlogs.health.page import Pages
-            from rawlogs.health.place import parse_place
+            from rawlogs.health.address import parse_address
             from rawlogs.health.server import HealthServer
 
-            server = await stack.enter_async_context(HealthServer(Pages(subject), parse_place(listen)))
-            reach = "" if is_loopback(server.place.host) else ", for everybody who reaches this machine"
-            text = f"health and metrics at http://{server.place}/readyz and /metrics{reach}"
+            server = await stack.enter_async_context(HealthServer(Pages(subject), parse_address(listen)))
+            reach = "" if is_loopback(server.address.host) else ", for everybody who reaches this machine"
+            text = f"health and metrics at http://{server.address}/readyz and /metrics{reach}"
             _tell(on_notice, "state", text)
         yield
 

@@ -10,7 +10,7 @@ import h11
 
 from rawlogs.errors import ConfigError
 from rawlogs.health.page import Page, Pages
-from rawlogs.health.place import Place
+from rawlogs.health.address import ListenAddress
 from rawlogs.host import is_loopback, only_host
 from rawlogs.waiting import within
 
@@ -26,33 +26,33 @@ _METHODS = (b"GET", b"HEAD")
 class HealthServer:
     """Answers requests for ``pages``, in the event loop in which it is entered, until it is left.
 
-    Entering raises ConfigError, which names --listen, where the place cannot be had.
+    Entering raises ConfigError, which names --listen, where the address cannot be had.
     """
 
-    def __init__(self, pages: Pages, place: Place, *, patience: float = PATIENCE) -> None:
+    def __init__(self, pages: Pages, address: ListenAddress, *, patience: float = PATIENCE) -> None:
         self._pages = pages
         self._patience = patience
         self._connections: set[asyncio.Task[None]] = set()
-        self.place = place
+        self.address = address
         """Where it listens; once it is entered, with the port that was free."""
 
     async def __aenter__(self) -> HealthServer:
-        place = self.place
+        address = self.address
         try:
-            self._server = await asyncio.start_server(self._accepted, place.host, place.port)
+            self._server = await asyncio.start_server(self._accepted, address.host, address.port)
         except OSError as error:  # also that of a name that there is not
             # asyncio's own text repeats the address.
             reason = os.strerror(error.errno) if error.errno else str(error)
             if isinstance(error, socket.gaierror):
                 reason = "there is no such address"
             raise ConfigError(
-                f"--listen {place} cannot be used: {reason}",
+                f"--listen {address} cannot be used: {reason}",
                 setting="--listen",
                 hint="Give another ADDR:PORT, or port 0 for any that is free.",
             ) from None
-        address, port = self._server.sockets[0].getsockname()[:2]
-        self.place = Place(place.host, port)
-        self._only_loopback = is_loopback(address)
+        bound, port = self._server.sockets[0].getsockname()[:2]
+        self.address = ListenAddress(address.host, port)
+        self._only_loopback = is_loopback(bound)
         return self
 
     async def __aexit__(self, *_: object) -> None:

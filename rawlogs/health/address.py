@@ -11,7 +11,7 @@ LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ListenAddress:
     """An address without brackets, or a name, and a port; 0: any free one."""
 
     host: str
@@ -21,8 +21,8 @@ class Place:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def parse_place(text: str) -> Place:
-    """Return the place that ``ADDR:PORT`` names; ``:PORT`` and ``PORT`` mean this machine alone.
+def parse_address(text: str) -> ListenAddress:
+    """Return the address that ``ADDR:PORT`` names; ``:PORT`` and ``PORT`` mean this machine alone.
 
     Raises ConfigError for anything else.
     """
@@ -31,8 +31,8 @@ def parse_place(text: str) -> Place:
     host = parse_host(f"{LOOPBACK}:{bare}" if bare.isascii() and bare.isdigit() else text)
     if host is None or host.port is None:
         raise ConfigError(
-            f"--listen {text!r} is no place to listen at",
+            f"--listen {text!r} is no address to listen at",
             setting="--listen",
             hint="It is ADDR:PORT, such as 0.0.0.0:9464, or :9464 for this machine alone.",
         )
-    return Place(host.name, host.port)
+    return ListenAddress(host.name, host.port)
