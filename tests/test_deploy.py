@@ -15,8 +15,8 @@ import yaml
 from streaming import no_settings as no_settings
 
 from rawlogs.cli.group import COMMANDS, cli
-from rawlogs.health.page import PATHS
 from rawlogs.health.address import ListenAddress, parse_address
+from rawlogs.health.page import PATHS
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"

@@ -25,9 +25,9 @@ from rawlogs.cli.group import run
 from rawlogs.delivery.live import cause_of
 from rawlogs.errors import ConfigError, ConnectionLost, ProtocolError
 from rawlogs.health import heartbeat
+from rawlogs.health.address import ListenAddress, parse_address
 from rawlogs.health.metrics import Metric, counter, stream_metrics
 from rawlogs.health.page import Pages
-from rawlogs.health.address import ListenAddress, parse_address
 from rawlogs.health.report import Health, relay_health, stream_health
 from rawlogs.health.server import CONNECTIONS, HealthServer
 from rawlogs.health.subject import StreamSubject

@@ -52,8 +52,8 @@ async def watched(
             )
             stack.push_async_callback(_cancelled, beating)
         if listen is not None:
-            from rawlogs.health.page import Pages
             from rawlogs.health.address import parse_address
+            from rawlogs.health.page import Pages
             from rawlogs.health.server import HealthServer
 
             server = await stack.enter_async_context(HealthServer(Pages(subject), parse_address(listen)))

@@ -9,8 +9,8 @@ import socket
 import h11
 
 from rawlogs.errors import ConfigError
-from rawlogs.health.page import Page, Pages
 from rawlogs.health.address import ListenAddress
+from rawlogs.health.page import Page, Pages
 from rawlogs.host import is_loopback, only_host
 from rawlogs.waiting import within
 
