@@ -275,6 +275,40 @@ async def test_a_conversation_may_be_fed_to_a_callback_until_it_ends() -> None:
         assert connection.received == 2
 
 
+@pytest.mark.parametrize("end", ["close", "cancel"])
+async def test_a_stream_of_small_reads_is_left_unread_for_a_moment_but_never_beyond_the_end(
+    monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    """Two reads within the moment begin the rest; who closes, or gives up, ends it. Here the moment is a minute."""
+    monkeypatch.setattr("rawlogs.wire.fast._REST", 60.0)
+    async with FakeServer() as server, await connected(server) as connection:
+        taken: list[bytes] = []
+        more = asyncio.Event()
+
+        def take(payloads: list[bytes]) -> None:
+            taken.extend(payloads)
+            more.set()
+
+        feeding = asyncio.ensure_future(connection.feed(take))
+        for name in ("a", "b"):
+            more.clear()
+            server.post(name)
+            await more.wait()
+        transport = connection._socket.transport
+        assert not transport.is_reading()
+        server.post("c")
+        if end == "close":
+            await connection.close()
+            with pytest.raises(ConnectionLost):
+                await feeding
+            assert [log.message for log in decode_logs(taken)[0]] == ["a", "b", "c"]
+        else:
+            feeding.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await feeding
+            assert transport.is_reading()
+
+
 async def test_a_filter_that_the_server_cannot_read_is_a_drop_without_a_word() -> None:
     async with FakeServer() as server:
         connection = await open_connection(target(server.api_url), filter_message({"nonsense": 1}))

@@ -91,6 +91,7 @@ OPENED: dict[str, Callable[[Watched], object]] = {
     ),
     "connection_made": lambda c: c.made is not None,
     "data_received": lambda c: b"".join(c.reads).endswith(b"\x81\x03one"),
+    "loop": lambda c: c.loop is asyncio.get_running_loop(),
     "process_event": lambda c: (
         isinstance(c.events[0], Response) and c.events[1] == Frame(Opcode.TEXT, b"one")
     ),

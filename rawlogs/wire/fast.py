@@ -25,6 +25,10 @@ _FINAL_TEXT = 0x81
 WAIT_FOR = 1 << 16
 """A frame up to this many bytes is waited for and cut; a larger one goes to the library as it comes, which also
 holds it to ``max_size``. So the fast way is only for connections that allow at least this much."""
+_REST = 0.002
+"""Seconds that a stream of small reads is left unread, see ``_rest``; twice as long where that goes on. A server
+takes some 10 ms to hand on what was posted."""
+_SMALL = 8 << 10  # bytes; a larger read is worth waking up for
 _HIGH_WATER = 32 << 20  # bytes of messages that wait for the reader before the socket is no longer read
 _OPCODES = frozenset(Opcode)
 _MESSAGE_OPCODES = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
@@ -48,6 +52,9 @@ class BatchConnection(ClientConnection):
         """How many messages were given to ``feed``'s callback."""
         self._take: Callable[[list[bytes]], None] | None = None
         self._problem: BaseException | None = None  # what ``_take`` raised
+        self._read_at = float("-inf")  # loop time of the last read
+        self._resting: asyncio.TimerHandle | None = None
+        self._rested = False  # the next read is the first one after a rest
 
     async def feed(self, take: Callable[[list[bytes]], None]) -> None:
         """Call ``take`` with the messages of each read, at once, until the connection has ended.
@@ -64,6 +71,7 @@ class BatchConnection(ClientConnection):
                 await self._wait()
         finally:
             self._take = None
+            self._read_on()
         if self._problem is not None:
             raise self._problem
 
@@ -107,6 +115,7 @@ class BatchConnection(ClientConnection):
     async def close(self, code: int = 1000, reason: str = "") -> None:
         # The answer to the close frame stands behind whatever has not been read.
         self._resume()
+        self._read_on()
         await super().close(code, reason)
 
     def data_received(self, data: bytes) -> None:
@@ -117,16 +126,44 @@ class BatchConnection(ClientConnection):
         else:
             self._read_response(data)
         if self._take is not None:
+            several = len(self._messages) > 1
             self._hand_over()
             if self.protocol.state is not OPEN:
                 self._arrived.set()
+            elif len(data) < _SMALL:
+                self._rest(several)
         elif self._messages or self.protocol.state is not OPEN:
             self._arrived.set()
             if self._waiting > _HIGH_WATER and not self._paused and self.protocol.state is OPEN:
                 self._paused = True
                 self.transport.pause_reading()
 
+    def _rest(self, several: bool) -> None:
+        """Leave the socket unread for a moment where small reads follow each other quickly.
+
+        A server writes each log by itself. Waking up costs more than reading ten of them, and what waits in the
+        system's buffer costs the server's queue nothing. ``several``: the read brought more than one message, so that
+        the rest before it was worth its timer.
+        """
+        now = self.loop.time()
+        soon, self._read_at = now - self._read_at < _REST, now
+        rested, self._rested = self._rested, False
+        if self._resting is None and (several if rested else soon):
+            self.transport.pause_reading()
+            self._resting = self.loop.call_later(2 * _REST if rested else _REST, self._read_on)
+            self._rested = True
+
+    def _read_on(self) -> None:
+        """End the rest, if there is one."""
+        if self._resting is not None:
+            self._resting.cancel()
+            self._resting = None
+            self.transport.resume_reading()
+
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._resting is not None:  # a TLS transport of Python 3.10 can no longer be asked for anything
+            self._resting.cancel()
+            self._resting = None
         super().connection_lost(exc)
         self._arrived.set()
 
