@@ -25,9 +25,9 @@ _FINAL_TEXT = 0x81
 WAIT_FOR = 1 << 16
 """A frame up to this many bytes is waited for and cut; a larger one goes to the library as it comes, which also
 holds it to ``max_size``. So the fast way is only for connections that allow at least this much."""
-_REST = 0.002
-"""Seconds that a stream of small reads is left unread, see ``_rest``; twice as long where that goes on. A server
-takes some 10 ms to hand on what was posted."""
+_REST, _LONGEST_REST = 0.001, 0.004
+"""Seconds that a stream of small reads is left unread, see ``_rest``: first, and at most; it begins where two come
+within twice the first. A server takes some 10 ms to hand on what was posted."""
 _SMALL = 8 << 10  # bytes; a larger read is worth waking up for
 _HIGH_WATER = 32 << 20  # bytes of messages that wait for the reader before the socket is no longer read
 _OPCODES = frozenset(Opcode)
@@ -54,7 +54,7 @@ class BatchConnection(ClientConnection):
         self._problem: BaseException | None = None  # what ``_take`` raised
         self._read_at = float("-inf")  # loop time of the last read
         self._resting: asyncio.TimerHandle | None = None
-        self._rested = False  # the next read is the first one after a rest
+        self._rested = 0.0  # seconds of the rest that the next read follows, if any
 
     async def feed(self, take: Callable[[list[bytes]], None]) -> None:
         """Call ``take`` with the messages of each read, at once, until the connection has ended.
@@ -143,15 +143,15 @@ class BatchConnection(ClientConnection):
 
         A server writes each log by itself. Waking up costs more than reading ten of them, and what waits in the
         system's buffer costs the server's queue nothing. ``several``: the read brought more than one message, so that
-        the rest before it was worth its timer.
+        the rest before it was worth its timer, and a longer one may be.
         """
         now = self.loop.time()
-        soon, self._read_at = now - self._read_at < _REST, now
-        rested, self._rested = self._rested, False
+        soon, self._read_at = now - self._read_at < 2 * _REST, now
+        rested, self._rested = self._rested, 0.0
         if self._resting is None and (several if rested else soon):
+            self._rested = min(2 * rested, _LONGEST_REST) or _REST
             self.transport.pause_reading()
-            self._resting = self.loop.call_later(2 * _REST if rested else _REST, self._read_on)
-            self._rested = True
+            self._resting = self.loop.call_later(self._rested, self._read_on)
 
     def _read_on(self) -> None:
         """End the rest, if there is one."""
