@@ -25,9 +25,11 @@ _FINAL_TEXT = 0x81
 WAIT_FOR = 1 << 16
 """A frame up to this many bytes is waited for and cut; a larger one goes to the library as it comes, which also
 holds it to ``max_size``. So the fast way is only for connections that allow at least this much."""
+_STEADY = 8
+"""So many small reads in a row, each within ``_SOON`` of the one before, are a stream: worth a delay, see ``_rest``."""
+_SOON = 0.002  # seconds
 _REST, _LONGEST_REST = 0.001, 0.004
-"""Seconds that a stream of small reads is left unread, see ``_rest``: first, and at most; it begins where two come
-within twice the first. A server takes some 10 ms to hand on what was posted."""
+"""Seconds for which a stream is left unread: first, and at most. A server takes some 40 ms to hand on such a stream."""
 _SMALL = 8 << 10  # bytes; a larger read is worth waking up for
 _HIGH_WATER = 32 << 20  # bytes of messages that wait for the reader before the socket is no longer read
 _OPCODES = frozenset(Opcode)
@@ -54,6 +56,7 @@ class BatchConnection(ClientConnection):
         self._problem: BaseException | None = None  # what ``_take`` raised
         self._read_at = float("-inf")  # loop time of the last read
         self._resting: asyncio.TimerHandle | None = None
+        self._quick = 0  # small reads in a row that came soon after each other
         self._rested = 0.0  # seconds of the rest that the next read follows, if any
 
     async def feed(self, take: Callable[[list[bytes]], None]) -> None:
@@ -139,16 +142,19 @@ class BatchConnection(ClientConnection):
                 self.transport.pause_reading()
 
     def _rest(self, several: bool) -> None:
-        """Leave the socket unread for a moment where small reads follow each other quickly.
+        """Leave the socket unread for a moment where small reads go on following each other quickly.
 
         A server writes each log by itself. Waking up costs more than reading ten of them, and what waits in the
-        system's buffer costs the server's queue nothing. ``several``: the read brought more than one message, so that
-        the rest before it was worth its timer, and a longer one may be.
+        system's buffer costs the server's queue nothing. The few logs of a small POST are not delayed. ``several``:
+        the read brought more than one message, so that the rest before it was worth its timer, and a longer one may be.
         """
         now = self.loop.time()
-        soon, self._read_at = now - self._read_at < 2 * _REST, now
+        self._quick = self._quick + 1 if now - self._read_at < _SOON else 0
+        self._read_at = now
         rested, self._rested = self._rested, 0.0
-        if self._resting is None and (several if rested else soon):
+        if rested and not several:
+            self._quick = 0
+        elif self._resting is None and (rested or self._quick >= _STEADY):
             self._rested = min(2 * rested, _LONGEST_REST) or _REST
             self.transport.pause_reading()
             self._resting = self.loop.call_later(self._rested, self._read_on)
