@@ -231,6 +231,42 @@ def test_a_key_makes_one_run_however_often_it_is_given(server: ThreadedServer, s
 
 
 @posix
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        ("PAUSED", "cannot transition to the StateType.CANCELLING state from the StateType.PAUSED state"),
+        ("RUNNING", None),
+    ],
+)
+def test_a_run_that_the_server_does_not_cancel_is_told_with_its_reason(
+    server: ThreadedServer, state: str, reason: str | None
+) -> None:
+    deploy(server)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rawlogs", "run", "etl/nightly", "--cancel-on-interrupt"],
+        env={"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "PREFECT_API_URL": server.api_url},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        server.until_subscribed()
+        (made,) = runs(server)
+        server.server.set_state(made["id"], state)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    said = (
+        "asked the server to cancel"
+        if reason is None
+        else f"The server does not cancel the run: This run {reason}"
+    )
+    assert said in err
+    assert made["state_type"] == (state if reason else "CANCELLING")
+
+
+@posix
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("cancel", [False, True], ids=["left running", "cancelled"])
 def test_a_signal_leaves_the_run_running_or_cancels_it(
@@ -253,7 +289,7 @@ def test_a_signal_leaves_the_run_running_or_cancels_it(
     (made,) = runs(server)
     assert process.returncode == code
     if cancel:
-        assert made["state_type"] == "CANCELLING" and "asked the server to cancel brave-otter" in err
+        assert made["state_type"] == "CANCELLED" and "asked the server to cancel brave-otter" in err
     else:
         assert made["state_type"] == "SCHEDULED"
         assert f"brave-otter goes on; its logs: rawlogs tail {made['id']}" in err
@@ -266,7 +302,7 @@ def test_a_signal_leaves_the_run_running_or_cancels_it(
     [
         ([], 1.0, "brave-otter goes on; its logs: rawlogs tail ", "SCHEDULED"),
         (["--detach"], 1.0, "brave-otter goes on; its logs: rawlogs tail ", "SCHEDULED"),
-        (["--cancel-on-interrupt"], 1.0, "asked the server to cancel brave-otter", "CANCELLING"),
+        (["--cancel-on-interrupt"], 1.0, "asked the server to cancel brave-otter", "CANCELLED"),
         ([], 600.0, "may have a new run: the server had been asked", "SCHEDULED"),
         (["--idempotency-key", "b17"], 600.0, "same command with --idempotency-key b17 goes on", "SCHEDULED"),
     ],

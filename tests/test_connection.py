@@ -522,6 +522,28 @@ async def test_a_refused_upgrade_says_what_to_try(
         assert error.hint == f"{cause.format(url=where.url)} {DOCTOR}"
 
 
+@pytest.mark.parametrize(
+    ("status", "kind", "cause"),
+    [
+        (401, AuthError, "A proxy in front of Prefect wants credentials of its own"),
+        (404, UpgradeRefused, "No Prefect API answers at"),
+        (502, UpgradeRefused, "The proxy in front cannot reach the Prefect server"),
+        (200, UpgradeRefused, "it speaks HTTP/1.0 to the server"),
+    ],
+)
+async def test_a_status_in_http_1_0_is_told_as_what_it_is(
+    status: int, kind: type[RawlogsError], cause: str
+) -> None:
+    """The library reads HTTP/1.1 only; what it says would be told as TLS, or as no HTTP."""
+    answer = f"HTTP/1.0 {status} Because\r\nContent-Length: 0\r\n\r\n".encode()
+    async with HttpPeer(Step(answer, "close")) as peer:
+        where = target(peer.api_url)
+        error = await failure(where)
+        text = f"{where.url} answered the WebSocket upgrade with HTTP/1.0 {status}"
+        assert (type(error), error.text) == (kind, text)
+        assert cause in (error.hint or "")
+
+
 async def test_of_a_long_body_200_characters_are_kept() -> None:
     async with HttpPeer(reply(b"x" * 100_000, 500)) as peer:
         error = await failure(target(peer.api_url))

@@ -133,10 +133,12 @@ async def test_a_run_is_read_by_its_id() -> None:
     assert peer.paths == [f"GET /api/flow_runs/{RUN}"] * 2
 
 
-async def test_an_unknown_run_is_told_with_its_id() -> None:
-    async with asking(HttpPeer(reply({"detail": "Flow run not found"}, 404))) as runs:
-        with pytest.raises(HistoryError, match=f"There is no flow run with the id {RUN}") as caught:
+async def test_an_unknown_run_is_told_with_its_id_and_the_server_that_was_asked() -> None:
+    async with asking(peer := HttpPeer(reply({"detail": "Flow run not found"}, 404))) as runs:
+        with pytest.raises(HistoryError) as caught:
             await runs.read(RUN)
+        text = f"There is no flow run with the id {RUN} on this server ({peer.api_url})"
+        assert caught.value.text == text
     assert (caught.value.status, caught.value.transient) == (404, False)
 
 

@@ -133,11 +133,12 @@ def run(arguments: list[str], *, started_at: datetime | None = None) -> int:
 
 
 def complain(text: str) -> None:
-    """Print an error on stderr, its control characters made visible."""
+    """Print an error on stderr, its control characters made visible, what to try indented below it."""
     from rawlogs.output.escape import escape_text
 
     with contextlib.suppress(OSError, ValueError):
-        print(f"rawlogs: {escape_text(text)}", file=sys.stderr)
+        shown = escape_text(text).replace("\n", "\n  ")
+        print(f"rawlogs: {shown}", file=sys.stderr)
 
 
 def silence_stdout() -> None:

@@ -235,7 +235,7 @@ def check_together(run: tuple[str, ...], given: Mapping[str, Any]) -> None:
         raise ConfigError("--live-only has no REST list, which --cursor-file and --strict need")
     if given["cursor_file"] and given["tail"] is not None:
         raise ConfigError(
-            "--cursor-file says where to go on, and --tail where to begin: give one of the two",
+            "--cursor-file says where to go on, and -n (--tail) where to begin: give one of the two",
             setting="--tail",
         )
     if given["reset_cursor"] and not given["cursor_file"]:

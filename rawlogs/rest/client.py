@@ -116,6 +116,11 @@ class RestClient:
         return self._http.answers
 
     @property
+    def api_url(self) -> str:
+        """The API that is asked."""
+        return self._http.settings.api_url
+
+    @property
     def secrets(self) -> tuple[str, ...]:
         """What no text may show."""
         return self._http.settings.secrets()

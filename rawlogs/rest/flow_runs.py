@@ -126,6 +126,7 @@ class Runs:
         self._rest = rest
         # What a server calls its flows may be anything, and is quoted where a name is not found.
         self._secrets = rest.secrets if isinstance(rest, RestClient) else ()
+        self._api = f" ({rest.api_url})" if isinstance(rest, RestClient) else ""
         self._page = 200
 
     async def read(self, run_id: UUID | str) -> FlowRun:
@@ -277,7 +278,10 @@ class Runs:
             if not _missing(error):
                 raise
             raise HistoryError(
-                missing, status=404, body=error.body, hint="Is it one of the API in PREFECT_API_URL?"
+                f"{missing} on this server{self._api}",
+                status=404,
+                body=error.body,
+                hint="It may have been deleted, or belong to another server or workspace.",
             ) from None
 
     async def _list(

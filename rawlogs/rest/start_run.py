@@ -12,6 +12,7 @@ from rawlogs.errors import ConfigError, HistoryError
 from rawlogs.rest.client import RestClient
 from rawlogs.rest.flow_runs import FlowRun, Runs, as_uuid
 from rawlogs.rest.parameters import fits, problems
+from rawlogs.untrusted import excerpt
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,5 +95,17 @@ async def create_run(rest: RestClient, checked: CheckedRequest) -> FlowRun:
 
 
 async def cancel_run(rest: RestClient, run_id: UUID) -> None:
-    """Ask for a run's cancellation; whatever runs it ends it. Raises what the client raises."""
-    await rest.post(f"/flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLING", "name": "Cancelling"}})
+    """Ask for a run's cancellation; whatever runs it ends it. A run that has not begun is cancelled at once.
+
+    Raises HistoryError with the server's reason where it refuses (3.4.7: a paused run, one that has ended), else what
+    the client raises.
+    """
+    wanted = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
+    answer = await rest.post(f"/flow_runs/{run_id}/set_state", wanted)
+    fields = answer if isinstance(answer, dict) else {}
+    state, details = (
+        value if isinstance(value, dict) else {} for value in map(fields.get, ("state", "details"))
+    )
+    if state.get("type") not in ("CANCELLING", "CANCELLED"):
+        reason = excerpt(str(details.get("reason") or "no reason given"), secrets=rest.secrets)
+        raise HistoryError(f"The server does not cancel the run: {reason}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -29,6 +30,8 @@ from rawlogs.untrusted import excerpt, http_date, origin_of, retry_after, withou
 
 FOREIGN = (OSError, ws.WebSocketException, asyncio.TimeoutError, ImportError, EOFError, ValueError)
 """What opening a connection can raise, apart from mistakes in this package."""
+_OLD_ANSWER = re.compile(r"\bHTTP/1\.0 ([1-5][0-9][0-9])\b")
+"""In what the library (15 to 17) says of an answer in HTTP/1.0, which it does not read."""
 LONGEST_URL = 500
 """How many characters of a URL are shown: a redirect may name any."""
 
@@ -91,6 +94,18 @@ def refused(
     return UpgradeRefused(text, status=status, url=url, retry_after=wait, body=body, hint=hint)
 
 
+def _refused_by_http_1_0(status: int, url: str, facts: Facts) -> UpgradeRefused | AuthError:
+    """Return the error for a refusal of which the library, which takes HTTP/1.1 only, keeps no more than the status."""
+    shown = excerpt(url, LONGEST_URL)
+    # No upgrade is possible over HTTP/1.0; but a status that has a meaning of its own says more.
+    meant = status if status >= 400 else 426
+    hint = advise("upgrade", meant, replace(facts, url=shown)).hint
+    text = f"{shown} answered the WebSocket upgrade with HTTP/1.0 {status}"
+    if status == 401:
+        return AuthError(text, reason="", code=401, hint=hint)
+    return UpgradeRefused(text, status=status, url=shown, hint=hint)
+
+
 def _header(response: Response, name: str) -> str | None:
     """Return the first header of that name; ``Headers.get`` raises where there are two."""
     return next(iter(response.headers.get_all(name)), None)
@@ -118,6 +133,8 @@ def open_error(
             via = f" through the proxy {origin_of(proxy)}" if proxy else ""
             text = f"{host} hung up instead of answering the WebSocket upgrade{via}"
             return ConnectError(text, url=url, phase="upgrade", hint=_line("not upgraded", facts))
+        if old := _OLD_ANSWER.search(str(cause)):
+            return _refused_by_http_1_0(int(old[1]), url, facts)
         said = show(str(cause or exc), 80)
         text = f"{host} does not answer like an HTTP server: {said}"
         return ProtocolError(text, frame=said, hint=_line("not HTTP", facts))

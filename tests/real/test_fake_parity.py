@@ -261,6 +261,9 @@ REQUESTS: list[tuple[str, str, Any]] = [
     ("POST", "/task_runs/filter", {"task_runs": {"id": {"any_": []}}}),
     ("POST", "/flows/filter", {"flows": {"id": {"any_": []}}}),
     ("POST", "/deployments/filter", {"deployments": {"id": {"any_": []}}}),
+    ("POST", "/deployments/a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11/create_flow_run", {}),
+    ("POST", "/flow_runs/a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11/set_state", {"state": {"type": "CANCELLING"}}),
+    ("POST", "/flow_runs/a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11/set_state", {"state": {"type": "X"}}),
 ]
 
 
@@ -342,6 +345,29 @@ async def test_rows_of_runs_have_the_real_shape(server: PrefectServer) -> None:
         _shape(row, deployment)
         _, rows = await _answer(fake.api_url, "POST", "/flows/filter", {})
         _shape(rows[0], flow)
+
+
+async def test_a_run_is_started_and_cancelled_alike(server: PrefectServer) -> None:
+    """A key that was used makes no second run (200 for 201); and what is said of the change of a state."""
+    flow = server.request("POST", "/flows/", {"name": "started"})
+    real_id = server.request("POST", "/deployments/", {"flow_id": flow["id"], "name": "prod"})["id"]
+    body = {"parameters": {"n": 1}, "tags": ["ci"], "name": "mine", "idempotency_key": real_id}
+    cancel = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
+    async with FakeServer(Behaviour(version=server.version)) as fake:
+        fake.add_deployment("started", "prod")
+        _, row = await _answer(fake.api_url, "GET", "/deployments/name/started/prod", None)
+        for _ in range(2):
+            path = "/deployments/{}/create_flow_run"
+            mine = await _answer(fake.api_url, "POST", path.format(row["id"]), body)
+            real = await _answer(server.api_url, "POST", path.format(real_id), body)
+            assert mine[0] == real[0]
+            _shape(mine[1], real[1])
+            for key in ("name", "parameters", "tags", "state_type", "idempotency_key"):
+                assert mine[1].get(key) == real[1].get(key), key
+        path = "/flow_runs/{}/set_state"
+        mine_set = await _answer(fake.api_url, "POST", path.format(mine[1]["id"]), cancel)
+        real_set = await _answer(server.api_url, "POST", path.format(real[1]["id"]), cancel)
+        assert (mine_set[0], mine_set[1]["status"]) == (real_set[0], real_set[1]["status"])
 
 
 async def _first_event(api_url: str, name: str, cause: Any) -> Any:

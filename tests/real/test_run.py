@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -15,11 +16,13 @@ from .prefect_server import ApiError, PrefectServer
 
 DEADLINE = 90.0
 SERVED = """
+import time
 from prefect import flow, get_run_logger
 
 @flow
-def etl(day: str, fails: bool = False):
+def etl(day: str, fails: bool = False, seconds: int = 0):
     get_run_logger().info("day %s", day)
+    time.sleep(seconds)
     if fails:
         raise ValueError("as asked")
 
@@ -43,9 +46,13 @@ def served(server: PrefectServer) -> Iterator[PrefectServer]:
         yield server
 
 
+def command(server: PrefectServer, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "rawlogs", "run", "etl/nightly", "--api-url", server.api_url, *arguments]
+
+
 def run(server: PrefectServer, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "rawlogs", "run", "etl/nightly", "--api-url", server.api_url, *arguments],
+        command(server, *arguments),
         cwd=folder,
         env={"HOME": str(folder)},
         capture_output=True,
@@ -71,6 +78,37 @@ def test_a_deployment_is_run_to_its_end(served: PrefectServer, tmp_path: Path) -
     assert refused.returncode == 2 and "did you mean day" in refused.stderr
     wrong = run(served, tmp_path, "-p", "day=x", "-p", "fails=perhaps")
     assert wrong.returncode == 2 and "fails is string, not boolean" in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "said", "states"),
+    [
+        ([], "goes on; its logs: rawlogs tail", {"RUNNING", "COMPLETED"}),
+        (["--cancel-on-interrupt"], "asked the server to cancel", {"CANCELLING", "CANCELLED"}),
+    ],
+    ids=["goes on", "cancelled"],
+)
+def test_ctrl_c_leaves_the_run_or_cancels_it_as_asked(
+    served: PrefectServer, tmp_path: Path, flags: list[str], said: str, states: set[str]
+) -> None:
+    with subprocess.Popen(
+        command(served, "-p", "day=x", "-p", "seconds=3", "-o", "json", *flags),
+        cwd=tmp_path,
+        env={"HOME": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            line = next(line for line in process.stdout if "day x" in line)  # it runs
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=DEADLINE)
+        finally:
+            process.kill()
+    assert process.returncode == 130 and said in err, err
+    made = served.request("GET", f"/flow_runs/{json.loads(line)['flow_run_id']}")
+    assert made["state_type"] in states
 
 
 def test_a_key_makes_one_run_and_a_run_may_start_later(served: PrefectServer, tmp_path: Path) -> None:

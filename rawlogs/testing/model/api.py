@@ -204,10 +204,11 @@ class Api:
         return Answer(row, 201 if new else 200)
 
     def _set_flow_run_state(self, request: RestRequest, match: re.Match[str]) -> Answer:
+        body = self._body(request, SetState)
         run = self._state.runs.flow_runs.get(match[1])
         if run is None:
-            return Answer({"detail": "Flow run not found"}, 404)
-        return Answer(set_flow_run_state(self._state, run, self._body(request, SetState)), 201)
+            return Answer({"exception_message": f"Flow run with id {match[1]} not found"}, 404)
+        return Answer(set_flow_run_state(self._state, run, body), 201)
 
     # What handlers share.
 

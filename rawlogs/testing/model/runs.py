@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import operator
 import random
 from collections.abc import Callable, Iterable, Sequence
@@ -27,17 +28,23 @@ from rawlogs.testing.model.schemas import (
 )
 
 Row = dict[str, Any]
-STATES = (
-    "SCHEDULED",
-    "PENDING",
-    "RUNNING",
-    "COMPLETED",
-    "FAILED",
-    "CANCELLED",
-    "CRASHED",
-    "PAUSED",
-    "CANCELLING",
-)
+
+
+class StateType(str, enum.Enum):
+    """What a state can be of."""
+
+    SCHEDULED = "SCHEDULED"
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    CRASHED = "CRASHED"
+    PAUSED = "PAUSED"
+    CANCELLING = "CANCELLING"
+
+
+STATES = tuple(StateType.__members__)
 TERMINAL = frozenset({"COMPLETED", "FAILED", "CANCELLED", "CRASHED"})
 _NOUNS = (
     ("amber", "brave", "calm", "dusty", "eager", "fuzzy"),

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from rawlogs.testing.model.runs import TERMINAL, StateType
 from rawlogs.testing.model.schemas import Strict
 from rawlogs.testing.model.state import ServerState
 
@@ -18,7 +19,7 @@ class NewState(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    type: str
+    type: StateType
     name: str | None = None
     message: str | None = None
     state_details: dict[str, Any] = Field(default_factory=dict)
@@ -58,15 +59,30 @@ def create_flow_run(state: ServerState, deployment: Row, body: CreateFlowRun) ->
     )
     row["parameters"] = {**deployment["parameters"], **body.parameters}
     row["idempotency_key"] = body.idempotency_key
-    asked = body.state or NewState(type="SCHEDULED")
+    asked = body.state or NewState(type=StateType.SCHEDULED)
     scheduled = asked.state_details.get("scheduled_time")
     if scheduled is not None:
         row["expected_start_time"] = scheduled
-    state.set_state(row["id"], asked.type, asked.name, asked.message)
+    state.set_state(row["id"], asked.type.value, asked.name, asked.message)
     return row, True
 
 
 def set_flow_run_state(state: ServerState, run: Row, body: SetState) -> dict[str, Any]:
-    """Move a run to the state that was asked for. Return what the server answers."""
-    state.set_state(run["id"], body.state.type, body.state.name, body.state.message)
-    return {"state": run["state"], "status": "ACCEPT", "details": {"type": "accept_details"}}
+    """Move a run to the state that was asked for, as far as the rules allow. Return what the server answers.
+
+    The rules are those that 3.4.7 to 3.9.1 apply to a cancellation.
+    """
+    now, status, reason = run["state_type"], "ACCEPT", ""
+    wanted, name = body.state.type.value, body.state.name
+    if now in TERMINAL:
+        status, reason = "ABORT", f"Run is already in terminal state {now}."
+    elif (now, wanted) == ("SCHEDULED", "CANCELLING"):
+        wanted, name = "CANCELLED", "Cancelled"
+        status, reason = "REJECT", "Scheduled flow run has no infrastructure to terminate."
+    elif (now, wanted) == ("PAUSED", "CANCELLING"):
+        status = "REJECT"
+        reason = f"This run cannot transition to the StateType.{wanted} state from the StateType.{now} state."
+    if status == "ACCEPT" or (now, wanted) == ("SCHEDULED", "CANCELLED"):
+        state.set_state(run["id"], wanted, name, body.state.message)
+    details = {"type": f"{status.lower()}_details", **({"reason": reason} if reason else {})}
+    return {"state": run["state"], "status": status, "details": details}
