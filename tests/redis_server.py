@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import shutil
 import socket
 import subprocess
@@ -17,29 +16,13 @@ from typing import Any
 import pytest
 import redis
 
+from tests.ports import free_port
+
 PASSWORD = "marked-redis-password"
 SENTINEL_PASSWORD = "marked-sentinel-password"
 DEADLINE = 60.0
 """Seconds after which a test gives up; how long a relay pauses between its tries is a part of it."""
 INSTALL = "apt-get install -y redis-server (as root; or: make system)"
-
-_given: set[int] = set()
-
-
-def free_port() -> int:
-    """Return a port that the system gives to nobody by itself.
-
-    One that it had chosen could be another connection's while Redis is down, and Redis would not start again. It could
-    even become the relay's own: a connection to a port where nobody listens may come from that very port.
-    """
-    while True:
-        port = random.randrange(20_000, 30_000)  # below where the systems begin to choose
-        if port in _given:  # to a server that is still to be started
-            continue
-        with suppress(OSError), socket.socket() as free:
-            free.bind(("127.0.0.1", port))
-            _given.add(port)
-            return port
 
 
 class RedisServer:

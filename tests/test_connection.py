@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import socket
 import traceback
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from http_peer import CLOSE, HANG, RESET, HttpPeer, Step, reply
+from ports import refusing_port
 from wire_peers import Tunnels, client_tls, listening, saying, server_tls
 
 from rawlogs.errors import (
@@ -87,12 +87,6 @@ async def messages(connection: Connection, count: int) -> list[str]:
         assert not others
         found += [log.message for log in logs]
     return found
-
-
-def unused_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 # The conversation
@@ -738,8 +732,8 @@ async def test_a_name_that_cannot_be_one() -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 async def test_a_port_where_nobody_listens(host: str) -> None:
-    port = unused_port()
-    error = await failure(target(f"http://{host}:{port}/api"))
+    with refusing_port() as port:
+        error = await failure(target(f"http://{host}:{port}/api"))
     assert isinstance(error, ConnectError)
     assert (error.text, error.phase) == (f"No connection to {host}:{port}: Connection refused", "tcp")
     assert error.hint == (
@@ -903,8 +897,8 @@ async def test_a_proxy_that_makes_no_tunnel(status: int, phase: str, hint: str) 
 
 
 async def test_a_proxy_that_is_down() -> None:
-    port = unused_port()
-    error = await failure(target("http://prefect.example/api", proxy=f"http://me:pw@127.0.0.1:{port}"))
+    with refusing_port() as port:
+        error = await failure(target("http://prefect.example/api", proxy=f"http://me:pw@127.0.0.1:{port}"))
     assert isinstance(error, ConnectError)
     assert (error.phase, error.text) == (
         "proxy",

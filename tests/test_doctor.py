@@ -52,6 +52,7 @@ from rawlogs.testing.faults import (
 from rawlogs.version import release
 from tests.clocks import StandingClock
 from tests.http_peer import CLOSE, HANG, HttpPeer, reply
+from tests.ports import refusing_port
 
 AUTH = "admin:correct-horse"
 PEM = str(Path(__file__).with_name("loopback.pem"))
@@ -925,9 +926,8 @@ class Tunnel:
 @pytest.fixture
 def unused_port() -> Iterator[int]:
     """A port that is taken, and on which nobody listens."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        yield taken.getsockname()[1]
+    with refusing_port() as port:
+        yield port
 
 
 # -- whether logs arrive

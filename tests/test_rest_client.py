@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gzip
 import random
-import socket
 import ssl
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from typing import Any
 import pytest
 from clocks import FakeClock
 from http_peer import CLOSE, HANG, RESET, HttpPeer, Request, Step, cut, reply
+from ports import refusing_port
 
 from rawlogs.config.settings import Settings, resolve
 from rawlogs.errors import AuthError, CertificateError, ConfigError, HistoryError, RedirectRefused
@@ -72,12 +72,6 @@ async def connect(tmp_path: Path) -> AsyncIterator[Connect]:
     yield make
     for rig in rigs:
         await rig.client.close()
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 # -- requests
@@ -160,10 +154,11 @@ async def test_every_request_is_counted_and_told_beforehand(connect: Connect) ->
 async def test_proxy_variables_of_the_process_are_not_read(
     connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
-    monkeypatch.setenv("ALL_PROXY", f"http://127.0.0.1:{free_port()}")
-    async with HttpPeer(ok) as peer:
-        assert await connect(peer).client.get("/x") == {"fine": True}
+    with refusing_port() as port:
+        for name in ("HTTP_PROXY", "ALL_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{port}")
+        async with HttpPeer(ok) as peer:
+            assert await connect(peer).client.get("/x") == {"fine": True}
 
 
 async def test_the_proxy_of_the_settings_is_used_with_its_credentials(connect: Connect) -> None:
@@ -335,9 +330,10 @@ async def test_a_single_try_is_one_request(connect: Connect) -> None:
 
 
 async def test_a_refused_connection_fails_at_once_before_the_first_answer(connect: Connect) -> None:
-    rig = connect(f"http://127.0.0.1:{free_port()}/api")
-    with pytest.raises(HistoryError, match=r"No connection to 127.0.0.1:.*Connection refused") as caught:
-        await rig.client.get("/x")
+    with refusing_port() as port:
+        rig = connect(f"http://127.0.0.1:{port}/api")
+        with pytest.raises(HistoryError, match=r"No connection to 127.0.0.1:.*Connection refused") as caught:
+            await rig.client.get("/x")
     assert (caught.value.transient, rig.sleeps) == (True, [])
     assert caught.value.hint == (
         "Nothing listens on this port. Is the server running there, and is the port in PREFECT_API_URL right? In "

@@ -12,6 +12,7 @@ from playwright.async_api import Page, Route
 
 from rawlogs.output.escape import escape_line
 from rawlogs.testing import Behaviour, FakeServer
+from tests.ports import free_port
 
 from .serving import serving
 from .site import all_messages, browsing, chromium, looking_at, shown, until, until_shown
@@ -513,12 +514,13 @@ async def test_the_page_goes_on_where_it_was_when_its_own_server_restarts() -> N
         page = await context.new_page()
         run = fake.add_run("brave-otter")
         fake.post([f"before {i}" for i in range(20)], flow_run_id=str(run))
-        async with serving(fake.api_url) as url:
+        port = free_port()
+        async with serving(fake.api_url, port=port) as url:
             await page.goto(f"{url}?run={run}")
             await until_shown(page, "20 lines")
         await until_banner(page, "connection")
         fake.post([f"meanwhile {i}" for i in range(20)], flow_run_id=str(run))
-        async with serving(fake.api_url, port=int(url.rstrip("/").rpartition(":")[2])):
+        async with serving(fake.api_url, port=port):
             await until_shown(page, "40 lines", timeout=40)
             await until_banner(page, "connection", there=False)
             fake.post("after", flow_run_id=str(run))

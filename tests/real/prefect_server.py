@@ -8,10 +8,8 @@ from __future__ import annotations
 import base64
 import json
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -22,6 +20,8 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
+
+from tests.ports import free_port, is_free
 
 from . import prefect_env
 
@@ -187,7 +187,7 @@ class PrefectServer:
 
     def start(self) -> None:
         """Start it and wait until it answers; raises RuntimeError with its last output if it does not."""
-        if not _is_free(self.port):
+        if not is_free(self.port):
             raise RuntimeError(f"port {self.port} is in use: Prefect {self.version} cannot start on it")
         command = [str(self._python), "-m", "prefect", "server", "start", "--host", "127.0.0.1"]
         log = self.home / "server.log"
@@ -342,21 +342,6 @@ class PrefectServer:
 
 # The caller's proxy settings are not for a server on this machine.
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-
-def free_port() -> int:
-    # Below the range of outgoing connections, so that none takes it while the server is down.
-    return next(port for port in iter(lambda: random.randrange(20_000, 32_000), None) if _is_free(port))
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from .prefect_server import free_port
+from tests.ports import free_port
 
 DEADLINE = 60.0
 
