@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import orjson
 
@@ -118,11 +118,17 @@ def _uuid_text(value: object, field: str) -> str:
 def _to_json(value: dict[str, Any], option: int = 0) -> bytes:
     option |= orjson.OPT_UTC_Z
     try:
-        return orjson.dumps(value, option=option)
+        return orjson.dumps(value, _plain, option)
     except (
         TypeError
     ):  # a lone surrogate, perhaps: what this package decodes has none, a dict from elsewhere may
-        return orjson.dumps(_without_surrogates(value), option=option)
+        return orjson.dumps(_without_surrogates(value), _plain, option)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, datetime):  # of a class derived from it, as Prefect's timestamps may be
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} is no part of a log")
 
 
 def _without_surrogates(value: Any) -> Any:
@@ -151,6 +157,7 @@ but with their escapes, the level's digits, an empty text for null. ``created`` 
 class Log:
     """One log record as the server stores it. Immutable; equal and hashed by what it holds.
 
+    Streams make logs of what the server sends; tests make their own: ``Log(level=20, message="x", timestamp=now)``.
     Every field of the wire is an attribute: ``id``, ``created`` and ``updated`` (None on live logs: the server
     sends them only over REST), ``name``, ``level``, ``message``, ``timestamp`` (aware, UTC), ``flow_run_id``,
     ``task_run_id`` (None where the log belongs to no run). UUIDs and the two REST dates are decoded on access.
@@ -163,11 +170,36 @@ class Log:
     _timestamp: datetime
     _row: Row | None
 
-    def __init__(self, data: dict[str, Any], timestamp: datetime, raw: bytes | None = None) -> None:
-        object.__setattr__(self, "_data", data)
-        object.__setattr__(self, "_timestamp", timestamp)
-        object.__setattr__(self, "_raw", raw)
-        object.__setattr__(self, "_row", None)
+    def __init__(
+        self,
+        *,
+        id: UUID | str | None = None,
+        name: str = "",
+        level: int,
+        message: str,
+        timestamp: datetime | str,
+        flow_run_id: UUID | str | None = None,
+        task_run_id: UUID | str | None = None,
+        created: datetime | str | None = None,
+        updated: datetime | str | None = None,
+        **extra: Any,
+    ) -> None:
+        """Make a log, as tests need one; ``id`` None: a new one. Raises ValueError like ``model_validate``."""
+        made = Log.model_validate(
+            {
+                "id": uuid4() if id is None else id,
+                "created": created,
+                "updated": updated,
+                "name": name,
+                "level": level,
+                "message": message,
+                "timestamp": timestamp,
+                "flow_run_id": flow_run_id,
+                "task_run_id": task_run_id,
+                **extra,
+            }
+        )
+        _set_parts(self, made._data, made._timestamp, None)
 
     @classmethod
     def from_row(cls, row: Row, raw: bytes | None = None) -> Log:
@@ -213,7 +245,9 @@ class Log:
             moment = parse_timestamp(stamp)
         except ValueError:
             raise ValueError("timestamp is not ISO 8601") from None
-        return cls(data, moment, raw)
+        log = _new(cls)
+        _set_parts(log, data, moment, raw)
+        return log
 
     @classmethod
     def model_validate(cls, obj: object) -> Log:
@@ -396,17 +430,26 @@ class Log:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Log):
             return NotImplemented
-        return self._data == other._data
+        # A timestamp or an id may be spelled otherwise, and ``level_name`` follows from the level.
+        return self.id_text == other.id_text and (
+            self._data == other._data or self.model_dump() == other.model_dump()
+        )
 
     def __hash__(self) -> int:
         return hash(self.id_text)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (Log, (self._data, self._timestamp, self._raw))
+        return (_restored, (self._data, self._timestamp, self._raw))
 
     def __repr__(self) -> str:
         message = self.message if len(self.message) <= 60 else self.message[:57] + "..."
         return f"<Log {self.level_name} {self.timestamp.isoformat()} {self.name!r} {message!r}>"
+
+
+def _restored(data: dict[str, Any], timestamp: datetime, raw: bytes | None) -> Log:
+    log = _new(Log)
+    _set_parts(log, data, timestamp, raw)
+    return log
 
 
 def _text(written: str) -> str:
@@ -433,3 +476,12 @@ _new = object.__new__
 # A log refuses to have its attributes set; what makes one goes round that, as object.__setattr__ would, but faster.
 _set_row = Log.__dict__["_row"].__set__
 _set_raw = Log.__dict__["_raw"].__set__
+_set_data = Log.__dict__["_data"].__set__
+_set_timestamp = Log.__dict__["_timestamp"].__set__
+
+
+def _set_parts(log: Log, data: dict[str, Any], timestamp: datetime, raw: bytes | None) -> None:
+    _set_data(log, data)
+    _set_timestamp(log, timestamp)
+    _set_raw(log, raw)
+    _set_row(log, None)

@@ -74,10 +74,7 @@ def test_what_is_encoded_is_decoded(
 @given(st.lists(st.tuples(st.uuids(), moments), unique_by=lambda entry: entry[0]))
 def test_what_was_flushed_is_known_after_a_restart(logs: list[tuple[Any, datetime]]) -> None:
     """From the stream's ids into the file and back."""
-    flushed = [
-        Log({"id": str(log_id), "level": 20, "message": "m", "timestamp": stamp.isoformat()}, stamp)
-        for log_id, stamp in logs
-    ]
+    flushed = [Log(id=log_id, level=20, message="m", timestamp=stamp) for log_id, stamp in logs]
     before, after = SeenIds(), SeenIds()
     admit(before, flushed, 0.0)
     content = encode(LOW, before.after(LOW), api=API, digest=DIGEST, saved=SAVED)

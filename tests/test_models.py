@@ -430,3 +430,55 @@ def test_true_and_false_are_no_levels(wrong: bool) -> None:
 )
 def test_a_level_without_a_name_is_called_by_its_number(number: int, name: str) -> None:
     assert level_name(number) == name
+
+
+# Logs that a program makes
+
+
+def test_a_log_is_made_of_its_fields() -> None:
+    moment = datetime(2026, 11, 20, 10, tzinfo=timezone.utc)
+    made = Log(id=ID, name="etl", level=20, message="x", timestamp=moment, flow_run_id=UUID(ID))
+    assert (made.id_text, made.name, made.level_name, made.message) == (ID, "etl", "INFO", "x")
+    assert (made.timestamp, made.flow_run_id, made.task_run_id) == (moment, UUID(ID), None)
+    assert (made.created, made.extra, made.raw) == (None, {}, None)
+
+
+def test_a_log_without_an_id_gets_one_of_its_own() -> None:
+    one, other = (Log(level=20, message="x", timestamp="2026-11-20T10:00:00Z") for _ in range(2))
+    assert one.id != other.id
+    assert one != other
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"level": "INFO"}, "level is not a whole number"),
+        ({"message": 5}, "message is not text"),
+        ({"timestamp": "soon"}, "timestamp is not ISO 8601"),
+        ({"id": "5"}, "id is not a UUID"),
+        ({"flow_run_id": "x"}, "flow_run_id is not a UUID"),
+        ({"tags": {1}}, "a log cannot hold this"),
+    ],
+)
+def test_a_log_of_wrong_fields_is_a_value_error(fields: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        Log(**{"level": 20, "message": "x", "timestamp": "2026-11-20T10:00:00Z", **fields})
+
+
+def test_spelling_makes_no_difference_to_equality() -> None:
+    one = Log.from_wire(wire(timestamp="2026-11-20T10:00:00Z"))
+    assert one == Log.from_wire(wire(timestamp="2026-11-20T11:00:00+01:00", level_name="INFO"))
+    assert one != Log.from_wire(wire(timestamp="2026-11-20T10:00:00Z", message="other"))
+
+
+def test_timestamps_of_a_derived_class_are_timestamps() -> None:
+    """Prefect's own objects have such."""
+
+    class Moment(datetime):
+        pass
+
+    class Theirs:
+        id, name, level, message = UUID(ID), "etl", 20, "x"
+        timestamp = Moment(2026, 11, 20, 10, tzinfo=timezone.utc)
+
+    assert Log.model_validate(Theirs()).timestamp == datetime(2026, 11, 20, 10, tzinfo=timezone.utc)

@@ -21,10 +21,7 @@ def logs(count: int, first: int = 0) -> Batch:
     stamps = [NOON + timedelta(seconds=first + n) for n in range(count)]
     return Batch(
         [
-            Log(
-                {"id": str(UUID(int=first + n)), "level": 20, "message": "m", "timestamp": stamp.isoformat()},
-                stamp,
-            )
+            Log(id=UUID(int=first + n), level=20, message="m", timestamp=stamp)
             for n, stamp in enumerate(stamps)
         ]
     )

@@ -222,4 +222,5 @@ def test_two_hundred_thousand_ids_cost_few_bytes_each(monkeypatch: pytest.Monkey
 
 def log_of(number: int, moment: datetime) -> Log:
     """The same, made without much ado."""
-    return Log({"id": f"00000000-0000-0000-0000-{number:012x}", "level": 20, "message": "m"}, moment)
+    row = {"id": f"00000000-0000-0000-0000-{number:012x}", "level": 20, "message": "m"}
+    return Log.from_wire({**row, "timestamp": moment.isoformat()})
