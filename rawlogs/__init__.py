@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rawlogs.api import FrameStream as FrameStream
     from rawlogs.api import connect as connect
     from rawlogs.api import follow as follow
     from rawlogs.api import stream as stream
@@ -39,10 +40,17 @@ if TYPE_CHECKING:
     from rawlogs.filters import LogFilterTimestamp as LogFilterTimestamp
     from rawlogs.models import Log as Log
     from rawlogs.notices import Notice as Notice
+    from rawlogs.rest.names import RunNames as RunNames
     from rawlogs.runs.run_stream import RunStream as RunStream
     from rawlogs.status.stats import Stats as Stats
+    from rawlogs.sync import SyncLogStream as SyncLogStream
+    from rawlogs.sync import SyncRunStream as SyncRunStream
     from rawlogs.sync import follow_sync as follow_sync
     from rawlogs.sync import stream_sync as stream_sync
+    from rawlogs.wire.events import WireEvent as WireEvent
+    from rawlogs.wire.frames import BadFrame as BadFrame
+    from rawlogs.wire.frames import LogFrame as LogFrame
+    from rawlogs.wire.frames import UnknownFrame as UnknownFrame
 
 _HOMES = {
     "connect": "api",
@@ -50,11 +58,17 @@ _HOMES = {
     "follow_sync": "sync",
     "stream": "api",
     "stream_sync": "sync",
+    "FrameStream": "api",
     "LogStream": "delivery.stream",
+    "RunNames": "rest.names",
     "RunStream": "runs.run_stream",
     "Stats": "status.stats",
+    "SyncLogStream": "sync",
+    "SyncRunStream": "sync",
     "Log": "models",
     "Notice": "notices",
+    "WireEvent": "wire.events",
+    **dict.fromkeys(("BadFrame", "LogFrame", "UnknownFrame"), "wire.frames"),
     **dict.fromkeys(
         (
             "LogFilter",
@@ -88,7 +102,7 @@ _HOMES = {
     ),
 }
 
-__all__ = sorted(_HOMES)
+__all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

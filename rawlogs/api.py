@@ -7,12 +7,26 @@ import warnings
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from rawlogs.arguments import MoreOptions, options_of
+from rawlogs.arguments import (
+    FILTER_PARTS,
+    Access,
+    FollowArguments,
+    MoreOptions,
+    Run,
+    Seconds,
+    check,
+    check_bool,
+    options_of,
+    settings_of,
+    several,
+    wrong,
+    wrong_filter,
+)
 from rawlogs.clock import Clock, SystemClock
-from rawlogs.config.settings import Settings, resolve
+from rawlogs.config.settings import Settings
 from rawlogs.delivery.stream import LogStream
 from rawlogs.entering import refuse_with, running_loop
 from rawlogs.errors import ConfigError, ConnectionLost
@@ -30,40 +44,7 @@ if TYPE_CHECKING:
     from rawlogs.runs.run_stream import RunStream
     from rawlogs.wire.tap import Tap
 
-Run = UUID | str
 _WRITE_FRAMES = "rawlogs.connect(...) as frames"
-
-
-class Access(TypedDict, total=False):
-    """The settings that every way in takes; what is not given comes from Prefect's own sources."""
-
-    api_url: str | None
-    api_key: str | None
-    auth_string: str | None
-    profile: str | None
-    headers: Mapping[str, str] | None
-    ssl_cert_file: str | os.PathLike[str] | None
-    insecure: bool | None
-
-
-class StreamArguments(Access, MoreOptions, total=False):
-    """The keyword arguments of ``stream`` that ``follow`` takes as well."""
-
-    level: str | int | None
-    max_level: str | int | None
-    task_run_id: Run | Iterable[Run] | None
-    text: str | None
-    filter: Any
-    include: Sequence[str]
-    exclude: Sequence[str]
-    logger: str | Sequence[str]
-    since: datetime | timedelta | str | None
-    until: datetime | timedelta | str | None
-    tail: int | None
-    follow: bool
-    transport: Transport
-    on_notice: OnNotice | None
-    clock: Clock | None
 
 
 def stream(
@@ -74,8 +55,8 @@ def stream(
     task_run_id: Run | Iterable[Run] | None = None,
     text: str | None = None,
     filter: Any = None,
-    include: Sequence[str] = (),
-    exclude: Sequence[str] = (),
+    include: str | Sequence[str] = (),
+    exclude: str | Sequence[str] = (),
     logger: str | Sequence[str] = (),
     flow: str | None = None,
     deployment: UUID | str | None = None,
@@ -100,12 +81,16 @@ def stream(
 ) -> LogStream:
     """Return a complete stream of logs: an async context manager to iterate over.
 
+        async with rawlogs.stream(level="WARNING", since="10m") as logs:
+            async for log in logs:
+                print(log.level_name, log.message)
+
     Args:
         level, max_level: bounds by name or number, inclusive.
         flow_run_id, task_run_id: one id or several; the runs need not exist yet. To the end of a run: ``follow``.
         text: Prefect's own search syntax over message and logger name.
         filter: a ``LogFilter``, a dict, or Prefect's own filter object, instead of the five above.
-        include, exclude: regular expressions that a message must, or must not, contain (one of several).
+        include, exclude: a regular expression, or several, that a message must, or must not, contain (one of them).
         logger: glob, or globs, for logger names.
         flow, deployment, tag: the runs of a flow by its name, of a deployment (FLOW/DEPLOYMENT or its id), or with a
             tag, those that start later and their subflows included; one of the three.
@@ -124,21 +109,23 @@ def stream(
         overlap: a log counts as verified when it was readable no later than this after its own timestamp (60 s).
         settle: how long the youngest rows of a list may still change (2 s).
         audit: how often the list is asked while the socket is open (15 s).
-        rest_budget: REST requests a minute beyond those that bring new logs; 0: no limit.
-        buffer: how many logs wait for a slow reader before they are dropped here and listed later.
-        retries: how often in a row a failed connection is tried again; 0: not at all; None: without end.
+        rest_budget: REST requests a minute beyond those that bring new logs (60); 0: no limit.
+        buffer: how many logs wait for a slow reader before they are dropped here and listed later (10,000).
+        retries: how often in a row a failed connection is tried again (30); 0: not at all; None: without end.
         wait: also wait for a server that does not answer at the start.
         strict: raise DataLoss where completeness cannot be verified, instead of a notice.
-        reconnect_on_clean_close: whether a close with code 1000 or 1001 is followed by a new connection.
+        reconnect_on_clean_close: whether a close with code 1000 or 1001 is followed by a new connection (True).
         started_at: since when stored logs are the stream's own; None: since it is entered.
-        track: keep a position, for a cursor file.
+        track: keep a position, as the command does for a cursor file.
         keep_raw: keep the bytes of each frame in ``Log.raw``.
         keep_ids: remember every delivered id to the end, as following runs does.
         compress, legacy: offer compression; open the socket as servers before 3.4.7 want it.
-        max_size: how many bytes a message of the socket may have.
-        open_timeout, ping_interval, ping_timeout: durations of the socket; None: no ping, no limit.
+        max_size: how many bytes a message of the socket may have (64 MiB).
+        open_timeout: how long opening the socket may take (10 s).
+        ping_interval, ping_timeout: how often the server is pinged, and how long it may take to answer (20 s each);
+            None: no ping, no limit.
 
-    Durations are seconds, a timedelta, or text ("2m").
+    Durations are seconds, a timedelta, or text ("2m"). Switches without a value above are False.
 
     Raises:
         ConfigError: here, before anything is opened. Entering the stream raises ConnectError, AuthError,
@@ -174,25 +161,33 @@ def stream(
     if options is not None:
         advice = "options= is deprecated: give its entries as arguments of their own, such as audit=5.0"
         warnings.warn(advice, DeprecationWarning, stacklevel=2)
-    chosen = {"flow": flow, "deployment": deployment, "tag": tag}
-    sources: dict[str, Any] = {name: str(value) for name, value in chosen.items() if value is not None}
-    if not sources:
+    runs = {"flow": flow, "deployment": deployment, "tag": tag}
+    runs = {name: value for name, value in runs.items() if value is not None}
+    if not runs:
         parts = _parts(given, options)
         return LogStream(*parts, **_shared(given, parts[0]))
-    if len(sources) > 1 or live_only or flow_run_id is not None:
+    check(runs)
+    others = {"flow_run_id": flow_run_id is not None, "live_only": live_only}
+    together = [*runs, *(name for name, is_given in others.items() if is_given)]
+    if len(together) > 1:
         raise ConfigError(
-            f"{', '.join(sources)} cannot go together, nor with flow_run_id or live_only",
-            setting=next(iter(sources)),
+            f"{' and '.join(together)} cannot go together: give one of them", setting=together[0]
         )
     from rawlogs.runs.followed_runs import FollowedRuns
 
+    sources: dict[str, Any] = {name: str(value) for name, value in runs.items()}
     return run_stream(FollowedRuns(**sources, clock=clock), given, options)
 
 
 def follow(
-    run: Run | Iterable[Run], *, children: bool = True, **arguments: Unpack[StreamArguments]
+    run: Run | Iterable[Run], *, children: bool = True, **arguments: Unpack[FollowArguments]
 ) -> RunStream:
     """Return the logs of a flow run, from its first one to the end of the run, its subflows included.
+
+        async with rawlogs.follow("brave-otter") as logs:
+            async for log in logs:
+                print(log.level_name, log.message)
+        print(logs.outcome)
 
     The iteration ends when the run has ended and everything that is stored of it was delivered. ``outcome`` is then its
     state, ``states`` has those of its subflows as well, and ``exit_code`` is what ``rawlogs tail RUN`` exits with.
@@ -208,9 +203,16 @@ def follow(
     """
     from rawlogs.runs.followed_runs import FollowedRuns
 
-    names = [run] if isinstance(run, (str, UUID)) else list(run)
+    if strange := [name for name in arguments if name not in FollowArguments.__annotations__]:
+        raise TypeError(f"follow() got an unexpected keyword argument {strange[0]!r}")
+    names = several(run)
     if not names:
-        raise ConfigError("no run is given", setting="run")
+        raise ConfigError("run: no run is given", setting="run")
+    for name in names:
+        if not (isinstance(name, UUID) or (isinstance(name, str) and name.strip())):
+            raise wrong("run", name, "the id, the name or the URL of a flow run")
+    check_bool("children", children)
+    check(arguments)
     followed = FollowedRuns(names, children=children, clock=arguments.get("clock"))
     return run_stream(followed, dict(arguments), None)
 
@@ -243,18 +245,19 @@ def _parts(
     given: Mapping[str, Any], options: Mapping[str, Any] | None
 ) -> tuple[Settings, Selection, Options]:
     """Return what a stream of these arguments is made of. Raises ConfigError."""
-    which = ("filter", "level", "max_level", "flow_run_id", "task_run_id", "text")
-    selection = Selection(_filter(*(given.get(name) for name in which)), **_local(given))
-    apart = {*which, "include", "exclude", "logger", "on_notice", "clock", *Access.__annotations__}
+    check(given)
+    local = {name: several(given[name]) for name in ("include", "exclude", "logger") if given.get(name)}
+    selection = Selection(
+        _filter(given),
+        include=local.get("include", ()),
+        exclude=local.get("exclude", ()),
+        loggers=local.get("logger", ()),
+    )
+    apart = {"filter", *FILTER_PARTS, "include", "exclude", "logger", "on_notice", "clock"}
+    apart |= Access.__annotations__.keys()
     behaviour = {name: value for name, value in given.items() if name not in apart}
     chosen = options_of(behaviour, options, _clock(given).now())
-    return _settings(given), selection, chosen
-
-
-def _local(given: Mapping[str, Any]) -> dict[str, Any]:
-    logger = given.get("logger", ())
-    loggers = [logger] if isinstance(logger, str) else list(logger)
-    return {"include": given.get("include", ()), "exclude": given.get("exclude", ()), "loggers": loggers}
+    return settings_of(given), selection, chosen
 
 
 def _shared(given: Mapping[str, Any], current: Settings) -> dict[str, Any]:
@@ -263,56 +266,46 @@ def _shared(given: Mapping[str, Any], current: Settings) -> dict[str, Any]:
 
     def reload() -> Settings:
         nonlocal current
-        current = _settings(given)
+        current = settings_of(given)
         return current
 
     told = None if on_notice is None else without_secrets(on_notice, lambda: current.secrets())
     return {"on_notice": told, "clock": _clock(given), "reload": reload}
 
 
-def _settings(given: Mapping[str, Any]) -> Settings:
-    return resolve(**{name: given[name] for name in Access.__annotations__ if name in given})
-
-
 def _clock(given: Mapping[str, Any]) -> Clock:
     return given.get("clock") or SystemClock()
 
 
-def _filter(
-    given: Any,
-    level: str | int | None,
-    max_level: str | int | None,
-    flow_run_id: Run | Iterable[Run] | None,
-    task_run_id: Run | Iterable[Run] | None,
-    text: str | None,
-) -> Chosen | None:
-    parts: dict[str, Any] = {}
-    if level is not None or max_level is not None:
-        parts["level"] = {"ge_": level, "le_": max_level}
-    if flow_run_id is not None:
-        parts["flow_run_id"] = {"any_": _ids(flow_run_id)}
-    if task_run_id is not None:
-        parts["task_run_id"] = {"any_": _ids(task_run_id)}
-    if text is not None:
-        parts["text"] = {"query": text}
-    if given is None and not parts:
+def _filter(given: Mapping[str, Any]) -> Chosen | None:
+    whole = given.get("filter")
+    parts = {
+        # Taken out of a generator once: it is read twice below.
+        name: several(given[name]) if field == "any_" else given[name]
+        for name, (_, field) in FILTER_PARTS.items()
+        if given.get(name) is not None
+    }
+    if whole is None and not parts:
         return None
-    if given is None and text is None:
-        runs = None if flow_run_id is None else _ids(flow_run_id)
-        tasks = None if task_run_id is None else _ids(task_run_id)
-        if (flags := flag_filter(level, max_level, runs, tasks)) is not None:
+    if whole is None and "text" not in parts:
+        runs, tasks = parts.get("flow_run_id"), parts.get("task_run_id")
+        if (flags := flag_filter(parts.get("level"), parts.get("max_level"), runs, tasks)) is not None:
             return flags
     from rawlogs.filters import LogFilter  # loads pydantic, which a usual stream does not need
 
-    if given is None:
-        return LogFilter.coerce(parts)
-    if parts:
-        raise ConfigError(f"give either filter or {', '.join(sorted(parts))}, not both", setting="filter")
-    return LogFilter.coerce(given)
-
-
-def _ids(runs: Run | Iterable[Run]) -> list[Any]:
-    return [runs] if isinstance(runs, (str, UUID)) else list(runs)
+    if whole is not None:
+        if parts:
+            raise ConfigError(f"give either filter or {', '.join(parts)}, not both", setting="filter")
+        return LogFilter.coerce(whole)
+    wire: dict[str, dict[str, Any]] = {}
+    for name, value in parts.items():
+        part, field = FILTER_PARTS[name]
+        try:
+            LogFilter.coerce({part: {field: value}})
+        except ConfigError:
+            raise wrong_filter(name, given[name]) from None
+        wire.setdefault(part, {})[field] = value
+    return LogFilter.coerce(wire)
 
 
 class FrameStream:
@@ -364,10 +357,10 @@ def connect(
     filter: Any = None,
     compress: bool = False,
     legacy: bool = False,
-    open_timeout: float = 10.0,
+    open_timeout: Seconds = 10.0,
     max_size: int = 64 << 20,
-    ping_interval: float | None = 20.0,
-    ping_timeout: float | None = 20.0,
+    ping_interval: Seconds | None = 20.0,
+    ping_timeout: Seconds | None = 20.0,
     tap: Tap | None = None,
     api_url: str | None = None,
     api_key: str | None = None,
@@ -377,30 +370,38 @@ def connect(
     ssl_cert_file: str | os.PathLike[str] | None = None,
     insecure: bool | None = None,
 ) -> FrameStream:
-    """One connection to ``/logs/out`` without reconnection, for those who debug the protocol.
+    """Return one connection to ``/logs/out`` without reconnection, for those who debug the protocol.
+
+        async with rawlogs.connect() as frames:
+            async for frame in frames:
+                print(frame)
 
     The filter is sent as it stands, time range and text included, after the local check. ``tap`` is called with every
-    ``WireEvent`` of both sides. Raises ConfigError here, and on entering what keeps the conversation from starting.
+    ``WireEvent`` of both sides. The other arguments are those of ``stream``. Raises ConfigError here, and on entering
+    what keeps the conversation from starting.
     """
     from rawlogs.filters import LogFilter
 
+    access = {
+        "api_url": api_url,
+        "api_key": api_key,
+        "auth_string": auth_string,
+        "profile": profile,
+        "headers": headers,
+        "ssl_cert_file": ssl_cert_file,
+        "insecure": insecure,
+    }
+    check({**access, "filter": filter, "tap": tap})
     chosen = LogFilter.coerce(filter)
-    settings = resolve(
-        api_url=api_url,
-        api_key=api_key,
-        auth_string=auth_string,
-        profile=profile,
-        headers=headers,
-        ssl_cert_file=ssl_cert_file,
-        insecure=insecure,
-    )
-    target = Target.of(
-        settings,
-        compress=compress,
-        legacy=legacy,
-        max_size=max_size,
-        open_timeout=open_timeout,
-        ping_interval=ping_interval,
-        ping_timeout=ping_timeout,
-    )
+    socket = {
+        "compress": compress,
+        "legacy": legacy,
+        "max_size": max_size,
+        "open_timeout": open_timeout,
+        "ping_interval": ping_interval,
+        "ping_timeout": ping_timeout,
+    }
+    options = options_of(socket, None, SystemClock().now())
+    settings = settings_of(access)
+    target = Target.of(settings, **{name: getattr(options, name) for name in socket})
     return FrameStream(settings, filter_message(chosen.to_wire()), target, tap)

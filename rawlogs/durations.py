@@ -18,6 +18,7 @@ from datetime import datetime, timedelta, timezone
 
 from rawlogs.errors import ConfigError
 from rawlogs.models import parse_timestamp
+from rawlogs.untrusted import shown
 
 LONGEST = timedelta(days=700_000)
 """About 1,900 years: counted back from now, the calendar has nothing that is older."""
@@ -75,13 +76,13 @@ def moment(value: object, now: datetime, *, name: str) -> datetime:
         if isinstance(given, timedelta):
             return now - given
     except OverflowError:
-        problem = f"{value!r} is longer than the calendar"
+        problem = f"{shown(value)} is longer than the calendar"
     except ValueError as error:
         problem = str(error)
     else:
         if isinstance(given, datetime):
             return given
-        problem = f"{value!r} is neither a datetime, nor a timedelta, nor text"
+        problem = f"{shown(value)} is neither a datetime, nor a timedelta, nor text"
     raise ConfigError(f"{name}: {problem}", setting=name, hint=_HOW)
 
 
@@ -101,7 +102,7 @@ def seconds(value: object, *, name: str) -> float:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if number and abs(value) <= LONGEST.total_seconds():  # type: ignore[arg-type]
         return value  # type: ignore[return-value]
-    raise ConfigError(f"{name}: {value!r} is no number of seconds", setting=name)
+    raise ConfigError(f"{name}: {shown(value)} is no number of seconds", setting=name)
 
 
 _HOW = 'Give a datetime with a time zone, a timedelta, or text: "10m", "2026-11-20T10:00:00Z".'

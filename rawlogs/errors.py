@@ -189,7 +189,7 @@ class HistoryError(RawlogsError):
 
 
 class GaveUp(RawlogsError):
-    """The retry budget is spent. ``elapsed`` is in seconds; the last error is ``__cause__``."""
+    """The tries to connect are spent: so many ``attempts`` in ``elapsed`` seconds. The last error is ``__cause__``."""
 
     def __init__(self, text: str, *, attempts: int, elapsed: float, hint: str | None = None) -> None:
         super().__init__(text, hint=hint)

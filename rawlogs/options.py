@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Literal
 
 from rawlogs.errors import ConfigError
+from rawlogs.untrusted import shown
 
 Transport = Literal["auto", "ws", "poll"]
 
@@ -66,21 +67,19 @@ class Options:
         for name in ("since", "until", "started_at"):
             moment = getattr(self, name)
             if moment is not None and moment.tzinfo is None:
-                raise ConfigError(f"{name} has no time zone: use an aware datetime", setting=name)
+                raise ConfigError(f"{name}: {moment} has no time zone: use an aware datetime", setting=name)
         if self.transport not in ("auto", "ws", "poll"):
-            raise ConfigError(f"transport is {self.transport!r}: use auto, ws or poll", setting="transport")
-        if self.retries is not None and self.retries < 0:
-            raise ConfigError("retries cannot be negative", setting="retries")
-        if self.tail is not None and self.tail < 0:
-            raise ConfigError("tail cannot be negative", setting="tail")
-        if self.rest_budget < 0:
-            raise ConfigError("the REST budget cannot be negative (0: no limit)", setting="rest_budget")
-        for name in ("overlap", "settle"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} cannot be negative", setting=name)
-        for name in ("audit", "buffer", "max_size", "open_timeout"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"{name} must be greater than 0", setting=name)
+            raise ConfigError(
+                f"transport is {shown(self.transport)}: use auto, ws or poll", setting="transport"
+            )
+        for name in ("retries", "tail", "rest_budget", "overlap", "settle"):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise ConfigError(f"{name} is {value}: it cannot be negative", setting=name)
+        for name in ("audit", "buffer", "max_size", "open_timeout", "ping_interval", "ping_timeout"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ConfigError(f"{name} is {value}: it must be greater than 0", setting=name)
         if self.since is not None and self.until is not None and self.since > self.until:
             raise ConfigError("since is later than until: nothing can match", setting="since")
         if self.live_only:

@@ -180,9 +180,9 @@ class Selection:
 def _local_tests(
     include: Sequence[str], exclude: Sequence[str], loggers: Sequence[str]
 ) -> Iterable[Predicate]:
-    for option, patterns, wanted in (("--include", include, True), ("--exclude", exclude, False)):
+    for name, patterns, wanted in (("include", include, True), ("exclude", exclude, False)):
         if patterns:
-            compiled = [_regex(pattern, option) for pattern in patterns]
+            compiled = [_regex(pattern, name) for pattern in patterns]
             yield lambda log, found=compiled, wanted=wanted: (  # type: ignore[misc]
                 any(regex.search(log.message) for regex in found) is wanted
             )
@@ -191,10 +191,8 @@ def _local_tests(
         yield lambda log: any(regex.match(log.name) for regex in globs)
 
 
-def _regex(pattern: str, option: str) -> re.Pattern[str]:
+def _regex(pattern: str, name: str) -> re.Pattern[str]:
     try:
         return re.compile(pattern)
     except re.error as error:
-        raise ConfigError(
-            f"{option}: {pattern!r} is not a regular expression: {error}", setting=option
-        ) from None
+        raise ConfigError(f"{name}: {pattern!r} is not a regular expression: {error}", setting=name) from None

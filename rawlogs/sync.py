@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
-from rawlogs.api import Run, follow, stream
+from rawlogs.api import follow, stream
+from rawlogs.arguments import FollowArguments, Run, StreamArguments
 from rawlogs.batch import Batch
 from rawlogs.delivery.stream import LogStream
+from rawlogs.delivery.supervisor import FINISH_WITHIN
 from rawlogs.loop_thread import LoopThread
 from rawlogs.models import Log
 from rawlogs.status.stats import Stats
 
 if TYPE_CHECKING:
+    from typing_extensions import Self, Unpack
+
+    from rawlogs.config.settings import Settings
+    from rawlogs.rest.names import RunNames
     from rawlogs.runs.run_stream import RunStream
 
 T = TypeVar("T")
@@ -29,10 +35,16 @@ class SyncLogStream:
         self._current: Iterator[Log] = iter(())
 
     @property
+    def settings(self) -> Settings:
+        """Where the stream is read from."""
+        return self._logs.settings
+
+    @property
     def stats(self) -> Stats:
+        """The account so far."""
         return self._logs.stats
 
-    def __enter__(self) -> SyncLogStream:
+    def __enter__(self) -> Self:
         self._loop = LoopThread("rawlogs")
         try:
             self._run(self._logs.__aenter__())
@@ -44,12 +56,16 @@ class SyncLogStream:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if (
+            self._loop is not None and self._loop.ended
+        ):  # with the interpreter, before this generator was closed
+            return
         try:
             self._run(self._logs.__aexit__(kind, error, trace))
         finally:
             self._stop()
 
-    def __iter__(self) -> SyncLogStream:
+    def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Log:
@@ -63,11 +79,22 @@ class SyncLogStream:
             self._current = iter(batch)
 
     def batches(self) -> Iterator[Sequence[Log]]:
-        """The logs as sequences, one for each time something came; never empty."""
+        """Yield the logs as sequences, one for each time something came; never empty."""
         if begun := list(self._current):
             yield Batch(begun)
         while (batch := self._run(self._logs.next_batch())) is not None:
             yield batch
+
+    def names(self, log: Log) -> RunNames:
+        """Return the names of a log's flow run, flow and deployment; see ``LogStream.names``."""
+        return self._run(self._logs.names(log))
+
+    def finish(self, seconds: float = FINISH_WITHIN) -> None:
+        """List once more what nothing has listed yet, and let the iteration end: also that of another thread.
+
+        Takes ``seconds`` at most; what could not be listed by then stays an open gap in ``stats``.
+        """
+        self._run(self._logs.finish(seconds))
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         if self._loop is None:
@@ -89,6 +116,11 @@ class SyncRunStream(SyncLogStream):
         self._runs = logs
 
     @property
+    def run_names(self) -> Mapping[UUID, str]:
+        """The names of the runs that were found so far, by their ids."""
+        return self._runs.run_names
+
+    @property
     def states(self) -> dict[UUID, str | None]:
         """The last state that is known of each run, by its id."""
         return self._runs.states
@@ -104,11 +136,28 @@ class SyncRunStream(SyncLogStream):
         return self._runs.exit_code
 
 
-def stream_sync(**arguments: Any) -> SyncLogStream:
-    """``rawlogs.stream`` for code without async, with the same arguments: ``with stream_sync(...) as logs``."""
+def stream_sync(**arguments: Unpack[StreamArguments]) -> SyncLogStream:
+    """Return ``rawlogs.stream`` for code without async, with the same arguments.
+
+        with rawlogs.stream_sync(level="WARNING") as logs:
+            for log in logs:
+                print(log.level_name, log.message)
+
+    The work is done by an event loop in a thread of its own; entering and reading wait for it. Raises what it raises.
+    """
     return SyncLogStream(stream(**arguments))
 
 
-def follow_sync(run: Run | Iterable[Run], **arguments: Any) -> SyncRunStream:
-    """``rawlogs.follow`` for code without async, with the same arguments: ``with follow_sync(RUN) as logs``."""
-    return SyncRunStream(follow(run, **arguments))
+def follow_sync(
+    run: Run | Iterable[Run], *, children: bool = True, **arguments: Unpack[FollowArguments]
+) -> SyncRunStream:
+    """Return ``rawlogs.follow`` for code without async, with the same arguments.
+
+        with rawlogs.follow_sync("brave-otter") as logs:
+            for log in logs:
+                print(log.level_name, log.message)
+        print(logs.outcome)
+
+    The work is done by an event loop in a thread of its own; entering and reading wait for it. Raises what it raises.
+    """
+    return SyncRunStream(follow(run, children=children, **arguments))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import email.utils
 import json
 import re
+import reprlib
 from collections.abc import Iterable
 from datetime import datetime, timezone
 from html import unescape
@@ -19,6 +20,8 @@ MAX_RETRY_AFTER = 300.0
 _LOOKED_AT = 16_000
 _HTML = re.compile(rb"\s*<(?:!doctype|html|head|\?xml)", re.IGNORECASE)
 _TAG = re.compile(rb"<[^>]*>")
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 60
 _TITLE = re.compile(rb"<title[^>]*>(.{1,200}?)</title", re.IGNORECASE | re.DOTALL)
 
 
@@ -48,6 +51,11 @@ def excerpt(text: bytes | bytearray | str | None, limit: int = 200, secrets: Ite
     line = masker(tuple(secrets)).text(line)
     line = " ".join(line.split())[:limit]
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)[:limit]
+
+
+def shown(value: object) -> str:
+    """Return the repr of any value, cut, as an error may quote it; also of a value whose repr fails."""
+    return _SHORT.repr(value)
 
 
 def without_markup(body: bytes | bytearray | None) -> bytes:

@@ -1,6 +1,6 @@
 """docs/api.md from the docstrings: ``python tests/api_page.py`` writes it anew.
 
-What is on it: every name of ``rawlogs.__all__``, the options of a stream, and what the modules in ``MODULES`` export.
+What is on it: every name of ``rawlogs.__all__``, and what the modules in ``MODULES`` export.
 """
 
 from __future__ import annotations
@@ -12,14 +12,11 @@ from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import rawlogs
-from rawlogs.api import FrameStream
-from rawlogs.options import Options
-from rawlogs.rest.names import RunNames
-from rawlogs.sync import SyncLogStream, SyncRunStream
 
 PAGE = Path(__file__).parents[1] / "docs" / "api.md"
 MODULES = {
@@ -63,13 +60,6 @@ def groups() -> dict[str, list[tuple[str, Any]]]:
         "Errors": sorted(errors),
     }
     page = {heading: [(name, names[name]) for name in chosen] for heading, chosen in found.items()}
-    page["Streams and logs"] += [
-        ("SyncLogStream", SyncLogStream),
-        ("SyncRunStream", SyncRunStream),
-        ("RunNames", RunNames),
-        ("FrameStream", FrameStream),
-        ("Options", Options),
-    ]
     for module, exported in MODULES.items():
         home = import_module(module)
         chosen = [name for name in home.__all__ if name not in names] if exported is None else exported
@@ -98,14 +88,16 @@ def _entry(name: str, thing: Any) -> Iterator[str]:
     yield f"### {name}\n"
     if inspect.isfunction(thing):
         yield _code(f"{'async ' if inspect.iscoroutinefunction(thing) else ''}{_call(name, thing)}")
-    elif hasattr(thing, "model_fields") or is_dataclass(thing):
+    elif hasattr(thing, "model_fields") or hasattr(thing, "_fields") or is_dataclass(thing):
         yield _code("\n".join(_fields(thing)))
     elif issubclass(thing, Exception):
         bases = ", ".join(base.__name__ for base in thing.__bases__)
-        yield _code(f"class {name}({bases})")
-    elif thing.__module__ == "rawlogs.compat.prefect":  # what callers make themselves
+        yield _code("\n".join([f"class {name}({bases}):", *_attributes(thing)]).rstrip(":"))
+    elif name == "Log" or thing.__module__ == "rawlogs.compat.prefect":  # what callers make themselves
         yield _code(_call(name, thing))
     yield markdown(thing.__doc__)
+    if is_dataclass(thing) and (said := _field_docs(thing)):
+        yield markdown("\n".join(f"- ``{name}``: {text}" for name, text in said.items()))
     if isinstance(thing, type):
         yield from _members(thing)
 
@@ -149,6 +141,14 @@ def _call(name: str, function: Any) -> str:
     return "\n".join([f"{name}(", *(f"    {word}," for word in words), f"){returned}"])
 
 
+def _attributes(error: type[Exception]) -> Iterator[str]:
+    """What an error of this class knows, as its own ``__init__`` takes it."""
+    if "__init__" in vars(error):
+        for name, parameter in inspect.signature(error).parameters.items():
+            if error is rawlogs.RawlogsError or name not in ("text", "hint"):  # which all errors have
+                yield f"    {name}: {_type(parameter.annotation)}"
+
+
 def _fields(kind: Any) -> Iterator[str]:
     if is_dataclass(kind):
         for field in fields(kind):
@@ -156,9 +156,24 @@ def _fields(kind: Any) -> Iterator[str]:
                 plain = isinstance(field.default, (str, int, float, bool, type(None)))
                 yield f"{field.name}: {_type(field.type)}" + (f" = {_value(field.default)}" if plain else "")
         return
+    if hasattr(kind, "_fields"):
+        for name in kind._fields:
+            yield f"{name}: {_type(inspect.get_annotations(kind)[name])} = {kind._field_defaults[name]!r}"
+        return
     for name, field in kind.model_fields.items():
         default = "" if field.is_required() else f" = {_value(field.default)}"
         yield f"{name}: {_type(inspect.get_annotations(kind)[name])}{default}"
+
+
+def _field_docs(kind: type) -> dict[str, str]:
+    """The texts that stand below the public fields of a dataclass."""
+    body = ast.parse(inspect.getsource(kind)).body[0].body  # type: ignore[attr-defined]
+    return {
+        field.target.id: " ".join(text.value.value.split())
+        for field, text in pairwise(body)
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr)
+        if not _type(ast.unparse(field.annotation)).startswith("Callable")
+    }
 
 
 def _type(annotation: Any) -> str:

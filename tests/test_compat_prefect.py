@@ -13,10 +13,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from asgiref.testing import ApplicationCommunicator
@@ -27,6 +27,7 @@ from websockets.exceptions import ConnectionClosedError
 
 import rawlogs
 from rawlogs.compat.prefect import (
+    Log,
     LogFilter,
     LogFilterFlowRunId,
     LogFilterLevel,
@@ -229,6 +230,25 @@ async def test_a_range_of_timestamps_holds(complete: bool) -> None:
             server.post("old", timestamp=now - timedelta(hours=1))
             server.post("new")
             assert await messages(logs, 1) == ["new"]
+
+
+async def test_a_log_that_comes_equals_the_one_that_was_sent() -> None:
+    """As tests of programs make them: by Prefect's fields, with timestamps of a class of Prefect's own."""
+
+    class Moment(datetime):
+        pass
+
+    sent = [
+        Log(name="etl", level=20, message="one", timestamp=Moment.now(timezone.utc), flow_run_id=uuid4()),
+        Log(id=uuid4(), name="etl", level=30, message="two", timestamp=Moment(2026, 11, 20), task_run_id=RUN),
+    ]
+    async with serving() as server:
+        server.fault("logs", Serve(logs=2), Close(1000))
+        async with subscriber(server, complete=False) as logs:
+            await server.until_subscribed()
+            for log in sent:
+                server.send({"type": "log", "log": log.model_dump(mode="json")})
+            assert [await within(logs.__anext__()) for _ in sent] == sent
 
 
 async def test_what_the_socket_loses_comes_from_the_list() -> None:

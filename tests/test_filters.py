@@ -541,8 +541,8 @@ def test_loggers_are_chosen_by_globs(loggers: list[str], accepted: list[str]) ->
 def test_a_broken_regular_expression_names_its_option(option: str) -> None:
     with pytest.raises(ConfigError) as caught:
         select(None, **{option: ["a("]})
-    assert caught.value.text.startswith(f"--{option}: 'a(' is not a regular expression: missing )")
-    assert caught.value.setting == f"--{option}"
+    assert caught.value.text.startswith(f"{option}: 'a(' is not a regular expression: missing )")
+    assert caught.value.setting == option
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -145,3 +149,63 @@ def test_batches_begin_with_what_was_fetched_and_not_read_yet(server: ThreadedSe
     with stream(server, tail=3, follow=False) as logs:
         assert next(logs).message == "1"
         assert [[log.message for log in batch] for batch in logs.batches()] == [["2", "3"]]
+
+
+def test_another_thread_ends_the_iteration(server: ThreadedServer) -> None:
+    with stream(server) as logs:
+        server.until_subscribed()
+        server.post("x")
+        assert next(logs).message == "x"
+        ending = threading.Thread(target=logs.finish, args=(1.0,))
+        ending.start()
+        assert list(logs) == []
+        ending.join(DEADLINE)
+
+
+def test_names_and_settings_are_those_of_the_stream(server: ThreadedServer) -> None:
+    run = server.add_run("brave-otter", flow="etl")
+    server.store("x", flow_run_id=run)
+    with stream(server, since="1h", follow=False) as logs:
+        assert logs.settings.api_url == server.api_url
+        assert [logs.names(log) for log in logs] == [rawlogs.RunNames("brave-otter", "etl", None)]
+
+
+LEFT_OPEN = {
+    "a generator": """
+def messages():
+    with rawlogs.stream_sync() as logs:
+        for log in logs:
+            yield log.message
+reading = messages()
+print(next(reading), flush=True)
+""",
+    "a stream": """
+logs = rawlogs.stream_sync().__enter__()
+print(next(logs).message, flush=True)
+""",
+    "a fake server in a generator": """
+from rawlogs.testing import FakeServer
+def serving():
+    with FakeServer() as server:
+        yield server
+other = serving()
+next(other)
+with rawlogs.stream_sync() as logs:
+    print(next(logs).message, flush=True)
+""",
+}
+
+
+@pytest.mark.parametrize("program", LEFT_OPEN.values(), ids=LEFT_OPEN)
+def test_a_program_ends_that_has_left_something_open(
+    server: ThreadedServer, program: str, no_settings: Path
+) -> None:
+    command = [sys.executable, "-c", f"import rawlogs{program}"]
+    environ = {**os.environ, "PREFECT_API_URL": server.api_url}
+    with subprocess.Popen(
+        command, env=environ, cwd=no_settings, stdout=subprocess.PIPE, text=True
+    ) as process:
+        server.until_subscribed()
+        server.post("x")
+        assert process.communicate(timeout=DEADLINE)[0] == "x\n"
+        assert process.returncode == 0

@@ -6,14 +6,15 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from rawlogs.arguments import SETTINGS
 from rawlogs.errors import RawlogsError
 
 _FLAGS = {
-    "api_url": ("PREFECT_API_URL", "--api-url"),
-    "api_key": ("PREFECT_API_KEY", "--api-key"),
-    "auth_string": ("PREFECT_API_AUTH_STRING", "--auth-string"),
-    "ssl_cert_file": ("PREFECT_API_SSL_CERT_FILE", "--cacert"),
-    "headers": ("PREFECT_CLIENT_CUSTOM_HEADERS", "-H"),
+    "api_url": "--api-url",
+    "api_key": "--api-key",
+    "auth_string": "--auth-string",
+    "ssl_cert_file": "--cacert",
+    "headers": "-H",
 }
 
 
@@ -24,10 +25,14 @@ def by_flags(error: RawlogsError, given: Mapping[str, Any]) -> RawlogsError:
     """
 
     def renamed(text: str) -> str:
-        for name, (setting, flag) in _FLAGS.items():
+        for name, flag in _FLAGS.items():
             if given.get(name):
-                text = re.sub(rf"\b{setting}\b(?: \(argument\))?", flag, text)
-        return text
+                setting = rf"{SETTINGS[name]}\b(?: \(argument\))?"
+                text = re.sub(rf"\b(?:{setting}|{name} \(argument\))", flag, text).replace(
+                    f"({name})", f"({flag})"
+                )
+        # A regular expression is called as the library calls it.
+        return f"--{text}" if text.startswith(("include: ", "exclude: ")) else text
 
     error.text = renamed(error.text)
     error.hint = None if error.hint is None else renamed(error.hint)

@@ -23,6 +23,7 @@ from websockets.exceptions import ConnectionClosedError
 from websockets.frames import Close
 
 from rawlogs.api import stream
+from rawlogs.arguments import check, check_bool, settings_of, wrong
 from rawlogs.clock import Clock
 from rawlogs.config import sources
 from rawlogs.config.settings import resolve
@@ -155,6 +156,7 @@ class PrefectLogsSubscriber:
         on_notice: OnNotice | None = None,
         clock: Clock | None = None,
     ) -> None:
+        check({"api_url": api_url})
         self._begin(
             {"api_url": api_url or None},
             filter,
@@ -176,10 +178,10 @@ class PrefectLogsSubscriber:
         on_notice: OnNotice | None,
         clock: Clock | None,
     ) -> None:
-        if reconnection_attempts < 0:
-            raise ConfigError(
-                "reconnection_attempts must be a non-negative integer", setting="reconnection_attempts"
-            )
+        if type(reconnection_attempts) is not int or reconnection_attempts < 0:
+            raise wrong("reconnection_attempts", reconnection_attempts, "a non-negative integer")
+        check_bool("complete", complete)
+        check({"filter": filter})
         self._filter = LogFilter.coerce(filter)
         self._arguments: dict[str, Any] = {
             **access,
@@ -254,11 +256,12 @@ class PrefectCloudLogsSubscriber(PrefectLogsSubscriber):
         on_notice: OnNotice | None = None,
         clock: Clock | None = None,
     ) -> None:
+        check({"api_url": api_url, "api_key": api_key})
         key = _get_api_url_and_key(api_url, api_key)[1]
         api_url, api_key = api_url or None, api_key or None
         # A key of the settings is left to them, to be read again after it was rotated; but elsewhere than on Cloud an
         # auth string would be taken instead of it.
-        if resolve(api_url=api_url, api_key=api_key).websocket_token != key:
+        if settings_of({"api_url": api_url, "api_key": api_key}).websocket_token != key:
             api_key = key
         self._begin(
             {"api_url": api_url, "api_key": api_key},

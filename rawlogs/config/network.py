@@ -52,6 +52,9 @@ def merge_headers(sources: Sequence[Source]) -> Headers:
         found = _decoded(source)
         if found is not None:
             origins.append(source.name)
+            for number, name in enumerate(found, 1):
+                if not isinstance(name, str):
+                    raise _bad(source.name, f"the name of header {number} is not a string")
             # Of names that differ in case only the last of one source counts, but never one of a weaker source.
             own = {name.lower(): (name, value, source.name) for name, value in found.items()}
             merged = {**own, **merged}

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from rawlogs import durations
 from rawlogs.batch import Batch
 from rawlogs.clock import Clock, SystemClock
 from rawlogs.delivery.context import StreamContext
@@ -161,7 +162,7 @@ class LogStream(AsyncOnly):
 
         Takes ``seconds`` at most; what could not be listed by then stays an open gap in ``stats``.
         """
-        await self._supervisor.finish(seconds)
+        await self._supervisor.finish(durations.seconds(seconds, name="seconds"))
 
     def fail(self, error: BaseException) -> None:
         """End the iteration with this error."""

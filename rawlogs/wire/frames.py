@@ -32,7 +32,7 @@ class AuthFailure:
 
 @dataclass(frozen=True, slots=True)
 class LogFrame:
-    """One log."""
+    """One log, as it came over the socket."""
 
     log: Log
 

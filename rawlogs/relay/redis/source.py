@@ -9,7 +9,7 @@ from contextlib import aclosing
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
-from rawlogs.api import Access
+from rawlogs.arguments import Access
 from rawlogs.backoff import delay
 from rawlogs.clock import Clock, SystemClock
 from rawlogs.config.settings import resolve
