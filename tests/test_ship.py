@@ -182,7 +182,12 @@ async def test_a_receiver_that_is_slower_keeps_the_stream_waiting() -> None:
         pytest.param(Reaction(401), "401", False, id="401 later"),
         pytest.param(Reaction(403), "403", False, id="403 later"),
         pytest.param(Reaction(404), "404", False, id="404 later"),
-        pytest.param(Reaction(307, {"Location": "http://127.0.0.1:9/x"}), "307", False, id="redirect"),
+        pytest.param(
+            Reaction(307, {"Location": "http://127.0.0.1:9/x"}),
+            "307 Temporary Redirect: it redirects to http://127.0.0.1:9, which is not followed",
+            False,
+            id="redirect",
+        ),
         pytest.param(RESET, "reset", False, id="reset"),
         pytest.param(HANG, "did not answer within 0.2 s", False, id="no answer"),
         pytest.param(LOSE, "No answer", True, id="answer lost"),

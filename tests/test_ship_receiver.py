@@ -19,6 +19,8 @@ SECRET = "s3cr3t-m4rk"
         ("OTLP+HTTPS://collector/otlp/v1/logs", "https://collector/otlp/v1/logs"),
         ("otlp+https://collector/logs?tenant=a", "https://collector/logs?tenant=a"),
         ("otlp+http://[::1]:4318", "http://[::1]:4318/v1/logs"),
+        ("otlp+http://otel_collector.:4318", "http://otel_collector.:4318/v1/logs"),
+        ("otlp+http://bücher.example", "http://bücher.example/v1/logs"),
     ],
 )
 def test_to_names_the_receiver_whose_path_is_v1_logs_unless_it_is_given(to: str, url: str) -> None:
@@ -65,6 +67,14 @@ def test_endpoints_of_the_environment_follow_the_specification(environ: dict[str
         ("otlp+http://collector:http", {}, "--to is not the URL"),
         ("otlp+http://[::1", {}, "--to is not the URL"),
         ("otlp+http://a b", {}, "--to is not the URL"),
+        ("otlp+http://a b", {}, "(or otlp+http:// without TLS)"),
+        ("otlp+http://a..b", {}, "--to is not the URL"),
+        ("otlp+http://.a", {}, "--to is not the URL"),
+        (f"otlp+http://{'a' * 64}.example", {}, "--to is not the URL"),
+        (f"otlp+http://{'.'.join(['a' * 60] * 5)}", {}, "--to is not the URL"),
+        ("otlp+http://col*ector", {}, "--to is not the URL"),
+        ("otlp+http://collector,other", {}, "--to is not the URL"),
+        (None, {"ENDPOINT": "http://a..b"}, "OTEL_EXPORTER_OTLP_ENDPOINT is not the URL"),
         (f"otlp+http://me:{SECRET}@collector", {}, "--to has credentials"),
         (None, {"ENDPOINT": "collector:4318"}, "OTEL_EXPORTER_OTLP_ENDPOINT is not the URL"),
         (None, {"LOGS_ENDPOINT": "ftp://x"}, "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT is not the URL"),

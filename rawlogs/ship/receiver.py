@@ -6,6 +6,7 @@ What the specification calls unrecognised is told and left out, as it asks.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ TIMEOUT = 10.0
 _GENERAL = "OTEL_EXPORTER_OTLP_"
 _OF_LOGS = "OTEL_EXPORTER_OTLP_LOGS_"
 _EXAMPLE = "It looks like otlp+https://collector.example.com:4318"
+_HINT = f"{_EXAMPLE} (or otlp+http:// without TLS)."
+_HOST = re.compile(r"[\w.-]+")  # names of containers may have an underscore
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z\-]+")
 _OWN_HEADERS = frozenset({"content-type", "content-encoding", "content-length", "transfer-encoding", "host"})
 _IN_WORDS = "the values of its headers are not shown"
@@ -91,7 +94,7 @@ def _endpoint(to: str | None, variables: _Variables) -> tuple[str, str]:
             raise ConfigError(
                 "--to is not the URL of an OTLP/HTTP receiver",
                 setting="--to",
-                hint=f"{_EXAMPLE} (or otlp+http:// without TLS).",
+                hint=_HINT,
             )
         parts = _parts(f"{scheme[5:].lower()}://{rest}", "--to")
         return urlunsplit(parts._replace(path=PATH if parts.path in ("", "/") else parts.path)), "--to"
@@ -118,10 +121,11 @@ def _parts(text: str, name: str) -> SplitResult:
         parts = urlsplit(text.strip())
         fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
         fits = fits and text.strip().isprintable() and " " not in text.strip()
+        fits = fits and _can_exist(parts.hostname or "")
     except ValueError:
         fits = False
     if not fits:
-        hint = f"{_EXAMPLE}." if name == "--to" else "It looks like http://collector.example.com:4318 ."
+        hint = _HINT if name == "--to" else "It looks like http://collector.example.com:4318 ."
         raise ConfigError(f"{name} is not the URL of an OTLP/HTTP receiver", setting=name, hint=hint)
     if "@" in parts.netloc:
         raise ConfigError(
@@ -130,6 +134,17 @@ def _parts(text: str, name: str) -> SplitResult:
             hint="Give them as a header: OTEL_EXPORTER_OTLP_HEADERS='Authorization=Basic%20...'.",
         )
     return parts._replace(fragment="")
+
+
+def _can_exist(host: str) -> bool:
+    """Tell whether this can be the name of a host, or an address; else each try would fail."""
+    try:
+        if ":" in host:
+            return bool(ipaddress.ip_address(host))
+        host.removesuffix(".").encode("idna")  # no empty label, none of more than 63 bytes
+    except ValueError:
+        return False
+    return bool(_HOST.fullmatch(host)) and len(host) <= 253
 
 
 class _Variables:

@@ -17,11 +17,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
+from urllib.parse import urljoin
 
 from rawlogs.errors import AuthError, ConfigError, RawlogsError
 from rawlogs.otlp import protobuf
 from rawlogs.ship.receiver import Receiver
-from rawlogs.untrusted import excerpt, loads_lenient, retry_after
+from rawlogs.untrusted import excerpt, loads_lenient, origin_of, retry_after
 
 RETRYABLE = frozenset({429, 502, 503, 504})
 _SETTINGS = frozenset({401, 403, 404, 405, 407, 415, 501, 505})
@@ -71,9 +72,20 @@ def verdict(
         return _accepted(kind, body, whole, receiver)
     if status in RETRYABLE:
         return Later(text, retry_after(headers.get("retry-after"), now) or 0.0)
+    if 300 <= status < 400 and (location := headers.get("location")):
+        # Not followed: the headers may hold credentials, which are for nobody else.
+        text += f": it redirects to {_origin(receiver.url, location)}, which is not followed"
     if status < 400 or status in _SETTINGS:
         return _wrong(text, status, receiver)
     return Refused(text, status)
+
+
+def _origin(url: str, location: str) -> str:
+    """Return where a redirect leads to, without what may be a secret."""
+    try:
+        return excerpt(origin_of(urljoin(url, location)))
+    except ValueError:
+        return "what is no URL"
 
 
 def _accepted(kind: str, body: bytes, whole: bool, receiver: Receiver) -> Accepted:
