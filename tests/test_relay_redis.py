@@ -281,7 +281,15 @@ class TestRelay:
     @pytest.mark.parametrize(
         ("arguments", "says"),
         [
-            pytest.param(["--to", f"http://:{PASSWORD}@host"], "cannot be read", id="no URL of Redis"),
+            pytest.param(["--to", f"http://:{PASSWORD}@host"], "an unknown scheme", id="no URL of Redis"),
+            pytest.param(["--to", f"redis+x://:{PASSWORD}@h"], "an unknown scheme", id="no such plural"),
+            pytest.param(["--to", f"redis+sentinel://:{PASSWORD}@h"], "names no service", id="no service"),
+            pytest.param(["--to", f"redis+sentinel://:{PASSWORD}@,/s"], "a host or a port", id="no Sentinel"),
+            pytest.param(["--to", f"redis+sentinel://h:{PASSWORD}/s"], "a host or a port", id="its port"),
+            pytest.param(["--to", f"redis+sentinel://h/s/{PASSWORD}"], "a database", id="its database"),
+            pytest.param(["--to", f"redis+sentinel://h/s?x={PASSWORD}"], "cannot be read", id="its option"),
+            pytest.param(["--to", f"redis+cluster://:{PASSWORD}@h/3"], "only number 0", id="of a cluster"),
+            pytest.param(["--to", f"redis+cluster://:{PASSWORD}@"], "a host or a port", id="no node"),
             pytest.param(["--to", f"redis://:{PASSWORD}@host:{PASSWORD}"], "cannot be read", id="no port"),
             pytest.param(["--to", "redis://127.0.0.1:1/0?colour=red"], "cannot be read", id="no option"),
             pytest.param(["--name", "a/b"], "cannot be used", id="a name with a slash"),

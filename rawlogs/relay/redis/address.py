@@ -56,12 +56,14 @@ def parse_address(url: str) -> Address:
     """Take a URL apart. Raises ValueError that says what is wrong with it, and quotes nothing of it."""
     scheme, _, rest = url.partition("://")
     base, _, kind = scheme.lower().partition("+")
+    if base not in ("redis", "rediss", "unix") or kind not in ("", *_PORTS):
+        raise ValueError("begins with an unknown scheme")
     if kind not in _PORTS:
         # redis-py would take what is no number for number 0.
         if base in ("redis", "rediss") and not re.fullmatch(r"[^/?]*(/\d{0,9})?/?(\?.*)?", rest):
             raise ValueError("has a database that is no number")
         return Address("server", url, (), "", {})
-    if base not in ("redis", "rediss"):
+    if base == "unix":
         raise ValueError("begins with an unknown scheme")
     authority, slash, path = re.split(r"([/?]|$)", rest, maxsplit=1)
     access, at, hosts = authority.rpartition("@")
