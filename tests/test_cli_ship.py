@@ -75,6 +75,27 @@ def messages(receiver: OtlpReceiver) -> list[str]:
     return sorted(record.body.string_value for record in receiver.records.values())
 
 
+@posix
+async def test_on_a_terminal_the_last_line_says_how_many_logs_were_acknowledged() -> None:
+    """It is removed at the end, where the account says more."""
+    from terminal import Terminal  # its modules are those of POSIX
+
+    async with FakeServer() as server, OtlpReceiver() as receiver:
+        arguments = ["ship", "--to", receiver.to, "--api-url", server.api_url]
+        with Terminal(arguments) as terminal:
+            await asyncio.to_thread(
+                terminal.until, lambda written: "0 logs acknowledged, 0 not yet" in written
+            )
+            server.post(["one", "two"])
+            await asyncio.to_thread(
+                terminal.until, lambda written: "2 logs acknowledged, 0 not yet" in written
+            )
+            terminal.process.send_signal(signal.SIGINT)
+            assert await asyncio.to_thread(terminal.end) == 128 + signal.SIGINT
+    assert not [line for line in terminal.screen if "not yet" in line]
+    assert [line for line in terminal.screen if "shipped: acknowledged 2" in line]
+
+
 async def test_stored_logs_are_shipped_with_the_names_of_their_runs() -> None:
     """--no-follow ends when the receiver has acknowledged all; the resource is the server."""
     async with FakeServer() as server, OtlpReceiver() as receiver:

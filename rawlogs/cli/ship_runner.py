@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from rawlogs.cli import exit_codes
+from rawlogs.cli.status import REDRAW
 from rawlogs.cli.stream_runner import StreamRunner
 from rawlogs.clock import SystemClock
 from rawlogs.errors import RawlogsError
 from rawlogs.otlp.record import resource_of
+from rawlogs.output.stderr import can_redraw
 from rawlogs.ship.batching import Batcher
 from rawlogs.ship.dead_letters import DeadLetterFile
 from rawlogs.ship.names import NameCache
@@ -24,6 +28,7 @@ from rawlogs.waiting import wait_until_set, within
 if TYPE_CHECKING:
     from rawlogs.delivery.stream import LogStream
     from rawlogs.health.subject import Subject
+    from rawlogs.status.stats import Stats
 
 FLUSH_WITHIN = 7.0
 """Seconds from a signal until what is not acknowledged is given up: Docker kills after ten."""
@@ -101,6 +106,17 @@ class ShipRunner(StreamRunner):
         )
         if await self._shipper.check():
             self.notify("state", f"shipping to {self._receiver.shown}")
+
+    async def show_status(self, stats: Stats) -> None:
+        """Draw how many logs were acknowledged, where stderr is a terminal."""
+        if not can_redraw(sys.stderr, os.environ):
+            return
+        try:
+            while True:
+                await asyncio.sleep(REDRAW)
+                self.notices.status(self.stats.status())
+        finally:
+            self.notices.status("")
 
     async def pump(self, logs: LogStream) -> None:
         """Ship what the stream delivers; ends when all of it is settled, or when a signal leaves no more time."""

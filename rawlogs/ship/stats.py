@@ -49,6 +49,12 @@ class ShipStats:
             "in_flight": self.in_flight,
         }
 
+    def status(self) -> str:
+        """Return how it stands now, for the last line of a terminal."""
+        waiting = self.in_flight + self.waiting
+        taken = f"{self.acknowledged:,} logs acknowledged, {waiting:,} not yet"
+        return f"{taken}; {self.trouble}" if self.trouble else taken
+
     def line(self) -> str:
         """Return the account in one line."""
         parts = [f"acknowledged {self.acknowledged}", f"requests {self.requests}", f"retried {self.retried}"]
