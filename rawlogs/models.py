@@ -251,9 +251,9 @@ class Log:
 
     @classmethod
     def model_validate(cls, obj: object) -> Log:
-        """A Log from a mapping (wire types or Python types), from JSON text, or from an object with attributes.
+        """Return a Log from a mapping (wire types or Python types), from JSON text, or from an object with attributes.
 
-        ``level_name`` is dropped, as every dump has it. Raises ValueError like ``from_wire``.
+        ``level_name`` is dropped, as every dump has it. Raises ValueError with the field that is missing or wrong.
         """
         if isinstance(obj, Log):
             return obj

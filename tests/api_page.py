@@ -35,8 +35,14 @@ MEMBERS = {
 """Of these classes only the members that callers use; the others are for rawlogs' own modules."""
 INTRODUCTION = """# The library
 
-Every public name, from the docstrings (`python tests/api_page.py` writes this page; a test holds it to the names). How
-the parts work together: [delivery](delivery.md). Coming from Prefect's own helper: [from-prefect](from-prefect.md). The
+| to read | call | without async |
+| --- | --- | --- |
+| flow runs to their end | [`rawlogs.follow(RUN)`](#follow) | [`rawlogs.follow_sync(RUN)`](#follow_sync) |
+| what comes from now on, or since a moment | [`rawlogs.stream()`](#stream) | [`rawlogs.stream_sync()`](#stream_sync) |
+| one conversation over the socket, frame by frame | [`rawlogs.connect()`](#connect) | |
+
+Below stands every public name, from the docstrings (`python tests/api_page.py` writes this page). How the parts work
+together: [delivery](delivery.md). Coming from Prefect's own helper: [from-prefect](from-prefect.md). The
 fake server and cassettes of `rawlogs.testing`: [testing](testing.md). Streams for many readers, `rawlogs.relay`:
 [relay](relay.md).
 """
@@ -93,6 +99,8 @@ def _entry(name: str, thing: Any) -> Iterator[str]:
     elif issubclass(thing, Exception):
         bases = ", ".join(base.__name__ for base in thing.__bases__)
         yield _code("\n".join([f"class {name}({bases}):", *_attributes(thing)]).rstrip(":"))
+    elif any(base in vars(rawlogs).values() for base in thing.__bases__):
+        yield _code(f"class {name}({', '.join(base.__name__ for base in thing.__bases__)})")
     elif name == "Log" or thing.__module__ == "rawlogs.compat.prefect":  # what callers make themselves
         yield _code(_call(name, thing))
     yield markdown(thing.__doc__)
@@ -132,9 +140,8 @@ def _call(name: str, function: Any) -> str:
         typed = "" if parameter.annotation is parameter.empty else f": {_type(parameter.annotation)}"
         default = "" if parameter.default is parameter.empty else f" = {_value(parameter.default)}"
         words.append(f"{stars}{parameter.name}{typed}{default}")
-    returned = (
-        "" if signature.return_annotation is signature.empty else f" -> {_type(signature.return_annotation)}"
-    )
+    told = signature.return_annotation is not signature.empty and not isinstance(function, type)
+    returned = f" -> {_type(signature.return_annotation)}" if told else ""
     line = f"{name}({', '.join(words)}){returned}"
     if len(line) <= 100:
         return line
@@ -177,6 +184,7 @@ def _field_docs(kind: type) -> dict[str, str]:
 
 
 def _type(annotation: Any) -> str:
+    annotation = getattr(annotation, "__forward_arg__", annotation)  # of a NamedTuple
     text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
     if text.startswith("Annotated["):  # what validates a value is not the reader's
         text = ast.unparse(ast.parse(text, mode="eval").body.slice.elts[0])  # type: ignore[attr-defined]

@@ -13,6 +13,7 @@ from rawlogs.cli.group import COMMANDS, cli, run
 from rawlogs.cli.option_groups import Command
 from rawlogs.testing.faults import Http, Redirect
 
+URL = ["--api-url", "http://127.0.0.1:1/api"]
 NGINX = (
     "<html>\r\n<head><title>401 Authorization Required</title></head>\r\n<body>\r\n"
     "<center><h1>401 Authorization Required</h1></center>\r\n<hr><center>nginx/1.22.1</center>\r\n</body></html>"
@@ -28,6 +29,9 @@ NGINX = (
         (["record", "x", "--level", "lala"], "'--level': unknown level 'lala'"),
         (["tail", "--text", "x" * 201], "'--text': it has 201 characters"),
         (["tail", "--cacert", "/none"], "'--cacert'"),
+        (["tail", *URL, "--cacert", __file__], "(--cacert) cannot be used: it holds no certificate"),
+        (["tail", *URL, "-i", "a("], "--include: 'a(' is not a regular expression"),
+        (["tail", *URL, "-e", "a("], "--exclude: 'a(' is not a regular expression"),
         (["tail", "--api-url", "nonsense"], "--api-url does not begin with http"),
         (["tial"], "no command 'tial'. Did you mean"),
         (["docter"], "doctor"),

@@ -48,9 +48,9 @@ LIVE_ONLY_IDS = 16_384
 class LogStream(AsyncOnly):
     """An endless, complete sequence of logs; made by ``rawlogs.stream(...)``.
 
-    Use it as an async context manager and iterate over it: log by log, or with ``batches()`` by lists, which costs
-    less. One task may iterate. ``stats`` is the account; notices go to ``on_notice``, and what that raises ends the
-    stream.
+    Use it as an async context manager and iterate over it: log by log, or with ``batches()`` by sequences, which
+    costs less. One task may iterate. ``stats`` is the account; notices go to ``on_notice``, and what that raises ends
+    the stream.
     """
 
     called = "rawlogs.stream"

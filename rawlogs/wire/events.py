@@ -19,7 +19,7 @@ class WireEvent:
     ``drop`` (the line was cut), ``request`` (facts: method, path, headers) and ``response`` (facts: status, headers;
     data: the body). ``data`` is None where there is nothing but facts.
 
-    Neither knows what is secret: whoever shows or writes an event has to hide the keys in it.
+    Keys are in it as they were sent: whoever shows or writes an event has to hide them.
     """
 
     at: float
