@@ -18,6 +18,8 @@ With structlog, whose formatter takes such records:
         )
     )
 
+httpx, which sends the REST requests, logs each at INFO; ``logging.getLogger("httpx").setLevel("WARNING")`` leaves that
+out.
 Levels, filters, handlers and formatters are those that the application has configured. The texts are what the flow
 wrote, line breaks and escape sequences included: how they are shown is up to the handler.
 """

@@ -161,7 +161,8 @@ class Log:
     Every field of the wire is an attribute: ``id``, ``created`` and ``updated`` (None on live logs: the server
     sends them only over REST), ``name``, ``level``, ``message``, ``timestamp`` (aware, UTC), ``flow_run_id``,
     ``task_run_id`` (None where the log belongs to no run). UUIDs and the two REST dates are decoded on access.
-    Fields that this version does not know are kept in ``extra`` and in every dump.
+    Fields that this version does not know are kept in ``extra`` and in every dump. Models of pydantic and endpoints of
+    FastAPI may have logs in them.
     """
 
     __slots__ = ("_data", "_raw", "_row", "_timestamp")
@@ -407,6 +408,18 @@ class Log:
             task_run_id=self._data.get("task_run_id"),
         )
         return record
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: object) -> dict[str, Any]:
+        from rawlogs.log_schema import core_schema
+
+        return core_schema(cls.model_validate)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: object, handler: object) -> dict[str, Any]:
+        from rawlogs.log_schema import json_schema
+
+        return json_schema()
 
     if not TYPE_CHECKING:  # a type checker would take every name for an attribute
 

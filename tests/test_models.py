@@ -14,6 +14,7 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
 
 from rawlogs.models import FIELDS, Log, level_name, level_number, parse_timestamp
 
@@ -482,3 +483,31 @@ def test_timestamps_of_a_derived_class_are_timestamps() -> None:
         timestamp = Moment(2026, 11, 20, 10, tzinfo=timezone.utc)
 
     assert Log.model_validate(Theirs()).timestamp == datetime(2026, 11, 20, 10, tzinfo=timezone.utc)
+
+
+# Logs in models of pydantic
+
+
+class Page(BaseModel):
+    """An application's own model."""
+
+    logs: list[Log]
+
+
+def test_a_model_takes_logs_and_gives_them_back() -> None:
+    page = Page(logs=[log(), wire()])
+    assert page.logs == [log(), log()]
+    assert page.model_dump() == {"logs": [log().model_dump()] * 2}
+    assert json.loads(page.model_dump_json()) == {"logs": [log().model_dump(mode="json")] * 2}
+    assert Page.model_validate_json(page.model_dump_json()) == page
+
+
+def test_a_model_refuses_what_is_no_log() -> None:
+    with pytest.raises(ValidationError, match="level is not a whole number"):
+        Page.model_validate({"logs": [wire(level="high")]})
+
+
+def test_the_schema_of_a_model_has_the_fields_of_a_dump() -> None:
+    schema = Page.model_json_schema()["properties"]["logs"]["items"]
+    assert set(schema["properties"]) == set(log().model_dump())
+    assert set(schema["required"]) == {"id", "name", "level", "message", "timestamp", "level_name"}
