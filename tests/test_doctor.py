@@ -1292,6 +1292,7 @@ RESTS = [
     pytest.param(401, Facts(sent="none"), "none is set", id="401 none"),
     pytest.param(401, Facts(sent="bearer"), "PREFECT_API_KEY was sent", id="401 key"),
     pytest.param(401, Facts(sent="basic"), "is not the server's", id="401"),
+    pytest.param(401, Facts(sent="basic", body=HTML), "A proxy in front of Prefect wants", id="401 page"),
     pytest.param(403, Facts(), "firewall in front of Prefect", id="403"),
     pytest.param(404, Facts(body=HTML), "web page", id="404 page"),
     pytest.param(404, Facts(url="http://h"), "answers at http://h", id="404"),
