@@ -427,3 +427,10 @@ def test_under_trio_the_stream_names_its_twin() -> None:
         RuntimeError, match=r"under trio.* with rawlogs\.stream_sync\(\.\.\.\) as logs in a thread"
     ):
         rawlogs.stream(api_url=URL).__aenter__().send(None)
+
+
+@pytest.mark.parametrize("seconds", ["soon", None, float("nan"), True])
+async def test_an_end_within_what_is_no_time_is_refused(seconds: Any) -> None:
+    with pytest.raises(rawlogs.ConfigError, match=r"^seconds: ") as caught:
+        await rawlogs.stream(api_url=URL).finish(seconds)
+    assert caught.value.setting == "seconds"
