@@ -8,7 +8,8 @@ from typing import overload
 
 import orjson
 
-from rawlogs.models import Log, Row, parse_timestamp
+from rawlogs.log_values import parse_timestamp
+from rawlogs.models import Log, Row
 
 
 class Batch(Sequence[Log]):

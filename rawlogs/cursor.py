@@ -31,7 +31,7 @@ import orjson
 
 from rawlogs import files
 from rawlogs.errors import CursorError
-from rawlogs.models import parse_timestamp
+from rawlogs.log_values import parse_timestamp
 
 VERSION = 1
 LIMIT = 64 << 20

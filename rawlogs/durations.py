@@ -17,7 +17,7 @@ import re
 from datetime import datetime, timedelta, timezone
 
 from rawlogs.errors import ConfigError
-from rawlogs.models import parse_timestamp
+from rawlogs.log_values import parse_timestamp
 from rawlogs.untrusted import shown
 
 LONGEST = timedelta(days=700_000)

@@ -16,7 +16,8 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from rawlogs.errors import ConfigError
-from rawlogs.models import Log, level_number
+from rawlogs.log_values import level_number
+from rawlogs.models import Log
 from rawlogs.search import TextQuery
 from rawlogs.selection import Apart, Predicate, nothing_chosen
 from rawlogs.selection import Selection as Selection

@@ -15,7 +15,8 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from rawlogs.errors import ConfigError
-from rawlogs.models import Log, level_number
+from rawlogs.log_values import level_number
+from rawlogs.models import Log
 
 Predicate = Callable[[Log], bool]
 _DIGITS = re.compile(r"[0-9]{1,9}")

@@ -11,7 +11,8 @@ from clocks import FakeClock
 
 from rawlogs.batch import Batch
 from rawlogs.errors import HistoryError
-from rawlogs.models import BEGINNING, END, Log, parse_timestamp
+from rawlogs.log_values import parse_timestamp
+from rawlogs.models import BEGINNING, END, Log
 from rawlogs.seen import SeenIds
 
 RUN = UUID(int=7)

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rawlogs.errors import HistoryError
-from rawlogs.models import BEGINNING, END, parse_timestamp
+from rawlogs.log_values import parse_timestamp
+from rawlogs.models import BEGINNING, END
 from rawlogs.rest.body import AnswerTooLarge
 from rawlogs.rest.history import History, RowsShifted
 

@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from rawlogs.models import FIELDS, Log, level_name, level_number, parse_timestamp
+from rawlogs.log_values import level_name, level_number, parse_timestamp
+from rawlogs.models import FIELDS, Log
 
 UTC = timezone.utc
 ID = "01a20537-c002-7db3-8e59-6c5b0fa42bcb"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rawlogs.models import level_number
+from rawlogs.log_values import level_number
 
 if TYPE_CHECKING:
     _Levels = click.ParamType[int]

@@ -12,7 +12,8 @@ from uuid import UUID
 
 import orjson
 
-from rawlogs.models import Log, Row, level_name
+from rawlogs.log_values import level_name
+from rawlogs.models import Log, Row
 from rawlogs.output.escape import HIDDEN, SURROGATES
 from rawlogs.rest.names import RunNames
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from uuid import UUID
 
-from rawlogs.models import parse_timestamp
+from rawlogs.log_values import parse_timestamp
 
 NO_LOG = "-"
 END_PLACE = "end"

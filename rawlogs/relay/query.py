@@ -16,7 +16,8 @@ from uuid import UUID
 from rawlogs.durations import parse_moment
 from rawlogs.errors import ConfigError
 from rawlogs.filters import LogFilter
-from rawlogs.models import BEGINNING, level_number
+from rawlogs.log_values import level_number
+from rawlogs.models import BEGINNING
 from rawlogs.relay.cursor import Cursor
 from rawlogs.selection import Selection
 

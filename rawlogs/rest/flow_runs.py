@@ -12,7 +12,7 @@ from urllib.parse import quote
 from uuid import UUID
 
 from rawlogs.errors import ConfigError, HistoryError
-from rawlogs.models import parse_timestamp
+from rawlogs.log_values import parse_timestamp
 from rawlogs.rest.client import RestClient
 from rawlogs.rest.id_prefix import id_prefix, ids_with
 from rawlogs.rest.responses import page_limit

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import orjson
 
-from rawlogs.models import parse_timestamp
+from rawlogs.log_values import parse_timestamp
 from rawlogs.testing import matching
 from rawlogs.testing.model.rest import Answer, RestRequest
 from rawlogs.testing.playback import Playback

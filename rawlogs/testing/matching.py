@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import orjson
 
-from rawlogs.models import parse_timestamp
+from rawlogs.log_values import parse_timestamp
 from rawlogs.testing.recording_view import decoded
 from rawlogs.testing.redact import Redactor
 

@@ -28,7 +28,7 @@ import orjson
 
 from rawlogs import files
 from rawlogs.errors import ConfigError, SinkError
-from rawlogs.models import parse_timestamp
+from rawlogs.log_values import parse_timestamp
 from rawlogs.testing.fragments import Fragments
 from rawlogs.testing.model.logs import iso
 from rawlogs.testing.redact import Redactor

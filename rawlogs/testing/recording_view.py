@@ -9,8 +9,8 @@ from urllib.parse import unquote, urlsplit
 
 import orjson
 
+from rawlogs.log_values import parse_timestamp
 from rawlogs.masking import MASK
-from rawlogs.models import parse_timestamp
 from rawlogs.testing.model.logs import Entry, iso, micros
 from rawlogs.testing.model.rest import Answer
 from rawlogs.wire.events import WireEvent

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from rawlogs.models import parse_timestamp
+from rawlogs.log_values import parse_timestamp
 from rawlogs.testing.model.schemas import EventFilter, EventResource
 from rawlogs.testing.model.subscriptions import Outgoing
 
