@@ -590,3 +590,178 @@ def test_half_a_minute_of_silence_costs_a_dozen_requests_and_then_one_for_each_a
         looks.append(at)
     assert sum(look <= 30.0 for look in looks) <= 14
     assert sum(150.0 < look <= 210.0 for look in looks) == 4
+
+
+# What each round says, asks and leaves
+
+
+async def test_a_reconnect_says_since_when_logs_may_be_missing_and_then_how_many_came() -> None:
+    """In words and as facts; a gap that was told once is told anew after it has closed."""
+    stream = await Auditing.begun()
+    await stream.until(41.0)
+    stream.notifier.say_once("behind", "warning", "the reader is behind")
+    frontier = stream.ledger.frontier
+    stream.stored(40.9, 40.95)
+    stream.auditor.connected(again=True)
+    await stream.round()
+    opened, closed = (notice for notice in stream.notices if notice.kind.startswith("gap"))
+    assert (opened.text, opened.facts) == ("listing what the live stream missed", {"since": frontier})
+    assert (closed.text, closed.facts) == ("recovered 2 logs from the list", {"recovered": 2})
+    stream.notifier.say_once("behind", "warning", "the reader is behind")
+    assert stream.kinds.count("warning") == 2
+
+
+async def test_what_an_audit_recovers_is_told_in_words_and_numbers() -> None:
+    """Since when it was missing nobody knows."""
+    stream = await Auditing.begun()
+    await stream.until(41.0)
+    stream.stored(40.9, 40.95)
+    await stream.until(75.0)
+    opened, closed = (notice for notice in stream.notices if notice.kind.startswith("gap"))
+    assert (opened.text, opened.facts) == ("the live stream lost logs", {"since": None})
+    assert closed.text == "recovered 2 logs that the live stream lost"
+    assert closed.facts == {"recovered": 2}
+
+
+async def test_a_catch_up_that_was_asked_for_comes_at_once() -> None:
+    """Also while another one is on its way, and where nothing is left to catch up with."""
+    stream = await Auditing.begun()
+    await stream.until(41.0)
+    stream.auditor.connected(again=True)
+    stream.plan = [lambda: stream.auditor.connected(again=False)]
+    stream.asked_at.clear()
+    first = stream.second
+    await stream.round()
+    await stream.round()
+    assert set(stream.asked_at) == {first}
+
+
+async def test_a_poll_comes_at_once_and_then_after_half_a_second() -> None:
+    """Half of the half second for which two lists that brought logs are taken to be apart at first, and no less than
+    0.2 s; then by the time between those that did."""
+    stream = await Auditing.begun(connected=False, alone=True)
+    begun = stream.second
+    stream.auditor.poll()
+    for _ in range(5):
+        await stream.round()
+    assert [second - begun for second in stream.asked_at] == [0.0, 0.5, 1.0, 1.5, 2.25]
+    for _ in range(3):
+        stream.log()
+        await stream.round()
+        await stream.read()
+    stream.asked_at.clear()
+    first = stream.second
+    await stream.round()
+    assert stream.asked_at[0] - first == pytest.approx(0.25, abs=0.06)
+
+
+@pytest.mark.parametrize("follow", [True, False])
+async def test_until_takes_what_is_stamped_at_that_very_moment_and_nothing_later(follow: bool) -> None:
+    """And all before it is known to be complete."""
+    end = 20.0 if follow else -5.0
+    stream = Delivery(until=Delivery().at(end), since=BEGINNING, follow=follow, alone=True)
+    await stream.round()
+    stream.auditor.poll()
+    stored = stream.stored(end - 1.0, end, end + 1e-6, end + 1.0)
+    await stream.until_end()
+    assert stream.order == stored[:2]
+    if not follow:
+        assert stream.frontier == pytest.approx(end + 1e-6, abs=1e-9)
+
+
+async def test_the_last_page_of_what_is_stored_is_read_once_more() -> None:
+    """A row that becomes readable while it is read is in that."""
+    stream = Delivery(page=3, alone=True, follow=False, since=BEGINNING)
+    stored = stream.stored(*range(-10, -8))
+    late: list[str] = []
+    stream.plan = [None, lambda: late.extend(stream.stored(-8.5))]
+    await stream.until_end()
+    assert stream.order == [*stored, *late]
+
+
+async def test_a_refusal_without_following_is_waited_out() -> None:
+    """There is no schedule that would do so."""
+    stream = Delivery(alone=True, follow=False, since=BEGINNING)
+    stored = stream.stored(-3.0)
+    stream.plan = [answer(429, Retry_After="7"), answer(429, Retry_After="7")]
+    await stream.until_end()
+    assert stream.order == stored
+    assert stream.second >= 14.0
+
+
+async def test_a_frame_that_cannot_be_read_is_looked_for_from_before_what_has_settled() -> None:
+    """Its log was stamped up to that long ago, and may have been delivered by no list."""
+    stream = await Auditing.begun()
+    await stream.until(41.0)
+    stream.auditor.frame_unreadable()
+    assert stream.frontier <= 41.25 - stream.options.settle
+
+
+async def test_three_pages_are_not_read_where_the_budget_does_not_pay_for_them() -> None:
+    """They are counted; two are read."""
+    stream = await Auditing.begun(rest_budget=1, page=50)
+    await stream.until(26.0)
+    for n in range(120):
+        stream.log(26.0 + n / 100, live=1)
+    await stream.read()
+    stream.clock.advance(5.0)
+    stream.requests.clear()
+    await stream.round()
+    assert [body["offset"] for body in stream.requests] == [119]
+
+
+async def test_polling_is_charged_to_the_budget_once_it_has_caught_up() -> None:
+    """The first round reads what was stored before the start, a reconnect what was missed: both are free."""
+    stream = Delivery(alone=True, since=BEGINNING, page=10, rest_budget=10, buffer=2000)
+    stream.stored(*(n / 10 - 200.0 for n in range(900)))
+    await stream.round()
+    stream.auditor.poll()
+    await stream.round()
+    await stream.read()
+    assert len(stream.requests) >= 90 and stream.second < 5.0
+    for _ in range(60):
+        await stream.round()
+        stream.auditor._quiet_since = stream.clock.monotonic()
+    assert stream.second > 120.0
+
+
+async def test_what_the_sweeps_of_several_pages_brought_is_counted_together() -> None:
+    """And is 0 where all was delivered."""
+    stream = Delivery(page=5, keep_ids=True)
+    await stream.round()
+    stream.auditor.connected(again=False)
+    await stream.round()
+    stream.stored(*(n / 10 for n in range(12)))
+    assert await stream.auditor.sweep([RUN]) == 12
+    assert await stream.auditor.sweep([RUN]) == 0
+
+
+async def test_a_reconnect_whose_list_fails_is_still_told_as_closed() -> None:
+    """By the list that comes through; so is the next one."""
+    stream = await Auditing.begun()
+    await stream.until(41.0)
+    stream.auditor.connected(again=True)
+    stream.plan = [answer(503)]
+    await stream.round()
+    stream.auditor.connected(again=True)
+    stream.plan = [answer(503)]
+    await stream.round()
+    await stream.until(stream.second + 30.0)
+    assert stream.kinds.count("gap_opened") == stream.kinds.count("gap_closed") == 2
+    assert stream.stats.open_gaps == 0
+
+
+async def test_the_first_audits_come_early_again_when_polling_ends() -> None:
+    """The socket has just begun to show everything, and may do so no longer."""
+    stream = await Auditing.begun()
+    await stream.miss()
+    for _ in range(HITS):
+        stream.log(live=1)
+        await stream.until(stream.second + 2.0)
+    while stream.polls:
+        stream.log(live=1)
+        await stream.until(stream.second + 2.0)
+    stream.asked_at.clear()
+    first = stream.second
+    await stream.round()
+    assert stream.asked_at[0] - first <= 3.75

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from clocks import FakeClock
 from delivering import Delivery
-from listing import RUN
+from listing import RUN, Listing
 
+from rawlogs.batch import Batch
 from rawlogs.delivery.ledger import ListRequest, Range
-from rawlogs.delivery.reader import HistoryReader, Page, counting
+from rawlogs.delivery.reader import LAG, HistoryReader, Page, RowsPerRun, UnsettledRows, counting
 from rawlogs.errors import HistoryError
 from rawlogs.models import BEGINNING, END, MICROSECOND, Log
+
+START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
 
 class Reading(Delivery):
@@ -506,3 +510,41 @@ def test_counting_counts_from_the_first_up_to_the_second_moment() -> None:
     assert count(stamps[0], stamps[3]) == 3
     assert count(stamps[1], stamps[1]) == 0
     assert count(start, stamps[3] + MICROSECOND) == 4
+
+
+# Rows that a list has shown
+
+
+def test_young_rows_are_those_from_a_moment_on_and_before_the_last_moments() -> None:
+    """Both ends are a boundary: the first counts, the second does not."""
+    rows = UnsettledRows()
+    table = Listing(FakeClock())
+    logs = [table.store(table.row(START + timedelta(seconds=n))) for n in range(5)]
+    rows.add(logs)
+    rows.finish(START + timedelta(seconds=1), START + timedelta(seconds=3) + LAG)
+    assert set(rows.known(BEGINNING)) == {logs[1].id_text, logs[2].id_text}
+    assert set(rows.known(START + timedelta(seconds=2))) == {logs[2].id_text}
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_too_many_young_rows_are_forgotten(monkeypatch: pytest.MonkeyPatch, more: int) -> None:
+    """As many as the limit are kept; one more, and a list is read instead; then new ones are kept again."""
+    monkeypatch.setattr("rawlogs.delivery.reader.UNSETTLED_LIMIT", 3)
+    rows = UnsettledRows()
+    table = Listing(FakeClock())
+    rows.add(table.store(table.row(START)) for _ in range(3 + more))
+    rows.finish(START, START + timedelta(seconds=60))
+    assert len(rows.known(BEGINNING)) == (0 if more else 3)
+    last = table.store(table.row(START))
+    rows.add([last])
+    assert last.id_text in rows.known(BEGINNING)
+
+
+def test_rows_of_runs_are_not_counted_once_ids_had_to_be_forgotten() -> None:
+    """It may be too few then."""
+    counted = RowsPerRun()
+    table = Listing(FakeClock())
+    counted.add(Batch([table.store(table.row(START)) for _ in range(3)]), lambda: START.timestamp())
+    assert counted.count([RUN]) == 3
+    counted._ids.forgotten = START.timestamp()
+    assert counted.count([RUN]) == 0
