@@ -44,6 +44,8 @@ demo: $(INSTALLED) ## see it work: streams from a fake server that is built in, 
 test: lint prefect system ## lint, types and every test, with real Prefect servers (VERSIONS=…, ARGS=…)
 	RAWLOGS_PREFECT_VERSIONS="$(VERSIONS)" $(VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
+# actionlint runs in .github/workflows/tests.yml: its package for pip has to download the program from GitHub while it
+# is installed, and this is to work with PyPI alone. check-jsonschema and zizmor find most of the same here.
 lint: $(TOOLS) ## ruff, mypy, and what reads .github, the Containerfile and the manifests
 	$(VENV)/bin/ruff check --extend-exclude .prefect,.venvs,.roots .
 	$(VENV)/bin/ruff format --check --extend-exclude .prefect,.venvs,.roots .
@@ -109,8 +111,11 @@ dist: .venvs/release/.rawlogs-tools ## the sdist and the wheel, checked and trie
 	    python="$$(.venvs/release/bin/python $(PREFECT_ENV) find $$minor)" || continue; \
 	    rm -rf build/empty; "$$python" -m venv build/empty; \
 	    build/empty/bin/python $(PIP) dist/*.whl; \
-	    (cd build && empty/bin/rawlogs --version && empty/bin/rawlogs demo > demo.out 2>&1 || { cat demo.out; exit 1; }); \
-	    echo "Python $$minor: rawlogs demo printed $$(wc -l < build/demo.out) lines"; \
+	    echo "Python $$minor, lines that each command printed:"; \
+	    for words in --version help man "completion bash" demo; do \
+	        (cd build && empty/bin/rawlogs $$words > out 2>&1 || { cat out; exit 1; }); \
+	        echo "    rawlogs $$words: $$(wc -l < build/out)"; \
+	    done; \
 	done
 	@ls -l dist
 

@@ -39,8 +39,14 @@ CHECK = (
 )
 
 
-def opened(token: str | None = TOKEN, *, legacy: bool = False) -> Handshake:
-    return Handshake(token, FILTER, url=URL, legacy=legacy)
+NO_ANSWER = (
+    "The WebSocket was accepted, but the auth message was not answered: the server failed, is stopping, or a proxy in "
+    "between holds messages back. Try again; then look at the server's log. `rawlogs doctor` checks each step."
+)
+
+
+def opened(token: str | None = TOKEN, **options: bool) -> Handshake:
+    return Handshake(token, FILTER, url=URL, **options)
 
 
 def authenticating(token: str | None = TOKEN) -> Handshake:
@@ -77,6 +83,20 @@ def test_another_subprotocol_than_offered_is_a_protocol_error(legacy: bool) -> N
         "Something in between answers the upgrade in Prefect's stead, or this is no Prefect server. See who answers at "
         f"{URL}, and whether a proxy changes the answer's headers. `rawlogs doctor` checks each step."
     )
+
+
+def test_40_letters_of_another_subprotocol_are_shown() -> None:
+    with pytest.raises(ProtocolError) as caught:
+        opened().opened("x" * 41)
+    assert caught.value.text == f"{URL} chose the subprotocol '{'x' * 40}', which was not offered"
+
+
+def test_an_end_before_anything_was_said_is_no_answer() -> None:
+    handshake = opened()
+    assert handshake.state is State.OPENED
+    error = handshake.closed(1006, "")
+    assert isinstance(error, ConnectError)
+    assert error.hint == NO_ANSWER
 
 
 def test_a_server_that_picks_no_subprotocol_may_authenticate_all_the_same() -> None:
@@ -169,6 +189,7 @@ def test_any_other_answer_to_auth_is_a_protocol_error_that_shows_it(payload: byt
     with pytest.raises(ProtocolError) as caught:
         authenticating().received(payload)
     assert caught.value.text == f"{URL} answered the auth message with something else: {shown}"
+    assert caught.value.frame == ("" if not payload else shown)
     assert (
         caught.value.hint
         == "Something in between answers the upgrade in Prefect's stead, or this is no Prefect server. See who answers "
@@ -194,10 +215,20 @@ def test_any_other_answer_to_auth_is_a_protocol_error_that_shows_it(payload: byt
 def test_any_other_ending_while_authenticating_is_no_refusal(code: int, reason: str, said: str) -> None:
     error = authenticating().closed(code, reason)
     assert isinstance(error, ConnectError)
-    assert (error.text, error.phase, error.url) == (
+    assert (error.text, error.phase, error.url, error.hint) == (
         f"{URL} hung up while authenticating ({said})",
         "auth",
         URL,
+        NO_ANSWER,
+    )
+
+
+def test_silence_while_authenticating_is_no_refusal() -> None:
+    error = authenticating().unanswered(10.0)
+    assert isinstance(error, ConnectError)
+    assert (error.text, error.hint) == (
+        f"{URL} accepted the WebSocket but did not answer the auth message within 10 s",
+        NO_ANSWER,
     )
 
 
@@ -211,6 +242,18 @@ def test_1002_is_a_rejected_filter() -> None:
         "The server rejected the filter: Invalid filter: 'filter'",
         "Invalid filter: 'filter'",
     )
+
+
+def test_a_filter_that_is_rejected_without_a_reason_says_so() -> None:
+    error = streaming().closed(1002, "")
+    assert isinstance(error, FilterRejected)
+    assert (error.text, error.reason) == ("The server rejected the filter: no reason given", "")
+
+
+def test_200_letters_of_a_reason_are_kept() -> None:
+    error = streaming().closed(1001, "x" * 201)
+    assert isinstance(error, ConnectionLost)
+    assert error.reason == "x" * 200
 
 
 def test_1008_while_streaming_is_a_revoked_key() -> None:

@@ -72,7 +72,7 @@ class Handshake:
         token: str | None,
         filter_text: str,
         *,
-        url: str = "",
+        url: str,
         legacy: bool = False,
         secrets: tuple[str, ...] = (),
         facts: Facts | None = None,

@@ -35,7 +35,7 @@ async def main():
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
         print(f"http://127.0.0.1:{listening.getsockname()[1]}/", flush=True)
-        config = uvicorn.Config(site, lifespan="off", log_level="warning", ws="websockets-sansio")
+        config = uvicorn.Config(site, lifespan="off", log_level="warning")
         await uvicorn.Server(config).serve(sockets=[listening])
 
 
