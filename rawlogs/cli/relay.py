@@ -13,7 +13,8 @@ from rawlogs.cli.access import ACCESS, access_arguments
 from rawlogs.cli.option_groups import Command
 from rawlogs.cli.signals import run_until_signal
 from rawlogs.cli.time_types import Duration, Seconds
-from rawlogs.cli.watching import WATCH, watched
+from rawlogs.cli.watch_options import WATCH
+from rawlogs.cli.watching import watched
 from rawlogs.errors import ConfigError
 
 URL = "RAWLOGS_REDIS_URL"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from datetime import datetime
 from typing import Any
@@ -69,6 +68,8 @@ def command(started_at: datetime, /, deployment: str, **given: Any) -> int:
     detach, cancel = starting.pop("detach"), starting.pop("cancel_on_interrupt")
     request = read_request(**starting)
     access = access_arguments(given)
+    import asyncio  # not for --help
+
     return asyncio.run(_run(deployment, request, access, given, started_at, detach=detach, cancel=cancel))
 
 

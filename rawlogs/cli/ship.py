@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from datetime import datetime
@@ -23,7 +22,7 @@ from rawlogs.cli.stream_options import (
     RANGE,
     check_together,
 )
-from rawlogs.cli.watching import WATCH
+from rawlogs.cli.watch_options import WATCH
 
 RECEIVER = OptionGroup(
     "Where to",
@@ -130,5 +129,7 @@ def command(started_at: datetime, /, run: tuple[str, ...], **given: Any) -> int:
             **TIMEOUT.take(given),
         )
         return await runner.run_watched(**WATCH.take(given))
+
+    import asyncio  # not for --help
 
     return asyncio.run(ship())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import datetime
 from typing import Any
 
@@ -21,7 +20,7 @@ from rawlogs.cli.stream_options import (
     RANGE,
     check_together,
 )
-from rawlogs.cli.watching import WATCH
+from rawlogs.cli.watch_options import WATCH
 
 
 @click.command(
@@ -66,4 +65,6 @@ def command(started_at: datetime, /, run: tuple[str, ...], **given: Any) -> int:
         **CURSOR.take(given),
         **ENDING.take(given),
     )
+    import asyncio  # not for --help
+
     return asyncio.run(runner.run_watched(**WATCH.take(given)))

@@ -9,31 +9,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from rawlogs.cli.option_groups import OptionGroup
 from rawlogs.clock import SystemClock
 from rawlogs.host import is_loopback
 from rawlogs.notices import Notice, OnNotice
 
 if TYPE_CHECKING:
     from rawlogs.health.subject import Subject
-
-WATCH = OptionGroup(
-    "Health and metrics",
-    click.Option(
-        ["--listen"],
-        metavar="ADDR:PORT",
-        help="Answer /livez, /readyz and /metrics there, over plain HTTP; :PORT is this machine alone.",
-    ),
-    click.Option(
-        ["--health-file"],
-        type=click.Path(),
-        metavar="PATH",
-        help="Touch this file every 5 s while all is well, for exec probes.",
-    ),
-)
-"""Arguments of ``watched``."""
 
 
 @asynccontextmanager
