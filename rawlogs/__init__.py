@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rawlogs._lazy import attach
+
 if TYPE_CHECKING:
     from rawlogs.api import FrameStream as FrameStream
     from rawlogs.api import connect as connect
@@ -105,20 +107,15 @@ _HOMES = {
 __all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
 
 
+_load, _ = attach(__name__, _HOMES)
+
+
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         from rawlogs.version import version
 
         return version()
-    try:
-        home = _HOMES[name]
-    except KeyError:
-        raise AttributeError(f"module 'rawlogs' has no attribute {name!r}") from None
-    from importlib import import_module
-
-    value = getattr(import_module(f"rawlogs.{home}"), name)
-    globals()[name] = value
-    return value
+    return _load(name)
 
 
 def __dir__() -> list[str]:

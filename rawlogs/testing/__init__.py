@@ -12,8 +12,9 @@ real server, and replays it from then on. The pytest fixtures are in ``rawlogs.t
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from rawlogs._lazy import attach
 
 if TYPE_CHECKING:
     from rawlogs.testing.cassette import Cassette as Cassette
@@ -50,14 +51,4 @@ __all__ = [
     "use_cassette",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+__getattr__, __dir__ = attach(__name__, _HOMES)
