@@ -12,7 +12,7 @@ JOBS ?= 2
 # Modules for `mutants`; the tests of rawlogs/A/B.py are tests/test_B.py, or those of TESTS_B.
 MODULES ?= delivery/ledger delivery/merge delivery/reader delivery/audit retrying/retry \
     wire/frames wire/handshake config/settings host serve/access
-TESTS_access := serve serve_guard
+TESTS_access := serve_access serve_guard
 TESTS_settings := settings settings_texts
 
 EXTRAS := web,django,redis,metrics,otlp

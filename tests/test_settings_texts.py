@@ -30,7 +30,7 @@ def settle(folder: Path, environ: dict[str, str] | None = None, **arguments: Any
 
 
 @pytest.mark.parametrize("at", [0, 1, 5])
-@pytest.mark.parametrize("bad", [" ", "\x7f", "é"])
+@pytest.mark.parametrize("bad", [" ", "\x7f", "é"], ids=["blank", "DEL", "no ASCII"])
 def test_a_character_that_no_key_has_is_named_by_its_place(tmp_path: Path, at: int, bad: str) -> None:
     inside = "pnu_0123"
     key = f"!{inside[:at]}{bad}{inside[at:]}~"
@@ -55,10 +55,10 @@ def test_only_a_pair_of_quotes_is_taken_off_a_key(tmp_path: Path, text: str, key
     assert settle(tmp_path, {KEY: text}).api_key == key
 
 
-@pytest.mark.parametrize("bad", ["\n", "\x1f", "\x7f", "\ud800", "\udc80", "\udfff"], ids=ascii)
-def test_an_unprintable_auth_string_is_refused(tmp_path: Path, bad: str) -> None:
+@pytest.mark.parametrize("bad", [0x0A, 0x1F, 0x7F, 0xD800, 0xDC80, 0xDFFF], ids=hex)
+def test_an_unprintable_auth_string_is_refused(tmp_path: Path, bad: int) -> None:
     with pytest.raises(ConfigError) as caught:
-        settle(tmp_path, {AUTH: f"admin:{bad}x"})
+        settle(tmp_path, {AUTH: f"admin:{chr(bad)}x"})
     assert caught.value.text == (
         f"{AUTH} (environment) has a line break or another unprintable character in it."
     )
@@ -116,7 +116,9 @@ def test_a_bad_url_names_the_setting(tmp_path: Path, argument: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("environ", "hidden"), [({}, ""), ({KEY: ""}, f" {KEY} is set, but empty (environment).")]
+    ("environ", "hidden"),
+    [({}, ""), ({KEY: ""}, f" {KEY} is set, but empty (environment).")],
+    ids=["none", "an empty one"],
 )
 def test_cloud_without_a_key_says_what_hides_one(
     tmp_path: Path, environ: dict[str, str], hidden: str
