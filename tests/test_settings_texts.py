@@ -158,6 +158,26 @@ def test_custom_headers_of_two_places_are_named_with_both(tmp_path: Path) -> Non
     assert " + " in settings.origins["PREFECT_CLIENT_CUSTOM_HEADERS"]
 
 
+def test_of_custom_headers_only_ones_own_are_named(tmp_path: Path) -> None:
+    (tmp_path / "prefect.toml").write_text(
+        f"[api]\nurl='{URL}'\n[client]\ncustom_headers='{{\"X-A\": \"1\"}}'\n"
+    )
+    environ = {
+        "HOME": str(tmp_path),
+        "USERPROFILE": str(tmp_path),
+        "PREFECT_CLIENT_CUSTOM_HEADERS": '{"X-B": "2"}',
+    }
+    settings = resolve(environ=environ, cwd=tmp_path)
+    assert settings.origins["PREFECT_CLIENT_CUSTOM_HEADERS"] == "environment + prefect.toml"
+    (note,) = settings.notes
+    assert note.endswith("gets PREFECT_CLIENT_CUSTOM_HEADERS (environment)")
+
+
+def test_a_folder_that_has_certificates_checked_is_no_note(tmp_path: Path) -> None:
+    (tmp_path / "prefect.toml").write_text("[api]\ntls_insecure_skip_verify=false\n")
+    assert settle(tmp_path, {"PREFECT_API_URL": "https://h/api", AUTH: "a:password"}).notes == ()
+
+
 # Certificates
 
 

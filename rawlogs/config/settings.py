@@ -256,9 +256,9 @@ class _Resolver:
     def boolean(self, name: str) -> bool:
         value = self.value(name)
         word = value.lower() if isinstance(value, str) else value
-        if word is None or word in _FALSE or word in (False, 0):
+        if word is None or word in _FALSE or word == 0:
             return False
-        if word in _TRUE or word in (True, 1):
+        if word in _TRUE or word == 1:
             return True
         raise ConfigError(
             f"{name} ({self.origins[name]}) is neither true nor false.",
@@ -279,7 +279,7 @@ class _Resolver:
             line = sources.misplaced(self.cwd) if text is None else None
             hint = f"{line} {_SET_URL}" if line else _SET_URL
             raise ConfigError(problem, setting=name, hint=hint, missing=text is None)
-        address = urls.parse(text, setting=name, origin=origin)
+        address = urls.parse(text, origin=origin)
         if origin != "argument":
             self.notes += [f"{name} ({origin}): {change}" for change in address.changes]
             # As in Prefect the environment wins over a profile, even one that was asked for.
@@ -392,8 +392,11 @@ class _Resolver:
         )
         found = []
         for name, value in sent:
-            places = [place for place in self.origins[name].split(" + ") if not sources.of_folder(place)]
-            places = [place for place in places if place not in ("argument", "default")]
+            places = [
+                place
+                for place in self.origins[name].split(" + ")
+                if place != "argument" and not sources.of_folder(place)
+            ]
             if value and places:
                 found.append((name, " + ".join(places)))
         return found
