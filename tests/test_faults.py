@@ -1404,7 +1404,7 @@ async def test_cancelling_finish_does_not_hurt() -> None:
             task = asyncio.ensure_future(reader.logs.finish())
             await asyncio.sleep(0.01)
             await cancelled(task)
-        assert server.subscribed == 0
+        await server.until(lambda: server.subscribed == 0)
 
 
 @pytest.mark.fault(109, 110)

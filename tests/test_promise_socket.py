@@ -227,8 +227,8 @@ async def perform(play: Scenario) -> Reader:
                 await act(play, server)
             server.heal()
             # What the last acts stored has to be found by the stream itself, before it is told to list once more.
-            await within(arrived(play, reader, reading), 20)
-            await within(reader.logs.finish(20.0), 20)
+            await within(arrived(play, reader, reading), 120)
+            await within(reader.logs.finish(120.0), 120)
             await within(reading)
         return reader
 
