@@ -108,6 +108,16 @@ def test_a_url_that_is_missing_and_one_that_is_empty_are_told_apart(tmp_path: Pa
     assert (empty.value.hint or "").startswith("Set PREFECT_API_URL")
 
 
+def test_a_misplaced_line_is_looked_for_in_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "prefect.toml").write_text("api_url = 'http://h/api'\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as caught:
+        resolve(environ={"HOME": str(tmp_path), "USERPROFILE": str(tmp_path)})
+    assert "prefect.toml, line 1: " in (caught.value.hint or "")
+
+
 @pytest.mark.parametrize("argument", [True, False])
 def test_a_bad_url_names_the_setting(tmp_path: Path, argument: bool) -> None:
     with pytest.raises(ConfigError) as caught:
