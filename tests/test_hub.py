@@ -13,7 +13,7 @@ from clocks import HandClock
 from relay_source import NOW, HandSource, Taken, log
 from streaming import QuickClock, eventually
 
-from rawlogs.errors import AuthError, ConnectError, HistoryError
+from rawlogs.errors import AuthError, ConfigError, ConnectError, HistoryError
 from rawlogs.models import Log
 from rawlogs.relay import BadQuery, Cursor, GapEvent, Hub, Query, Reader
 from rawlogs.relay.hub import PULSE
@@ -626,3 +626,10 @@ class TestAgainstAServer:
             await taken.until(lambda t: t.gaps() == [("upstream", True)])
             assert taken.events[0].trouble == "denied"
             assert key.encode() not in taken.events[0].sse
+
+
+@pytest.mark.parametrize("name", ["queue", "ring"])
+@pytest.mark.parametrize("value", [0, -1, 1.5, "many", None])
+def test_a_size_that_is_none_is_refused_by_its_name(name: str, value: Any) -> None:
+    with pytest.raises(ConfigError, match=f"{name} must be a whole number of at least 1"):
+        Hub(**{name: value})

@@ -70,8 +70,8 @@ class Hub:
         if source is not None and access:
             raise ConfigError(f"give either a source or {', '.join(sorted(access))}", setting="source")
         for name, value in (("queue", queue), ("ring", ring)):
-            if value < 1:
-                raise ConfigError(f"{name} must be at least 1", setting=name)
+            if not isinstance(value, int) or value < 1:
+                raise ConfigError(f"{name} must be a whole number of at least 1", setting=name)
         self.clock: Clock = clock or SystemClock()
         self._rng = rng or random.Random()
         self.source: Source = source or _own_source(clock, access)
