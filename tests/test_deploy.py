@@ -150,9 +150,15 @@ def test_the_image_is_built_of_wheels_and_runs_as_nobody() -> None:
 
 
 def test_the_image_gets_what_the_wheel_is_made_of() -> None:
-    """Everything that COPY names is let through by .containerignore."""
+    """The files that pyproject.toml takes from elsewhere, too; and .containerignore lets through what COPY names."""
     let_through = {
         line[1:] for line in (ROOT / ".containerignore").read_text().splitlines() if line.startswith("!")
     }
     copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "Containerfile").read_text(), re.MULTILINE)
-    assert {word for words in copied for word in words.split()} == let_through
+    names = {word for words in copied for word in words.split()}
+    assert names == let_through
+    sections = r"\[tool\.hatch\.build\.targets\.wheel\.(?:shared-data|force-include)\]\n((?:\".+\n)+)"
+    entries = "".join(re.findall(sections, (ROOT / "pyproject.toml").read_text()))
+    taken = set(re.findall(r'^"(.+?)" =', entries, re.MULTILINE))
+    assert len(taken) == 3
+    assert taken <= names
