@@ -349,6 +349,7 @@ async def test_a_burst_counts_within_a_second() -> None:
     merging.clock.advance(1.1)
     merging.live(*[97.0] * 199)
     assert merging.schedule.suspected_at is None
+    merging.clock.advance(1.0)  # its last moment
     merging.live(97.5)
     assert marks(merging)[1:] == (97.0, 1), "the oldest log of this second"
 

@@ -74,16 +74,19 @@ class Service:
                 pytest.fail(f"{self.name} did not start: {log.read_text(errors='replace')[-2000:]}")
             time.sleep(0.05)
 
-    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """Send the signal and wait for the end."""
+    ends_at = signal.SIGTERM
+    """What ends it at once. Not SIGINT, which what was started in the background of a shell ignores."""
+
+    def stop(self) -> None:
+        """End it, and wait for that."""
         if self._process is not None:
-            self._process.send_signal(number)
+            self._process.send_signal(self.ends_at)
             self._process.wait(DEADLINE)
             self._process = None
 
     def close(self) -> None:
         """Stop it, and remove its folder."""
-        self.stop(signal.SIGINT)
+        self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _answers(self) -> bool:
@@ -101,6 +104,8 @@ def _identity(name: str) -> dict[str, str]:
 
 class Postgres(Service):
     """An empty cluster with one database; everybody on this machine is its owner."""
+
+    ends_at = signal.SIGINT  # it waits for its clients at SIGTERM, and heeds this wherever it was started
 
     def __init__(self) -> None:
         super().__init__("postgres")
