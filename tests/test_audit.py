@@ -765,3 +765,96 @@ async def test_the_first_audits_come_early_again_when_polling_ends() -> None:
     first = stream.second
     await stream.round()
     assert stream.asked_at[0] - first <= 3.75
+
+
+async def test_what_was_stored_before_the_start_is_read_without_waiting_for_a_connection() -> None:
+    """All of it, also what has not settled: there is no socket yet that would show it."""
+    stream = Delivery(since=BEGINNING)
+    stored = stream.stored(-100.0, -0.5)
+    await stream.round()
+    await stream.round()
+    assert await stream.read() == stored
+
+
+async def test_a_stream_that_is_ended_before_its_first_list_reads_what_is_its_own() -> None:
+    """What was stored since its start, also what has not settled."""
+    stream = Delivery()
+    stream.clock.advance(5.0)
+    stored = stream.stored(1.0, 4.9)
+    await stream.auditor.finish()
+    assert stream.start.placed
+    assert await stream.read() == stored
+
+
+async def test_the_last_list_is_not_charged_to_the_budget() -> None:
+    """Pages that bring nothing would wait for it: nobody does at the end."""
+    stream = await Auditing.begun(rest_budget=1, page=10)
+    await stream.until(26.0)
+    for n in range(200):
+        stream.log(26.0 + n / 100, live=1)
+    await stream.read()
+    stream.clock.advance(5.0)
+    first = stream.second
+    stream.asked_at.clear()
+    await stream.auditor.finish()
+    assert len(stream.asked_at) >= 20
+    assert stream.second - first < 1.0
+
+
+async def test_an_early_look_that_the_budget_does_not_pay_for_waits_until_all_has_settled() -> None:
+    """It is no count either: what has settled is compared by the next audit."""
+    stream = await Auditing.begun(rest_budget=1, page=5)
+    await stream.until(41.0)
+    for n in range(100):
+        stream.log(41.0 + n / 100, live=1)
+    await stream.read()
+    stream.clock.advance(1.0)
+    stream.schedule.suspect(soon=0.4)
+    stream.asked_at.clear()
+    suspected = stream.second
+    await stream.until(suspected + 1.0)
+    assert all(second - suspected >= stream.options.settle for second in stream.asked_at[1:])
+
+
+async def test_the_last_list_reads_what_has_not_settled() -> None:
+    """Nothing comes after it that would."""
+    stream = await Auditing.begun()
+    await stream.until(41.0)
+    lost = stream.log()
+    await stream.auditor.finish()
+    assert await stream.read() == [lost.id_text]
+
+
+async def test_many_rows_are_counted_at_the_second_look_and_final_by_that() -> None:
+    """One request that brings a row at most; what was counted is not asked for again."""
+    stream = await Auditing.begun(page=20)
+    for n in range(15):
+        stream.log(n / 10, live=1)
+    await stream.read()
+    await stream.until(100.0)
+    assert [
+        (second, body["offset"]) for second, body in zip(stream.lists(), stream.requests, strict=True)
+    ] == [
+        (3.75, 0),
+        (11.25, 0),
+        (26.25, 0),
+        (41.25, 0),
+        (56.25, 0),
+        (71.25, 14),
+        (71.25, 0),
+        (86.25, 0),
+        (101.25, 0),
+    ]
+    assert stream.low == 41.25
+
+
+async def test_what_is_missing_among_many_rows_at_the_second_look_is_read() -> None:
+    """The count is another one than was shown."""
+    stream = await Auditing.begun(page=20)
+    for n in range(15):
+        stream.log(n / 10, live=1)
+    await stream.until(26.0)
+    lost = stream.log(0.5)
+    await stream.until(100.0)
+    assert stream.got[lost.id_text] == 1
+    assert stream.low >= 41.25

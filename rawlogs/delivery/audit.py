@@ -118,7 +118,7 @@ class Auditor:
 
         Raises what ends the stream, see ``PatientClient.post``.
         """
-        while not await self._tried(self._place(), last=self._until_end() == 0.0):
+        while not await self._tried(self._place()):
             if self._until_end() == 0.0 and not self._alone:
                 return
             await self._schedule.wait(self._until_end())
@@ -139,7 +139,7 @@ class Auditor:
                 work = self._catch_up()
             else:
                 work = self._audit()
-            if await self._tried(work, last=last):
+            if await self._tried(work):
                 self._schedule.next_in(self._interval())
                 if last and self._options.until is not None:
                     self._ledger.end_at(self._options.until + MICROSECOND)
@@ -324,16 +324,15 @@ class Auditor:
             self._unsettled |= lagging
         self._ledger.listed(span, page.began, page.count, marks, lagging=lagging)
 
-    async def _tried(self, work: Awaitable[None], *, last: bool = False) -> bool:
+    async def _tried(self, work: Awaitable[None]) -> bool:
         """Do one round's work. Return False where it was refused, or an answer could not be read: it is to be repeated.
 
-        last: the stream ends with it, whatever comes of it; beside a socket what was refused stays an open gap.
+        Beside a socket what is refused after ``until`` stays an open gap, with which the stream ends.
         """
         try:
             await work
         except (*REFUSALS, GaveUp) as error:
-            # A round that began before ``until`` may have been refused until after it.
-            if (last or self._until_end() == 0.0) and not self._alone:
+            if self._until_end() == 0.0 and not self._alone:
                 return False
             seconds = self.client.refused(error, self._subscription.settings)
             self._schedule.next_in(seconds)
