@@ -7,8 +7,8 @@ VENV ?= .venv
 VERSIONS ?=
 # More words for pytest: make test ARGS="-k window"
 ARGS ?=
-# Files of tests at the same time; most of them wait for something. 0: one after the other, in this process.
-JOBS ?= 2
+# Processes that run tests; most tests wait for something, so there are more than cores. 0: in this process.
+JOBS ?= 4
 # Modules for `mutants`; the tests of rawlogs/A/B.py are tests/test_B.py, or those of TESTS_B.
 MODULES ?= delivery/ledger delivery/merge delivery/reader delivery/audit retrying/retry \
     wire/frames wire/handshake config/settings host serve/access
@@ -43,7 +43,7 @@ demo: $(INSTALLED) ## see it work: streams from a fake server that is built in, 
 	$(VENV)/bin/rawlogs demo
 
 test: lint prefect system ## lint, types and every test, with real Prefect servers (VERSIONS=…, ARGS=…)
-	RAWLOGS_PREFECT_VERSIONS="$(VERSIONS)" $(VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	RAWLOGS_PREFECT_VERSIONS="$(VERSIONS)" $(VENV)/bin/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder $(ARGS)
 
 # actionlint runs in .github/workflows/tests.yml: its package for pip has to download the program from GitHub while it
 # is installed, and this is to work with PyPI alone. check-jsonschema and zizmor find most of the same here.
@@ -82,7 +82,7 @@ test-matrix: $(TOOLS) system-matrix ## each Python found, lowest and highest dep
 
 matrix-%: .venvs/%/.rawlogs-tools
 	@echo "== $*"
-	@.venvs/$*/bin/python -m pytest -m "not real" -n $(JOBS) --dist loadfile $(ARGS)
+	@.venvs/$*/bin/python -m pytest -m "not real" -n $(JOBS) --dist loadscope --no-loadscope-reorder $(ARGS)
 
 # Beside the others in PYTHONPATH, where it comes before the one that is installed.
 websockets-%: .venvs/%-highest/.rawlogs-tools
@@ -94,7 +94,7 @@ websockets-%: .venvs/%-highest/.rawlogs-tools
 
 coverage: $(TOOLS) ## which lines and branches the fast tests run
 	@$(VENV)/bin/coverage erase
-	$(VENV)/bin/coverage run -m pytest -m "not real" -n $(JOBS) --dist loadfile $(ARGS)
+	$(VENV)/bin/coverage run -m pytest -m "not real" -n $(JOBS) --dist loadscope --no-loadscope-reorder $(ARGS)
 	@$(VENV)/bin/coverage combine --quiet
 	$(VENV)/bin/coverage report
 

@@ -968,6 +968,25 @@ async def test_logs_of_which_some_are_missing(doctor: Examine) -> None:
     assert found.verdict.logs == "live and complete"
 
 
+async def test_logs_that_are_streamed_after_they_are_listed_arrive(doctor: Examine) -> None:
+    """A busy server lists a log before it streams it: 3.9.1 does, with two cores under load."""
+    clock = Hour()
+    async with FakeServer(clock=clock) as server:
+        listed: list[Any] = []
+
+        def meanwhile() -> None:
+            if listed:
+                server.publish(listed)
+            else:
+                server.post(["at once"])
+                (row,) = server.store(["later"])
+                listed.append({name: row[name] for name in row if name not in ("created", "updated")})
+
+        clock._meanwhile = meanwhile
+        found = await doctor(server.api_url, clock=clock)
+    assert found["arrival"].text == "2 logs came over the socket; the list has none besides"
+
+
 async def test_old_logs_are_not_counted_as_missing(doctor: Examine) -> None:
     """What was stored before the watch began was never due."""
     clock = Hour()

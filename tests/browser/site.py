@@ -6,10 +6,11 @@ import json
 import os
 import shutil
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-from playwright.async_api import BrowserContext, Page, TimeoutError, async_playwright
+import pytest
+from playwright.async_api import Browser, BrowserContext, Page, TimeoutError, async_playwright
 
 FLAGS = (
     "--disable-gpu",
@@ -29,17 +30,40 @@ def chromium() -> str:
     return path
 
 
-@asynccontextmanager
-async def browsing(**options: Any) -> AsyncIterator[BrowserContext]:
-    """A new browser with an empty profile; ``options`` are those of Playwright's context."""
-    async with async_playwright() as playwright:
+ONE_LOOP = pytest.mark.asyncio(loop_scope="session")
+"""For all tests here: the browser that they share lives in one event loop."""
+
+_running = AsyncExitStack()
+_browsers: list[Browser] = []
+
+
+async def _browser() -> Browser:
+    """The browser of this process: to start one takes more CPU than most tests."""
+    if not _browsers:
+        playwright = await _running.enter_async_context(async_playwright())
         browser = await playwright.chromium.launch(
             executable_path=chromium(), headless=True, chromium_sandbox=os.geteuid() != 0, args=list(FLAGS)
         )
-        try:
-            yield await browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
-        finally:
-            await browser.close()
+        _running.push_async_callback(browser.close)
+        _browsers.append(browser)
+    return _browsers[0]
+
+
+async def close() -> None:
+    """Close the browser, if there is one."""
+    _browsers.clear()
+    await _running.aclose()
+
+
+@asynccontextmanager
+async def browsing(**options: Any) -> AsyncIterator[BrowserContext]:
+    """An empty profile, which no other test sees; ``options`` are those of Playwright's context."""
+    browser = await _browser()
+    context = await browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
+    try:
+        yield context
+    finally:
+        await context.close()
 
 
 @asynccontextmanager

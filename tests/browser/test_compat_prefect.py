@@ -9,7 +9,9 @@ from pathlib import Path
 
 from rawlogs.testing import FakeServer
 
-from .site import looking_at, until
+from .site import ONE_LOOP, looking_at, until
+
+pytestmark = ONE_LOOP
 
 SITE = Path(__file__).parents[1] / "compat" / "consumer_site.py"
 RUN = "0d88f0a1-0000-4000-8000-000000000001"

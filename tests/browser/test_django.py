@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
+import pytest_asyncio
 
 from rawlogs.testing import Behaviour, FakeServer
 
 from .example import KEY, example, log_in, until
-from .site import browsing, looking_at
+from .site import ONE_LOOP, browsing, looking_at
+
+pytestmark = ONE_LOOP
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def fake() -> AsyncIterator[FakeServer]:
     async with FakeServer(Behaviour()) as server:
         yield server

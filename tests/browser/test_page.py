@@ -15,7 +15,9 @@ from rawlogs.testing import Behaviour, FakeServer
 from tests.ports import free_port
 
 from .serving import serving
-from .site import all_messages, browsing, chromium, looking_at, shown, until, until_shown
+from .site import ONE_LOOP, all_messages, browsing, looking_at, shown, until, until_shown
+
+pytestmark = ONE_LOOP
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 TOKEN = "correct-horse-battery-staple"
@@ -718,15 +720,6 @@ async def test_everything_that_can_be_used_has_a_name_and_a_visible_focus() -> N
         assert {"run-name", "run-state", "level", "text", "follow", "pause", "copy", "save", "lines"} <= set(
             names
         )
-
-
-def test_a_missing_browser_is_an_error_with_the_command_that_installs_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("PATH", "")
-    monkeypatch.delenv("RAWLOGS_CHROMIUM", raising=False)
-    with pytest.raises(RuntimeError, match="make system"):
-        chromium()
 
 
 LONG = "a message that is far longer than one row of any window " * 6

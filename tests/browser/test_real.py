@@ -15,9 +15,9 @@ from real.prefect_server import PrefectServer
 
 from . import example as django
 from .serving import serving
-from .site import all_messages, looking_at, shown, until
+from .site import ONE_LOOP, all_messages, looking_at, shown, until
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, ONE_LOOP]
 
 FLOW = """
 import os, time
@@ -78,6 +78,7 @@ LINES = "() => Number(document.getElementById('shown').textContent.split(' ')[0]
 
 
 @pytest.mark.timeout(240)
+@pytest.mark.matrix
 async def test_the_lines_of_a_flow_appear_in_order_and_once_and_hostile_ones_do_nothing(
     server: PrefectServer,
 ) -> None:
@@ -127,6 +128,7 @@ async def test_a_server_restarted_in_mid_flow_loses_and_repeats_nothing_on_the_p
 
 
 @pytest.mark.timeout(400)
+@pytest.mark.matrix
 async def test_a_server_restarted_in_mid_flow_loses_and_repeats_nothing_on_the_django_page(
     server: PrefectServer, tmp_path: Path
 ) -> None:
@@ -150,6 +152,7 @@ async def test_a_server_restarted_in_mid_flow_loses_and_repeats_nothing_on_the_d
 
 
 @pytest.mark.timeout(240)
+@pytest.mark.matrix
 async def test_a_browser_offline_in_mid_flow_catches_up(server: PrefectServer, tmp_path: Path) -> None:
     async with serving(server.api_url) as url:
         enough = tmp_path / "enough"

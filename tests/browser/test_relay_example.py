@@ -9,7 +9,9 @@ from test_relay_examples import running
 
 from rawlogs.testing import FakeServer
 
-from .site import looking_at
+from .site import ONE_LOOP, looking_at
+
+pytestmark = ONE_LOOP
 
 READ = """(run) => new Promise((resolve) => {
     const source = new EventSource(`/logs?flow_run_id=${run}&since=1h`);

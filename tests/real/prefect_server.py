@@ -108,7 +108,8 @@ class PrefectServer:
     As a context manager it starts at the start, and at the end is stopped and forgotten. `streaming` switches
     on both of the settings that feed /logs/out, which are off by default; `env` adds or replaces settings of
     the server, `arguments` are more words for `prefect server start`. Without a `port` it takes a free one, and
-    keeps it through stop() or kill() and start_again().
+    keeps it through stop() or kill() and start_again(). It starts with a copy of an unused database, unless it
+    `migrates` and so makes its own, as a server that is started for the first time does, in 6 s more.
     """
 
     def __init__(
@@ -122,6 +123,7 @@ class PrefectServer:
         arguments: Sequence[str] = (),
         port: int | None = None,
         home: Path | None = None,
+        migrates: bool = False,
     ) -> None:
         self.version = version
         self.auth_string = auth_string
@@ -129,6 +131,9 @@ class PrefectServer:
         self._python = prefect_env.require(version)
         self.home = home or Path(tempfile.mkdtemp(prefix="rawlogs-prefect-"))
         self._home_is_ours = home is None
+        if self._home_is_ours and not migrates:
+            prefect_env.make_database(version)
+            shutil.copyfile(prefect_env.database(version), self.home / "prefect.db")
         self._csrf = csrf
         self._arguments = tuple(arguments)
         self._process: subprocess.Popen[bytes] | None = None
@@ -275,7 +280,10 @@ class PrefectServer:
                 return found
 
     def request(self, method: str, path: str, body: Any = None, *, authorized: bool = True) -> Any:
-        """One REST call below /api, and its decoded answer; raises ApiError for an HTTP error."""
+        """One REST call below /api, and its decoded answer; raises ApiError for an HTTP error.
+
+        A 503, which is a server whose SQLite is locked because the machine is busy, is asked again for 30 s.
+        """
         headers = {"Content-Type": "application/json"}
         if self.auth_string is not None and authorized:
             headers["Authorization"] = "Basic " + base64.b64encode(self.auth_string.encode()).decode()
@@ -284,13 +292,18 @@ class PrefectServer:
             headers |= {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": CSRF_CLIENT}
         data = None if body is None else json.dumps(body, default=str).encode()
         call = urllib.request.Request(self.api_url + path, data=data, headers=headers, method=method)
-        try:
-            with _DIRECT.open(call, timeout=60) as answer:
-                text = answer.read()
-        except urllib.error.HTTPError as error:
-            with error:
-                raise ApiError(error.code, error.read().decode(errors="replace")) from None
-        return json.loads(text) if text else None
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                with _DIRECT.open(call, timeout=60) as answer:
+                    text = answer.read()
+                return json.loads(text) if text else None
+            except urllib.error.HTTPError as error:
+                with error:
+                    problem = ApiError(error.code, error.read().decode(errors="replace"))
+            if problem.status != 503 or time.monotonic() > deadline:
+                raise problem
+            time.sleep(0.2)
 
     # -- flows
 

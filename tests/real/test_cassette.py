@@ -26,7 +26,8 @@ from .prefect_server import PASSED_ON, PrefectServer
 
 POSTED = 5
 GUIDE = Path(__file__).parents[2] / "docs" / "testing.md"
-pytestmark = pytest.mark.timeout(300)  # the first test waits for all recordings
+# What make test runs of cassettes is tests/test_cassette.py.
+pytestmark = [pytest.mark.matrix, pytest.mark.timeout(300)]  # the first test waits for all recordings
 
 SUBSCRIBER = """
 import asyncio, sys

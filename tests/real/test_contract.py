@@ -11,6 +11,8 @@ import pytest
 from .conftest import AUTH_STRING
 from .prefect_server import PrefectServer
 
+pytestmark = pytest.mark.every_version
+
 
 async def run(check: Any, server: PrefectServer, auth_string: str | None = None) -> None:
     async def post(rows: contract.Rows) -> None:

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import pytest
+
 import rawlogs
 
 from .prefect_server import PrefectServer
@@ -57,6 +59,7 @@ class Tail:
         return self.process.communicate(timeout=DEADLINE)[1].decode()
 
 
+@pytest.mark.every_version
 async def test_what_is_posted_from_the_moment_of_entering_is_delivered(server: PrefectServer) -> None:
     run, found = str(uuid4()), list[str]()
     await asyncio.to_thread(server.post_logs, n=50, flow_run_id=run)
@@ -86,6 +89,7 @@ async def test_what_is_posted_from_the_moment_of_entering_is_delivered(server: P
     assert logs.stats.open_gaps == 0
 
 
+@pytest.mark.every_version
 def test_a_process_writes_what_is_posted_since_it_was_started(server: PrefectServer, tmp_path: Path) -> None:
     run = str(uuid4())
     server.post_logs(n=50, flow_run_id=run)

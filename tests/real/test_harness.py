@@ -79,9 +79,10 @@ def test_failing_flow_is_no_error_of_the_harness(server: PrefectServer) -> None:
     assert server.request("GET", f"/flow_runs/{run_id}")["state_type"] == "FAILED"
 
 
+@pytest.mark.matrix
 def test_killed_server_keeps_its_logs(newest_version: str) -> None:
     """A server that was killed comes back on the same port with the logs it had stored."""
-    with PrefectServer(newest_version) as server:
+    with PrefectServer(newest_version, migrates=True) as server:
         server.post_logs(n=5)
         url, pid, before = server.api_url, server.pid, server.list_logs()
         server.kill()
@@ -95,6 +96,7 @@ def test_killed_server_keeps_its_logs(newest_version: str) -> None:
     assert not server.home.exists()
 
 
+@pytest.mark.matrix
 def test_closed_server_leaves_no_flow_behind(newest_version: str) -> None:
     """A flow that waits for ever has its run id told at once, and ends with the server it was started for."""
     source = "import threading\nfrom prefect import flow\n\n@flow\ndef main(): threading.Event().wait()\n"

@@ -16,7 +16,8 @@ from .prefect_server import ApiError, PrefectServer
 
 DEADLINE = 90.0
 SERVED = """
-import time
+import os, time
+os.environ["PREFECT_RUNNER_POLL_FREQUENCY"] = "1"  # seconds; 10 by default
 from prefect import flow, get_run_logger
 
 @flow
