@@ -329,7 +329,7 @@ class FrameStream:
             refuse_with(_WRITE_FRAMES)
 
         def __exit__(self, *_: object) -> None:
-            """Never called: entering raises."""
+            """Do nothing: entering raises, so this is never called."""
 
     async def __aenter__(self) -> FrameStream:
         running_loop("rawlogs.connect")

@@ -271,7 +271,7 @@ def check_bool(name: str, value: object) -> None:
 
 
 def _checked(name: str, value: Any, now: datetime) -> Any:
-    """The value as Options takes it."""
+    """Return the value as Options takes it."""
     kind, _, optional = _TYPES[name].partition(" | ")
     if value is None and optional:
         return None

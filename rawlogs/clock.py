@@ -12,11 +12,11 @@ class Clock(Protocol):
     """What rawlogs needs of time; a test hands in its own."""
 
     def now(self) -> datetime:
-        """The wall clock, aware, in UTC."""
+        """Return the wall clock, aware, in UTC."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds that only ever grow."""
+        """Return seconds that only ever grow."""
         ...
 
     async def sleep(self, seconds: float) -> None:

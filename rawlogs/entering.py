@@ -44,4 +44,4 @@ class AsyncOnly:
             refuse_with(f"{self.called}(...) as logs", f"{self.called}_sync(...) as logs")
 
         def __exit__(self, *_: object) -> None:
-            """Never called: entering raises."""
+            """Do nothing: entering raises, so this is never called."""

@@ -226,7 +226,7 @@ class SinkError(RawlogsError):
 
 
 def _again(kind: type[RawlogsError], text: str) -> RawlogsError:
-    """An error as it comes out of another process; its facts are put back by pickle."""
+    """Return an error as it comes out of another process; its facts are put back by pickle."""
     error = kind.__new__(kind)
     Exception.__init__(error, text)
     return error

@@ -224,7 +224,7 @@ def _open_for_reader(path: str | os.PathLike[str], flags: int) -> int:
 
 
 def _standard_stream(state: os.stat_result) -> int | None:
-    """Another descriptor of standard output or standard error, if one of them is this file."""
+    """Return another descriptor of standard output or standard error, if one of them is this file."""
     for stream in (1, 2):
         with suppress(OSError):
             if os.path.samestat(os.fstat(stream), state):
@@ -233,7 +233,7 @@ def _standard_stream(state: os.stat_result) -> int | None:
 
 
 def _kind(mode: int) -> str:
-    """What a file is that is neither a regular file nor a folder, in words."""
+    """Return what a file is that is neither a regular file nor a folder, in words."""
     return next((words for fits, words in _KINDS if fits(mode)), "it is not a regular file")
 
 

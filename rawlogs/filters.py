@@ -24,7 +24,7 @@ from rawlogs.selection import Selection as Selection
 
 
 def _level(value: object) -> object:
-    """A name as its number; what is none is left to pydantic, which reads numbers in text as the server does."""
+    """Return a name as its number; what is none is left to pydantic, which reads numbers in text as the server does."""
     named = isinstance(value, str) and value.strip()[:1].isalpha()
     return level_number(value) if named else value  # type: ignore[arg-type]
 
@@ -34,7 +34,7 @@ def _aware(value: datetime) -> datetime:
 
 
 def _plain(value: object) -> object:
-    """Prefect's own ``Operator.or_`` as its text."""
+    """Return Prefect's own ``Operator.or_`` as its text; anything else unchanged."""
     return value.value if isinstance(value, Enum) else value
 
 
@@ -95,7 +95,7 @@ class LogFilter(_Part):
 
     @classmethod
     def coerce(cls, value: Any) -> LogFilter:
-        """A LogFilter from one of these: None, a LogFilter, a dict, or Prefect's own ``LogFilter`` object.
+        """Return a LogFilter from one of these: None, a LogFilter, a dict, or Prefect's own ``LogFilter`` object.
 
         Raises ConfigError that names each field which the server would reject.
         """
@@ -111,7 +111,7 @@ class LogFilter(_Part):
             raise ConfigError(_explain(error), setting="filter", hint=_hint(error)) from None
 
     def to_wire(self) -> dict[str, Any]:
-        """The JSON object that the server takes, without the parts that are None.
+        """Return the JSON object that the server takes, without the parts that are None.
 
         Exact levels, which no server knows, become the range around them.
         """
@@ -121,17 +121,17 @@ class LogFilter(_Part):
         return wire
 
     def asked(self) -> dict[str, Any]:
-        """The whole filter as JSON, without the parts that are None; equal filters say the same."""
+        """Return the whole filter as JSON, without the parts that are None; equal filters say the same."""
         return self.model_dump(mode="json", exclude_none=True)
 
     def with_runs(self, runs: list[UUID]) -> LogFilter:
-        """The same filter over these flow runs (``or_``: unchanged, the runs come in addition)."""
+        """Return the same filter over these flow runs (``or_``: unchanged, the runs come in addition)."""
         if self.operator == "or_":
             return self
         return self.model_copy(update={"flow_run_id": LogFilterFlowRunId(any_=runs)})
 
     def apart(self) -> Apart:
-        """Taken apart by who applies what; see ``rawlogs.selection``."""
+        """Split the filter by who applies what; see ``rawlogs.selection``."""
         here = ("operator", "timestamp", "text")
         asked = {} if self.operator == "or_" else self.to_wire()
         left, range_ = self, None
@@ -148,7 +148,7 @@ class LogFilter(_Part):
         )
 
     def matches(self, log: Log) -> bool:
-        """Whether this filter, as the REST list applies it, chooses that log.
+        """Return whether this filter, as the REST list applies it, chooses that log.
 
         With ``or_``, the server takes the groups of a text query (included, required, excluded) for conditions of
         their own, one of which is enough; here a query is one condition.
@@ -184,7 +184,7 @@ _KNOWN: dict[str, type[_Part]] = {
 
 
 def _level_range(level: LogFilterLevel) -> dict[str, int]:
-    """The bounds that the server is asked for; exact levels become the range around them, an empty one if none."""
+    """Return the bounds to ask the server for: of exact levels the range around them, an empty one for no level."""
     if level.any_ == []:
         return {"ge_": 1, "le_": 0}
     low = [bound for bound in (level.ge_, min(level.any_) if level.any_ else None) if bound is not None]
@@ -193,7 +193,7 @@ def _level_range(level: LogFilterLevel) -> dict[str, int]:
 
 
 def _predicates(chosen: LogFilter) -> list[Predicate]:
-    """The filter made ready to be asked about many logs: all of these must agree."""
+    """Return the filter made ready to be asked about many logs: all of these must agree."""
     parts = [list(tests(part)) for part, tests in _tests(chosen) if part is not None]
     if chosen.operator == "or_" and parts:
         return [lambda log: any(all(test(log) for test in tests) for tests in parts)]

@@ -19,12 +19,12 @@ _UTC = timezone.utc
 
 
 def level_name(level: int) -> str:
-    """The name of a level number: ``INFO`` for 20, ``Level 25`` for one without a name, as ``logging`` says it."""
+    """Return the name of a level number as ``logging`` has it: ``INFO`` for 20, ``Level 25`` for an unknown one."""
     return LEVEL_NAMES.get(level) or f"Level {level}"
 
 
 def level_number(level: str | int) -> int:
-    """The number of a level given by name (any case) or number; ValueError names what is known."""
+    """Return the number of a level given by name (any case) or number; Raises ValueError with the known names."""
     if isinstance(level, bool):
         raise ValueError("a level is a name or a number, not true or false")
     if isinstance(level, int):
@@ -60,7 +60,7 @@ else:
 
 
 def parse_timestamp(text: str) -> datetime:
-    """An aware datetime in UTC from the wire's ISO 8601; a naive text is read as UTC. ValueError otherwise.
+    """Return an aware datetime in UTC from the wire's ISO 8601; a naive text is read as UTC. Raises ValueError.
 
     An instant that UTC's calendar has no year for (the first and the last hours of all, with an offset) keeps its
     offset.

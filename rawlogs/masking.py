@@ -114,7 +114,7 @@ class Masker:
         return text
 
     def _without(self, text: str, plain: str, places: Places | None) -> str:
-        """The text without what is a secret in ``plain``; ``places`` says where each character of that stands."""
+        """Return the text without what is a secret in ``plain``, whose characters stand at ``places`` of the text."""
         spans: list[tuple[int, int]] = []
         for size, parts in self._parts.items():
             if size == PART and self._hints.isdisjoint(
@@ -144,7 +144,7 @@ class Masker:
     def _by_no_chance(
         self, spans: list[tuple[int, int]], plain: str, text: str, places: Places | None
     ) -> list[tuple[int, int]]:
-        """The spans without the short ones inside of a UUID."""
+        """Return the spans without the short ones inside of a UUID."""
         short = [span for span in spans if span[1] - span[0] < _BY_CHANCE]
         if not short:
             return spans
@@ -177,7 +177,7 @@ def names_secret(header: str) -> bool:
 
 
 def _spellings(secret: str) -> set[str]:
-    """The secret, and what base64 makes of it, alone and inside of a longer text."""
+    """Return the secret, and what base64 makes of it, alone and inside of a longer text."""
     data = secret.encode("utf-8", "surrogatepass")
     found = {secret, data.decode("latin-1"), b64encode(data).decode()}
     for shift in range(3):
@@ -190,7 +190,7 @@ def _spellings(secret: str) -> set[str]:
 
 
 def _undone(text: str) -> list[tuple[str, Places | None]]:
-    """The text as it is, with its escapes undone, with those that were behind them undone, and so on.
+    """Return the text as it is, with its escapes undone, with those that were behind them undone, and so on.
 
     Each with the places in ``text`` where its characters begin; None where they are the same.
     """
@@ -239,7 +239,7 @@ def _undone_once(text: str) -> tuple[str, Places]:
 
 
 def _unquoted(quoted: str) -> list[tuple[str, int]]:
-    """The characters of ``%C3%A9...`` as UTF-8, else byte by byte; each with the number of characters it took."""
+    """Return the characters of ``%C3%A9...`` as UTF-8, else byte by byte; each with its length in the text."""
     data = bytes.fromhex(quoted.replace("%", ""))
     try:
         return [(character, 3 * len(character.encode())) for character in data.decode()]
@@ -262,7 +262,7 @@ def is_public(text: str) -> bool:
 
 
 def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The spans in order, those that touch made one."""
+    """Return the spans in order, those that touch made one."""
     joined: list[tuple[int, int]] = []
     for first, last in sorted(spans):
         if joined and first <= joined[-1][1]:

@@ -267,7 +267,7 @@ class Log:
         exclude: Iterable[str] | None = None,
         exclude_none: bool = False,
     ) -> dict[str, Any]:
-        """All fields and ``level_name`` as a dict: UUIDs and datetimes, or with ``mode="json"`` their texts."""
+        """Return all fields and ``level_name`` as a dict: UUIDs and datetimes, or with ``mode="json"`` their texts."""
         dump: dict[str, Any] = {field: getattr(self, field) for field in FIELDS}
         dump["level_name"] = self.level_name
         dump.update(self.extra)
@@ -285,7 +285,7 @@ class Log:
         return dump
 
     def model_dump_json(self, *, indent: int | None = None, **options: Any) -> str:
-        """``model_dump`` as JSON text; ``indent`` is None (one line) or 2."""
+        """Return ``model_dump`` as JSON text; ``indent`` is None (one line) or 2."""
         return to_json(self.model_dump(**options), orjson.OPT_INDENT_2 if indent else 0).decode()
 
     def to_record(self) -> LogRecord:
@@ -376,7 +376,7 @@ def _restored(data: dict[str, Any], timestamp: datetime, raw: bytes | None) -> L
 
 
 def _text(written: str) -> str:
-    """The text of a JSON string, given without its quotes."""
+    """Return the text of a JSON string, given without its quotes."""
     return written if "\\" not in written else untrusted.loads_lenient(f'"{written}"')
 
 

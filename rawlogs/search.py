@@ -63,7 +63,7 @@ class TextQuery:
         return cls(tuple(groups[""]), tuple(groups["+"]), tuple(groups["-"] + groups["!"]))
 
     def matches(self, message: str, logger: str) -> bool:
-        """Whether a log with that message and logger name is one that the query asks for."""
+        """Return whether a log with that message and logger name is one that the query asks for."""
         text = f"{message} {logger}".casefold()
         return (
             (not self.include or any(term in text for term in self.include))

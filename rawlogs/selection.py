@@ -40,15 +40,15 @@ class Chosen(Protocol):
     """A filter that was checked: a ``FlagFilter`` or a ``rawlogs.filters.LogFilter``."""
 
     def apart(self) -> Apart:
-        """Taken apart by who applies what."""
+        """Split the filter by who applies what."""
         ...
 
     def with_runs(self, runs: list[UUID]) -> Chosen:
-        """The same filter over these flow runs."""
+        """Return the same filter over these flow runs."""
         ...
 
     def asked(self) -> dict[str, Any]:
-        """The whole of it as JSON, without what it does not say; equal filters say the same."""
+        """Return the whole of it as JSON, without what it does not say; equal filters say the same."""
         ...
 
 
@@ -65,7 +65,7 @@ class FlagFilter:
     task_runs: tuple[UUID, ...] | None = None
 
     def apart(self) -> Apart:
-        """The server applies all of it."""
+        """Leave all of it to the server."""
         runs = (("flow_run_id", self.flow_runs), ("task_run_id", self.task_runs))
         return Apart(
             wire=self._parts(),
@@ -73,11 +73,11 @@ class FlagFilter:
         )
 
     def with_runs(self, runs: list[UUID]) -> FlagFilter:
-        """The same filter over these flow runs."""
+        """Return the same filter over these flow runs."""
         return replace(self, flow_runs=tuple(runs))
 
     def asked(self) -> dict[str, Any]:
-        """As a ``LogFilter`` that says the same says it."""
+        """Return what a ``LogFilter`` with the same values returns."""
         return {"operator": "and_", **self._parts()}
 
     def _parts(self) -> dict[str, Any]:
@@ -92,7 +92,7 @@ class FlagFilter:
 def flag_filter(
     level: object, max_level: object, flow_runs: Iterable[object] | None, task_runs: Iterable[object] | None
 ) -> FlagFilter | None:
-    """The filter of these values, or None where one of them is none that can be taken as it stands.
+    """Return the filter of these values, or None where one of them is none that can be taken as it stands.
 
     ``LogFilter`` then says what is wrong with it, or takes it all the same.
     """
@@ -108,7 +108,7 @@ def flag_filter(
 
 
 def nothing_chosen(part: str) -> str:
-    """What is told of a filter with an empty list in it."""
+    """Return what is told of a filter with an empty list in it."""
     return f"The filter's {part} is empty: it matches nothing."
 
 
@@ -165,11 +165,11 @@ class Selection:
         return bool(self._tests)
 
     def accepts(self, log: Log) -> bool:
-        """Whether a log that the server chose passes what is decided here."""
+        """Return whether a log that the server chose passes what is decided here."""
         return all(test(log) for test in self._tests)
 
     def with_runs(self, runs: Iterable[UUID]) -> Selection:
-        """The same selection over these flow runs, in place of those that it asked for (``or_``: in addition)."""
+        """Return the selection over these flow runs, in place of those that it asked for (``or_``: in addition)."""
         copy = object.__new__(Selection)
         chosen = list(runs)
         copy.filter = None if self.filter is None else self.filter.with_runs(chosen)

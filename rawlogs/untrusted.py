@@ -26,7 +26,7 @@ _TITLE = re.compile(rb"<title[^>]*>(.{1,200}?)</title", re.IGNORECASE | re.DOTAL
 
 
 def loads_lenient(text: bytes | str) -> Any:
-    """JSON, also with what orjson refuses and others write: NaN (null), lone surrogates (``?``). Raises ValueError."""
+    """Parse JSON, also with NaN (read as null) and lone surrogates (``?``), which orjson refuses. Raises ValueError."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -40,7 +40,7 @@ def loads_lenient(text: bytes | str) -> Any:
 
 
 def excerpt(text: bytes | bytearray | str | None, limit: int = 200, secrets: Iterable[str] = ()) -> str:
-    """The beginning of a foreign text, printable, on one line, without the secrets that servers echo.
+    """Return the beginning of a foreign text, printable, on one line, without the secrets that servers echo.
 
     ``secrets`` are those of the settings; also hidden are keys of Prefect Cloud and parameters of URLs that name one.
     """
@@ -69,7 +69,7 @@ def without_markup(body: bytes | bytearray | None) -> bytes:
 
 
 def retry_after(value: str | None, now: datetime) -> float | None:
-    """Seconds from a Retry-After header (seconds or an HTTP date), from 0 to 300; None for nothing usable."""
+    """Return the seconds of a Retry-After header (seconds or an HTTP date), from 0 to 300; None for nothing usable."""
     if not value:
         return None
     try:
@@ -83,7 +83,7 @@ def retry_after(value: str | None, now: datetime) -> float | None:
 
 
 def http_date(value: str) -> datetime | None:
-    """An aware datetime from an HTTP date; None where it is none."""
+    """Return an aware datetime from an HTTP date; None where it is none."""
     try:
         moment = email.utils.parsedate_to_datetime(value)
     except (ValueError, TypeError, OverflowError, IndexError):
@@ -92,7 +92,7 @@ def http_date(value: str) -> datetime | None:
 
 
 def origin_of(url: str | None) -> str:
-    """Scheme, host and port of a URL: what of it may be shown, whatever else is in it."""
+    """Return scheme, host and port of a URL: the part that may be shown whatever else is in it."""
     try:
         parts = urlsplit(url or "")
         host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 async def within(seconds: float | None, work: Coroutine[Any, Any, T]) -> T:
-    """What the coroutine returns; TimeoutError when that takes longer (None: no limit), and then it is cancelled."""
+    """Return what the coroutine returns. Where that takes longer (None: no limit), cancel it and raise TimeoutError."""
     task = asyncio.ensure_future(work)
     try:
         done, _ = await asyncio.wait({task}, timeout=seconds)
@@ -29,7 +29,7 @@ async def within(seconds: float | None, work: Coroutine[Any, Any, T]) -> T:
 
 
 async def wait_until_set(event: asyncio.Event, seconds: float | None) -> bool:
-    """Whether the event was set within so many seconds; None waits without a limit."""
+    """Return whether the event was set within so many seconds; None waits without a limit."""
     if seconds is None or event.is_set():
         await event.wait()
         return True

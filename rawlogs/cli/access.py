@@ -51,7 +51,7 @@ def access_arguments(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def settings_of(given: dict[str, Any]) -> Settings:
-    """The resolved settings of a command."""
+    """Return the resolved settings of a command."""
     from rawlogs.config.settings import resolve
 
     return resolve(**access_arguments(given))
@@ -66,7 +66,7 @@ def tell_notes(settings: Settings) -> None:
 
 
 def parse_headers(lines: tuple[str, ...]) -> dict[str, str] | None:
-    """``NAME: VALUE`` lines as a mapping; ConfigError for what is none (the value is not shown)."""
+    """Return ``NAME: VALUE`` lines as a mapping. Raises ConfigError for any other line, without showing the value."""
     headers = {}
     for line in lines:
         name, colon, value = line.partition(":")

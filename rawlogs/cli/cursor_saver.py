@@ -44,7 +44,7 @@ class CursorSaver:
         self.problem: CursorError | None = None
 
     def written(self) -> None:
-        """Logs were written and committed: save soon."""
+        """Note that logs were written and committed, and save the cursor soon."""
         self._written.set()
 
     async def run(self) -> None:

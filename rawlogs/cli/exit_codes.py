@@ -49,5 +49,5 @@ _CODES: tuple[tuple[type[RawlogsError], int], ...] = (
 
 
 def exit_code(error: RawlogsError) -> int:
-    """The code for an error; 1 for one without a meaning of its own."""
+    """Return the code for an error; 1 for one without a meaning of its own."""
     return next((code for kind, code in _CODES if isinstance(error, kind)), ERROR)

@@ -18,7 +18,7 @@ def process_start(now: datetime) -> datetime:
 
 
 def _age() -> float | None:
-    """Seconds since the tick of the system in which the process was started; None where that cannot be told."""
+    """Return the seconds since the process was started, by the system's clock tick; None where nothing tells that."""
     try:
         # The name of the program, in brackets, may contain blanks; field 22 is the start, in ticks since boot.
         ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])

@@ -72,7 +72,7 @@ def _announce(gate: Gate) -> None:
 
 
 def who_may_read(gate: Gate) -> str:
-    """One sentence on who can see the logs now."""
+    """Return one sentence on who can see the logs now."""
     if gate.behind_proxy:
         return "whoever reaches this port reads the logs; the reverse proxy must be the only one that does"
     if gate.token is not None:

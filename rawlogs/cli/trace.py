@@ -131,7 +131,7 @@ def _read(name: str) -> str:
 
 
 def _first(text: str | None, events: bool) -> str:
-    """The filter message. That of logs is checked as the server would; one of events only for being an object."""
+    """Return the filter message; that of logs as the server checks it, that of events where it is an object."""
     import orjson
 
     from rawlogs.wire.frames import filter_message

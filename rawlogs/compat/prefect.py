@@ -210,7 +210,7 @@ class PrefectLogsSubscriber:
             refuse_with("get_logs_subscriber() as subscriber", "rawlogs.stream_sync(...) as logs")
 
         def __exit__(self, *_: object) -> None:
-            """Never called: entering raises."""
+            """Do nothing: entering raises, so this is never called."""
 
     async def __aenter__(self) -> PrefectLogsSubscriber:
         if self._logs.entered:  # Prefect's can be entered again; a stream cannot
@@ -294,7 +294,7 @@ def _setting(name: str) -> str | None:
 
 
 def _as_prefect_raises(error: RawlogsError) -> RawlogsError:
-    """What entering failed with, as a caller of Prefect's subscriber catches it."""
+    """Return what entering failed with, as a caller of Prefect's subscriber catches it."""
     if isinstance(error, (GaveUp, ConnectionLost)):
         return SubscriberGaveUp(error)
     if type(error) is ConnectError:  # not a CertificateError, which callers of rawlogs tell apart

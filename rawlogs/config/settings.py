@@ -131,7 +131,7 @@ class Settings:
         return (self.api_key, None) if key_given else (None, self.auth_string)
 
     def ssl_context(self) -> ssl.SSLContext | None:
-        """How to check the server's certificate; None for http. Raises ConfigError for a bad CA file."""
+        """Return how to check the server's certificate; None for http. Raises ConfigError for a bad CA file."""
         if not self.api_url.startswith("https:"):
             return None
         origin = self.origins.get("PREFECT_API_SSL_CERT_FILE", "default")
@@ -139,7 +139,7 @@ class Settings:
 
     @staticmethod
     def fingerprint(secret: str | None) -> str:
-        """A secret as it may be shown: enough to tell two apart, too little to use or to guess one."""
+        """Return a secret as it may be shown: enough to tell two apart, too little to use or to guess one."""
         if not secret:
             return "not set"
         start = _KEY_START.match(secret)
@@ -148,7 +148,7 @@ class Settings:
         return f"{start[0] if start else ''}… ({len(secret)} characters{known})"
 
     def secrets(self) -> tuple[str, ...]:
-        """Every text that must be neither shown nor recorded, the longest first.
+        """Return every text that must be neither shown nor recorded, the longest first.
 
         The key, the auth string and its halves, the credentials of URL and proxy, the values of custom headers. Halves
         and header values of fewer than six characters are left out: they would be found in every other text.
@@ -240,7 +240,7 @@ class _Resolver:
         self.origins["PREFECT_PROFILE"] = found.profile_origin
 
     def value(self, name: str) -> object:
-        """None where no place has it."""
+        """Return the value; None where no source has it."""
         for place in self.places:
             if name in place.values:
                 self.origins[name] = place.name
@@ -357,7 +357,7 @@ class _Resolver:
             )
 
     def _foreign_notes(self, settings: Settings) -> list[str]:
-        """Where credentials of the environment or of a profile meet what a file in the working directory says.
+        """Return a note for each credential from outside that a file in the working directory sends elsewhere.
 
         Prefect's client sends them without a word, too; but whoever hands out a folder may have written the file.
         """
@@ -384,7 +384,7 @@ class _Resolver:
         return notes
 
     def _own_credentials(self, settings: Settings) -> list[tuple[str, str]]:
-        """The credentials that neither an argument nor the working directory gave, with their places."""
+        """Return the credentials that neither an argument nor the working directory gave, with their places."""
         sent = (
             ("PREFECT_API_KEY", settings.api_key),
             ("PREFECT_API_AUTH_STRING", settings.auth_string),
@@ -408,7 +408,7 @@ class _Resolver:
 
 
 def _secrets_in(header: str) -> set[str]:
-    """What of a header's value is secret: not the word that names the kind of credentials, but what Basic packs."""
+    """Return the secret parts of a header's value: not the scheme ("Bearer"), but also what Basic packs in base64."""
     scheme = _SCHEME.fullmatch(header)
     if scheme is None:
         return {header}

@@ -159,7 +159,7 @@ def _profile_place(name: str | None, named_by: str) -> str:
 
 
 def _named(variables: Mapping[str, str | None]) -> dict[str, object]:
-    """The settings among variables whose names may be in any case; of several the last one counts."""
+    """Return the settings among variables whose names may be in any case; of several the last one counts."""
     lower = {name.lower(): value for name, value in variables.items()}
     return {name: value for name in TABLES if (value := lower.get(name.lower())) is not None}
 
@@ -214,7 +214,7 @@ def _profiles_path(
     prefect: Mapping[str, Any],
     pyproject: Mapping[str, Any],
 ) -> tuple[Path, str]:
-    """The profiles.toml to read, and the place that names it.
+    """Return the profiles.toml to read, and the place that names it.
 
     The names count in upper case only, and empty ones do not count.
     Neither ``~`` nor ``$PREFECT_HOME`` is expanded.
@@ -235,7 +235,7 @@ def _profiles_path(
 
 
 def _default_path(environ: Mapping[str, str]) -> Path:
-    """``~/.prefect/profiles.toml``."""
+    """Return the path ``~/.prefect/profiles.toml``."""
     home = environ.get("USERPROFILE" if os.name == "nt" else "HOME")
     try:
         return Path(home or Path.home()) / ".prefect" / "profiles.toml"
@@ -285,7 +285,7 @@ def _test_mode(environ: Mapping[str, str]) -> bool:
 
 
 def _text(path: Path, *, pipe: float | None = None, skip_folder: bool = False) -> str | None:
-    """The text of a file; None where there is no such file. ``pipe`` as in ``files.read``."""
+    """Return the text of a file; None where there is no such file. ``pipe`` as in ``files.read``."""
     try:
         text = files.read(path, limit=files.SETTINGS_LIMIT, pipe=pipe).decode("utf-8")
         return text.replace("\r\n", "\n").replace("\r", "\n")
@@ -302,7 +302,7 @@ def _text(path: Path, *, pipe: float | None = None, skip_folder: bool = False) -
 
 
 def _toml(path: Path) -> dict[str, Any] | None:
-    """The tables of a TOML file; None where there is no such file."""
+    """Return the tables of a TOML file; None where there is no such file."""
     text = _text(path)
     if text is None:
         return None
@@ -326,7 +326,7 @@ def _toml(path: Path) -> dict[str, Any] | None:
 
 
 def _depth(text: str) -> int:
-    """How deep the brackets of a text are nested at most; those in strings and comments count, too."""
+    """Return how deep the brackets of a text are nested at most; those in strings and comments count, too."""
     deepest = depth = 0
     for bracket in _BRACKETS.findall(text):
         depth = depth + 1 if bracket in "[{" else max(depth - 1, 0)

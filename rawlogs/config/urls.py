@@ -112,7 +112,7 @@ class Address:
         return bool(_WORKSPACE.search(self.api_url))
 
     def flow_run_page(self, run_id: UUID | str) -> str | None:
-        """The UI's page of a flow run; None where the API's URL does not tell where the UI is."""
+        """Return the UI's page of a flow run; None where the API's URL does not tell where the UI is."""
         if self.is_cloud_host and (names := _WORKSPACE.search(self.api_url)):
             account, workspace = names.groups()
             host = self.place[1].replace("api", "app", 1)
@@ -140,7 +140,7 @@ def parse(text: str, *, setting: str = "PREFECT_API_URL", origin: str | None = N
 
 
 def same_origin(a: str, b: str) -> bool:
-    """Whether two absolute URLs lead to the same scheme, host and port; ws counts as http, wss as https."""
+    """Return whether two absolute URLs lead to the same scheme, host and port; ws counts as http, wss as https."""
     try:
         return _place(a) == _place(b)
     except _Refused:
@@ -162,7 +162,7 @@ def redirect_target(asked: str, location: str) -> str | None:
 
 
 def shown(text: str) -> str:
-    """A URL as it may be printed: without credentials, query or fragment, and of bearable length.
+    """Return a URL as it may be printed: without credentials, query or fragment, and of bearable length.
 
     Made for texts that are wrong: whatever could be a password in one is left out too.
     """
@@ -237,7 +237,7 @@ def _read(text: str) -> Address:
 
 
 def _guess(candidate: str) -> str | None:
-    """An API URL that is accepted, made from one that may still have one more fault."""
+    """Return an API URL that is accepted, made from one that may still have one more fault."""
     try:
         return _read(candidate).api_url
     except _Refused as refused:
@@ -284,7 +284,7 @@ def _userinfo(credentials: str) -> str | None:
 
 
 def _host_and_port(place: str) -> tuple[str, int | None]:
-    """The host, normalised and with an IPv6 address in brackets, and the port where one is written."""
+    """Return the host, normalised and with an IPv6 address in brackets, and the port where one is written."""
     if place.startswith("["):
         name, bracket, port = place[1:].partition("]")
         host = _ipv6(name) if bracket and (not port or port[0] == ":") else None
@@ -330,7 +330,7 @@ def _name(text: str) -> str:
 
 
 def _page(scheme: str, host: str, base: str, path: str) -> tuple[str, RunKind | None, UUID | None] | None:
-    """API URL, kind and id of the run for a page of a UI; None where the URL is no such page."""
+    """Return the API URL, the kind and the id of the run for a page of a UI; None where the URL is no such page."""
     workspace = _WORKSPACE_PAGE.fullmatch(path)
     if _CLOUD_UI_HOST.fullmatch(host):
         if workspace:
@@ -362,7 +362,7 @@ def _page(scheme: str, host: str, base: str, path: str) -> tuple[str, RunKind | 
 
 
 def _run(path: str) -> tuple[str, RunKind | None, UUID | None]:
-    """What stands before the run's page in a path, the kind of the run and its id."""
+    """Return what stands before the run's page in a path, the kind of the run and its id."""
     match = _RUN_PAGE.fullmatch(path)
     if not match:
         return path, None, None
@@ -385,7 +385,7 @@ def _refuse_path(base: str, path: str) -> None:
 
 
 def _refuse_cloud(scheme: str, host: str, path: str) -> None:
-    """Only Prefect's own hosts must name a workspace: a company may call its server api.prefect.local."""
+    """Refuse a Prefect Cloud URL without a workspace; only of Cloud's hosts: a company may have api.prefect.local."""
     if not host.endswith(_CLOUD_DOMAINS) or not _CLOUD_API_HOST.fullmatch(host):
         return
     if _WORKSPACE.fullmatch(path) and scheme == "https":
@@ -410,7 +410,7 @@ def _place(url: str) -> tuple[str, str, int]:
 
 
 def _cut(text: str, marks: str) -> tuple[str, str, str]:
-    """``str.partition`` at the first of several characters."""
+    """Cut as ``str.partition`` does, at the first of several characters."""
     for at, character in enumerate(text):
         if character in marks:
             return text[:at], character, text[at + 1 :]

@@ -138,7 +138,7 @@ class ReconnectingSocket:
         self._server_is_back.set()
 
     async def check(self) -> None:
-        """Ping, and cut the connection where no answer comes: after a sleep of the machine it may be dead."""
+        """Send a ping, and cut the connection where no answer comes: after a sleep of the machine it may be dead."""
         connection = self._connection
         if connection is None:
             return

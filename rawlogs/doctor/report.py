@@ -26,7 +26,7 @@ class Report:
         self._redactor = Redactor(secrets)
 
     def lines(self, result: Result) -> list[str]:
-        """One result for people; what is hostile in it is escaped by who prints it."""
+        """Return one result for people; what is hostile in it is escaped by who prints it."""
         finding = result.finding
         took = f"  [{_took(result.seconds)}]" if result.seconds is not None else ""
         lines = [f"{_MARKS[finding.status]:<5} {result.check:<12} {finding.text}{took}"]
@@ -39,13 +39,13 @@ class Report:
         return [self._redactor.text(line) for line in lines]
 
     def closing(self, verdict: Verdict) -> str:
-        """The last line."""
+        """Return the last line."""
         return self._redactor.text(verdict.text)
 
     def as_object(
         self, results: Sequence[Result], verdict: Verdict, exit_code: int, at: datetime
     ) -> dict[str, Any]:
-        """Everything for a bug report."""
+        """Return everything for a bug report."""
         shown: dict[str, Any] = self._redactor.facts(
             {
                 "rawlogs_doctor": FORMAT,

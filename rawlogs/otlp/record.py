@@ -119,7 +119,7 @@ def _named(names: RunLabels) -> dict[str, Any]:
 
 
 def _value(value: Any, depth: int) -> Any:
-    """What JSON holds, in what an attribute can hold."""
+    """Return a JSON value as an attribute can hold it."""
     if isinstance(value, str):
         return _text(value)
     if isinstance(value, (dict, list)) and depth >= _DEEPEST:
@@ -134,5 +134,5 @@ def _value(value: Any, depth: int) -> Any:
 
 
 def _text(text: str) -> str:
-    """The text without lone surrogates, which neither JSON nor protobuf can carry."""
+    """Return the text without lone surrogates, which neither JSON nor protobuf can carry."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()

@@ -31,7 +31,7 @@ class OtelFormat:
 
 
 def _log_record(record: Record) -> dict[str, Any]:
-    """OTLP/JSON writes 64-bit integers as texts, and enumerations as numbers."""
+    """Return the log as OTLP/JSON, which writes 64-bit integers as texts, and enumerations as numbers."""
     return {
         "timeUnixNano": str(record.time),
         "observedTimeUnixNano": str(record.observed),

@@ -52,7 +52,7 @@ class FlowRun:
 
     @classmethod
     def from_wire(cls, data: object) -> FlowRun:
-        """A flow run from its decoded JSON object. Raises ValueError with the field that is wrong."""
+        """Return a flow run from its decoded JSON object. Raises ValueError with the field that is wrong."""
         if not isinstance(data, dict):
             raise ValueError("a flow run is not a JSON object")
         state = data.get("state") or {}
@@ -79,7 +79,7 @@ class FlowRun:
 
 
 def as_uuid(value: object) -> UUID | None:
-    """A UUID from one or from its text; None for anything else."""
+    """Return a UUID from one or from its text; None for anything else."""
     if isinstance(value, UUID):
         return value
     try:
@@ -89,7 +89,7 @@ def as_uuid(value: object) -> UUID | None:
 
 
 def uuid_field(data: Mapping[str, Any], field: str) -> UUID | None:
-    """The UUID of a field, None for null. Raises ValueError for anything else."""
+    """Return the UUID of a field, None for null. Raises ValueError for anything else."""
     value = data.get(field)
     if value is None:
         return None
@@ -130,12 +130,12 @@ class Runs:
         self._page = 200
 
     async def read(self, run_id: UUID | str) -> FlowRun:
-        """One run. HistoryError with status 404 where there is none; ConfigError for an id that is none."""
+        """Return one run. Raises HistoryError (404) where there is none, ConfigError for what is not an id."""
         run = _id(run_id, "flow run")
         return _flow_run(await self._get(f"/flow_runs/{run}", f"There is no flow run with the id {run}"))
 
     async def task_run(self, task_run_id: UUID | str) -> UUID | None:
-        """The flow run of a task run; None for a task that ran outside of a flow. Raises as ``read``."""
+        """Return the flow run of a task run; None for a task that ran outside of a flow. Raises as ``read``."""
         run = _id(task_run_id, "task run")
         data = await self._get(f"/task_runs/{run}", f"There is no task run with the id {run}")
         try:
@@ -144,7 +144,7 @@ class Runs:
             raise HistoryError(f"The task run {run} cannot be read: {error}", transient=True) from None
 
     async def find(self, names_or_ids: Iterable[UUID | str]) -> list[FlowRun]:
-        """The runs with these ids, exact names or beginnings of ids, in this order; several where it is not unique.
+        """Return the runs with these ids, exact names or beginnings of ids, in this order; several for one of many.
 
         Raises ConfigError for a name that no run has; for an id otherwise as ``read``.
         """
@@ -162,11 +162,11 @@ class Runs:
         return list(found.values())
 
     async def by_name(self, name: str, *, since: datetime | None = None) -> list[FlowRun]:
-        """All runs of exactly that name; names may repeat."""
+        """Return all runs of exactly that name; names may repeat."""
         return await self._list({"name": {"any_": [name]}}, since)
 
     async def by_prefix(self, text: str) -> list[FlowRun]:
-        """The runs whose ids begin so, 20 at most; none where the text is no beginning of 6 hex digits or more."""
+        """Return the runs whose ids begin so, 20 at most; none where the text is not 6 hex digits or more."""
         prefix = id_prefix(text)
         if prefix is None:
             return []
@@ -179,7 +179,7 @@ class Runs:
         return await self.by_ids(await ids_with(prefix, ids))
 
     async def names(self, kind: Literal["flows", "deployments"], ids: Iterable[UUID]) -> dict[UUID, str]:
-        """The names of the flows, or of the deployments, with these ids, as far as the server tells them."""
+        """Return the names of the flows, or of the deployments, with these ids, as far as the server tells them."""
         found: dict[UUID, str] = {}
         for some in _chunks(str(one) for one in ids):
             for row in await self._rows(f"/{kind}/filter", {kind: {"id": {"any_": some}}}):
@@ -189,14 +189,14 @@ class Runs:
         return found
 
     async def by_ids(self, run_ids: Iterable[UUID]) -> list[FlowRun]:
-        """The runs with these ids; one that is gone is left out."""
+        """Return the runs with these ids; one that is gone is left out."""
         found: list[FlowRun] = []
         for some in _chunks(str(run_id) for run_id in run_ids):
             found += await self._list({"id": {"any_": some}}, None)
         return _newest_first(found)
 
     async def by_tag(self, tag: str, *, since: datetime | None = None) -> list[FlowRun]:
-        """All runs with that tag."""
+        """Return all runs with that tag."""
         return await self._list({"tags": {"all_": [tag]}}, since)
 
     async def children(
@@ -205,14 +205,14 @@ class Runs:
         *,
         since: datetime | None = None,
     ) -> list[FlowRun]:
-        """The subflow runs that these runs started themselves: one level of the tree."""
+        """Return the subflow runs that these runs started themselves: one level of the tree."""
         found: list[FlowRun] = []
         for some in _chunks(str(parent) for parent in parent_ids):
             found += await self._list({"parent_flow_run_id": {"any_": some}}, since)
         return _newest_first(found)
 
     async def by_flow(self, name: str, *, since: datetime | None = None) -> list[FlowRun]:
-        """All runs of the flow of that name. ConfigError, with names like it, where there is no such flow."""
+        """Return all runs of the flow of that name. Raises ConfigError, with names like it, where there is none."""
         flow = {"flows": {"name": {"any_": [name]}}}
         runs = await self._list({}, since, flow)
         if not runs and not await self._rows("/flows/filter", {**flow, "limit": 1}):
@@ -226,16 +226,16 @@ class Runs:
         *,
         since: datetime | None = None,
     ) -> list[FlowRun]:
-        """All runs of a deployment, given by its id or as FLOW/DEPLOYMENT. ConfigError as ``deployment``."""
+        """Return all runs of a deployment, given by its id or as FLOW/DEPLOYMENT. Raises as ``deployment``."""
         found = as_uuid(deployment) or await self.deployment(str(deployment))
         return await self._list({"deployment_id": {"any_": [str(found)]}}, since)
 
     async def deployment(self, name: str) -> UUID:
-        """The id of the deployment FLOW/DEPLOYMENT. ConfigError, with names like it, where there is none."""
+        """Return the id of a deployment, FLOW/DEPLOYMENT. Raises ConfigError, with names like it, if there is none."""
         return _id((await self.deployment_row(name))["id"], "deployment")
 
     async def deployment_row(self, name: str) -> dict[str, Any]:
-        """The deployment FLOW/DEPLOYMENT as JSON, with an id. ConfigError, with names like it, where there is none."""
+        """Return the deployment FLOW/DEPLOYMENT as JSON, with its id. Raises as ``deployment``."""
         flow, slash, own_name = name.partition("/")
         if slash and flow and own_name:
             try:
@@ -254,7 +254,7 @@ class Runs:
         )
 
     async def deployment_names(self) -> list[str]:
-        """One page of what there is, as FLOW/DEPLOYMENT: enough for a hint."""
+        """Return one page of what there is, as FLOW/DEPLOYMENT: enough for a hint."""
         rows = await self._rows("/deployments/filter", {"sort": "NAME_ASC"})
         ids = sorted({str(row.get("flow_id")) for row in rows})
         flows = await self._rows("/flows/filter", {"flows": {"id": {"any_": ids}}}) if ids else []
@@ -262,7 +262,7 @@ class Runs:
         return [f"{names.get(str(row.get('flow_id')))}/{row.get('name')}" for row in rows]
 
     def _near(self, name: str, names: Iterable[str]) -> str | None:
-        """A hint with up to three names that resemble this one."""
+        """Return a hint with up to three names that resemble this one."""
         # Cut, since the time to compare two names grows with the square of their length.
         spelled = {
             other[:_LONGEST_NAME].casefold(): excerpt(other, _LONGEST_NAME, self._secrets) for other in names
@@ -302,7 +302,7 @@ class Runs:
         return _newest_first(found)
 
     async def _all(self, path: str, body: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Every row.
+        """Return every row.
 
         Pages overlap by one row. Where that one is missing, rows before it have gone (a run left the state
         that was asked for) and others have moved up unseen: then it goes back a page.
@@ -323,7 +323,7 @@ class Runs:
                 raise HistoryError(f"The answers of {path} show the same rows without end", transient=True)
 
     async def _rows(self, path: str, body: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """One page, as large as the server allows."""
+        """Return one page, as large as the server allows."""
         while True:
             try:
                 rows = await self._rest.post(path, {"limit": self._page, **body})
@@ -341,7 +341,7 @@ class Runs:
 
 
 def _missing(error: HistoryError) -> bool:
-    """Whether the API knows the path but not the thing; a 404 for the path itself carries a hint."""
+    """Return whether the API knows the path but not the thing; a 404 for the path itself carries a hint."""
     return error.status == 404 and error.hint is None
 
 

@@ -52,7 +52,7 @@ class History:
         newest_first: bool = False,
         confirm: bool = False,
     ) -> AsyncIterator[list[Log]]:
-        """All rows stamped from ``after`` to ``before`` (both inclusive), in order, each once.
+        """Yield all rows stamped from ``after`` to ``before`` (both inclusive), in order, each once.
 
         ``confirm`` reads once more behind a short last page. Raises HistoryError, AuthError, RedirectRefused.
         """
@@ -87,7 +87,7 @@ class History:
     async def _one_timestamp(
         self, wire: Mapping[str, Any], stamp: datetime, known: dict[str, None]
     ) -> AsyncIterator[list[Log]]:
-        """The rows of one timestamp that are not among ``known``, whatever order each request shows them in."""
+        """Yield the rows of one timestamp that are not among ``known``, whatever order each request shows them in."""
         total = 0
         for attempt in range(PASSES):
             total, last, steady = 0, None, self.page > 1
@@ -121,14 +121,14 @@ class History:
         )
 
     async def newest(self, wire: Mapping[str, Any], before: datetime) -> list[Log]:
-        """One page of the newest rows stamped at or before ``before``, newest first."""
+        """Return one page of the newest rows stamped at or before ``before``, newest first."""
         rows, _ = await self._read(wire, BEGINNING, before, 0, True)
         return rows
 
     async def count_more_than(
         self, wire: Mapping[str, Any], after: datetime, before: datetime, rows: int
     ) -> int:
-        """How many more than ``rows`` rows there are in that range: -1 for fewer, and at most a page."""
+        """Return how many more than ``rows`` rows there are in that range: -1 for fewer, and at most a page."""
         offset = max(rows - 1, 0)
         found, asked = await self._read(wire, after, before, offset, False)
         if found and rows and asked == 1:  # a page of one row has no room for the row that is known
@@ -144,7 +144,7 @@ class History:
         rows: int,
         knows: Callable[[Log], bool],
     ) -> AsyncIterator[list[Log]]:
-        """The rows of that range behind ``rows`` known ones (at least 1), page by page.
+        """Yield the rows of that range behind ``rows`` known ones (at least 1), page by page.
 
         When it ends, every row of the range is known or was shown: as many lie before as are known, and none of those
         lies behind. Raises RowsShifted where that is not so, however many pages it has shown by then.
@@ -169,7 +169,7 @@ class History:
     async def _read(
         self, wire: Mapping[str, Any], after: datetime, before: datetime, offset: int, newest_first: bool
     ) -> tuple[list[Log], int]:
-        """One page, and how many rows were asked for: ``page`` may change while others read."""
+        """Return one page, and how many rows were asked for: ``page`` may change while others read."""
         sort = "TIMESTAMP_DESC" if newest_first else "TIMESTAMP_ASC"
         stamps = {}
         if after > BEGINNING:

@@ -17,13 +17,13 @@ class Getter(Protocol):
 
 
 async def version(rest: Getter) -> str | None:
-    """The Prefect version ("3.8.8"). Not from ``/version``, which says "0.8.4" on every server seen."""
+    """Return the Prefect version ("3.8.8"). Not from ``/version``, which says "0.8.4" on every server seen."""
     said = await _ask(rest, "/admin/version")
     return said if isinstance(said, str) and _VERSION.fullmatch(said) else None
 
 
 async def log_streaming(rest: Getter) -> tuple[bool, bool] | None:
-    """Whether the server hands logs out, and whether it publishes what comes in; it streams only with both.
+    """Return whether the server hands logs out, and whether it publishes what comes in; it streams only with both.
 
     Both are off by default (3.4.7 to 3.9.1), and the socket then looks like one with nothing to say. With
     several server processes this is true of the one that answered. None where there is no answer (Prefect

@@ -87,7 +87,7 @@ def resolve(to: str | None, environ: Mapping[str, str], *, ca_file: str | None =
 
 
 def _endpoint(to: str | None, variables: _Variables) -> tuple[str, str]:
-    """The URL, and what named it."""
+    """Return the URL, and what named it."""
     if to is not None:
         scheme, mark, rest = to.strip().partition("://")
         if not mark or scheme.lower() not in ("otlp+http", "otlp+https"):
@@ -155,7 +155,7 @@ class _Variables:
         self.notes: list[str] = []
 
     def read(self, name: str) -> tuple[str | None, str]:
-        """The value for logs, else the general one; and the name of the variable that has it."""
+        """Return the value for logs, else the general one; and the name of the variable that has it."""
         for variable in (_OF_LOGS + name, _GENERAL + name):
             if value := self._environ.get(variable, "").strip():
                 return value, variable
@@ -178,7 +178,7 @@ class _Variables:
         return found
 
     def timeout(self) -> float | None:
-        """Seconds from the variable's milliseconds, of which 0 means no limit."""
+        """Return seconds from the variable's milliseconds, of which 0 means no limit."""
         text, name = self.read("TIMEOUT")
         if text is None:
             return TIMEOUT
@@ -195,7 +195,7 @@ class _Variables:
         return text is None or text.lower() == "gzip"
 
     def resource(self) -> dict[str, str]:
-        """``OTEL_RESOURCE_ATTRIBUTES``, and ``OTEL_SERVICE_NAME``, which wins over its ``service.name``."""
+        """Return ``OTEL_RESOURCE_ATTRIBUTES`` with ``OTEL_SERVICE_NAME``, which wins over its ``service.name``."""
         name = "OTEL_RESOURCE_ATTRIBUTES"
         found = dict(self._pairs(self._environ.get(name, ""), name))
         if service := self._environ.get("OTEL_SERVICE_NAME", "").strip():
@@ -203,7 +203,7 @@ class _Variables:
         return found
 
     def _pairs(self, text: str, name: str) -> list[tuple[str, str]]:
-        """The members of a list in the form of W3C Baggage, without properties: ``a=1,b=%32``."""
+        """Return the members of a list in the form of W3C Baggage, without properties: ``a=1,b=%32``."""
         found = []
         for number, member in enumerate(text.split(","), 1):
             key, equals, value = member.partition("=")

@@ -106,7 +106,7 @@ class Sender:
         return verdict(response.status_code, headers, body, whole=whole, receiver=self.receiver, now=now)
 
     def _failed(self, error: Exception) -> Later:
-        """What came instead of an answer. All but a certificate may pass by itself."""
+        """Return the verdict of a request without an answer; all but a refused certificate may pass by itself."""
         from rawlogs.rest.errors import causes
 
         shown = self.receiver.shown
@@ -137,7 +137,7 @@ class Sender:
 
 
 async def _beginning(response: httpx.Response) -> tuple[bytes, bool]:
-    """As much of the body as is read, unpacked by nobody, and whether that is all of it."""
+    """Return as much of the body as is read, still packed, and whether that is all of it."""
     if response.headers.get("content-encoding", "identity").lower() != "identity":
         return b"", False  # it was not asked for
     body = bytearray()

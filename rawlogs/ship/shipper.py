@@ -164,7 +164,7 @@ class Shipper:
         return verdict
 
     async def _is_poison(self, refused: Refused) -> bool:
-        """Whether a log alone is to blame for its refusal: then the receiver accepts a request without logs.
+        """Return whether a log alone is to blame for its refusal: then the receiver accepts a request without logs.
 
         Some refuse that as bad data; they are believed once they have acknowledged a log.
         """

@@ -89,7 +89,7 @@ def _origin(url: str, location: str) -> str:
 
 
 def _accepted(kind: str, body: bytes, whole: bool, receiver: Receiver) -> Accepted:
-    """The status has acknowledged the request: what its body says is only told."""
+    """Return the verdict of a status that acknowledges the request; what its body says is only told."""
     if whole and not body:
         return Accepted()
     try:
@@ -113,7 +113,7 @@ def _partial_success(data: object) -> tuple[int, str]:
 
 
 def _wrong(text: str, status: int, receiver: Receiver) -> Later:
-    """An answer that speaks of a setting, with the error to end with where it is the first one."""
+    """Return an answer that speaks of a setting, with the error to end with where it is the first one."""
     if status in (401, 403):
         hint = "Credentials are headers: OTEL_EXPORTER_OTLP_HEADERS='Authorization=Bearer%20...'."
         return Later(text, error=AuthError(text, code=status, hint=hint))
@@ -122,7 +122,7 @@ def _wrong(text: str, status: int, receiver: Receiver) -> Later:
 
 
 def _said(kind: str, body: bytes, secrets: tuple[str, ...]) -> str:
-    """The receiver's own words about a failure, if any can be read."""
+    """Return the receiver's own words about a failure, if any can be read."""
     if kind == "text/html":
         return ""
     try:

@@ -12,7 +12,7 @@ from rawlogs.trace.transcript import Entry, Transcript
 
 
 def as_object(entry: Entry) -> dict[str, Any]:
-    """The entry in the words of a recording, and with its meaning."""
+    """Return the entry in the words of a recording, and with its meaning."""
     line: dict[str, Any] = {"t": round(entry.at, 6), "connection": entry.connection, "dir": entry.direction}
     line["event"] = entry.event
     if entry.size is not None:
@@ -28,7 +28,7 @@ def as_object(entry: Entry) -> dict[str, Any]:
 
 
 def as_lines(entry: Entry) -> list[str]:
-    """The entry for people: a head with time and arrow, and its content below. Nothing is escaped yet."""
+    """Return the entry for people: a head with time and arrow, and its content below. Nothing is escaped yet."""
     arrow = "-->" if entry.direction == "client" else "<--"
     head, body = _PICTURES[entry.event](entry)
     return [f"{entry.at:+9.3f} {arrow} {head}", *(f"              {line}" for line in body)]
@@ -104,7 +104,7 @@ def _bytes(size: int | None) -> str:
 
 
 def _text(text: str) -> list[str]:
-    """JSON with its structure; any other text line by line."""
+    """Return JSON with its structure, and any other text line by line."""
     try:
         pretty = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
     except (ValueError, RecursionError):
@@ -113,7 +113,7 @@ def _text(text: str) -> list[str]:
 
 
 def hex_dump(data: bytes) -> list[str]:
-    """Sixteen bytes a line: offset, digits, and the ASCII among them."""
+    """Return lines of sixteen bytes: offset, digits, and the ASCII among them."""
     lines = []
     for offset in range(0, len(data), 16):
         row = data[offset : offset + 16]
@@ -123,7 +123,7 @@ def hex_dump(data: bytes) -> list[str]:
 
 
 def summary_object(transcript: Transcript, outcome: Outcome, at: float) -> dict[str, Any]:
-    """The account as the last line for programs; ``wire`` and ``payload`` are bytes."""
+    """Return the account as the last line for programs; ``wire`` and ``payload`` are bytes."""
     read, written = outcome.traffic or (None, None)
     ending = transcript.ending
     return {
@@ -140,7 +140,7 @@ def summary_object(transcript: Transcript, outcome: Outcome, at: float) -> dict[
 
 
 def summary_lines(transcript: Transcript, outcome: Outcome, at: float) -> list[str]:
-    """The account for people."""
+    """Return the account for people."""
     frames, payload = transcript.frames, transcript.payload
     lines = [
         f"{at:+9.3f} end: {frames['client']} frames sent ({_bytes(payload['client'])}), "
@@ -160,7 +160,7 @@ def summary_lines(transcript: Transcript, outcome: Outcome, at: float) -> list[s
 
 
 def _saved(wire: int, payload: int) -> str:
-    """The heads of the frames count as well, so that short messages cost more than they hold."""
+    """Return what compression saved, frame heads included: short messages may cost more than they hold."""
     if not payload:
         return "nothing to save"
     saved = round(100 * (payload - wire) / payload)

@@ -53,7 +53,7 @@ Step = Send | Wait | Ping | Close
 
 
 def parse_script(text: str, name: str) -> tuple[Step, ...]:
-    """The steps of a script; ConfigError names the file and the line that cannot be read."""
+    """Return the steps of a script; ConfigError names the file and the line that cannot be read."""
     steps: list[Step] = []
     for number, line in enumerate(text.split("\n"), 1):
         line = line.removesuffix("\r")
@@ -111,7 +111,7 @@ def _close(text: str) -> Close:
 
 
 def tokens_in(steps: Iterable[Step]) -> frozenset[str]:
-    """What stands as a token in the frames of a script, well-formed or not: a key somebody tries."""
+    """Return what stands as a token in the frames of a script, well-formed or not: a key somebody tries."""
     texts = (step.message for step in steps if isinstance(step, Send))
     return frozenset(
         token

@@ -52,7 +52,7 @@ class Transcript:
         self.ending: Entry | None = None
 
     def add(self, event: WireEvent) -> Entry:
-        """The event as it may be shown."""
+        """Return the event as it may be shown."""
         facts = {key: value for key, value in event.facts.items() if key not in ("size", "fin")}
         size = event.facts.get("size")
         if event.kind in _FRAMES:
@@ -81,7 +81,7 @@ class Transcript:
         return entry
 
     def _whole(self, event: WireEvent) -> str | bytes | None:
-        """A message in fragments is shown with its last one, since a secret could be cut in two by them."""
+        """Join a message in fragments, and show it with its last one: a secret could be cut in two by them."""
         if event.kind not in ("text", "binary", "continuation"):
             return event.data
         fin, parts = event.facts.get("fin", True), self._fragments[event.direction]
@@ -135,5 +135,5 @@ class _Hidden:
 
 
 def _hide_tokens(text: str) -> str:
-    """Also in what is no JSON: an auth frame that was sent wrong on purpose."""
+    """Mask tokens, also in what is no JSON: an auth frame that was sent wrong on purpose."""
     return TOKEN.sub(lambda found: found[0].replace(found[1], MASK), text)

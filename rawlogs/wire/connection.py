@@ -64,7 +64,7 @@ class Target:
         )
 
     def secrets(self) -> tuple[str, ...]:
-        """What no text may show, were a server to echo it."""
+        """Return what no text may show, were a server to echo it."""
         token = self.token or ""
         found = (token, token.partition(":")[2], *self.headers.values())
         return tuple(secret for secret in found if len(secret) >= 4)
@@ -101,7 +101,7 @@ class Connection:
         return (socket.bytes_read, socket.bytes_written) if isinstance(socket, TappedConnection) else None
 
     async def batch(self) -> list[bytes]:
-        """The payloads that have arrived, at least one.
+        """Return the payloads that have arrived, at least one.
 
         Raises what the ending of the conversation means: ConnectionLost, FilterRejected or AuthError.
         """
@@ -128,7 +128,7 @@ class Connection:
         raise self._ending()
 
     async def ping(self) -> float:
-        """A round trip in seconds. Raises what the ending of the conversation means."""
+        """Return a round trip in seconds. Raises what the ending of the conversation means."""
         try:
             pong = await self._socket.ping()
             return await pong
@@ -136,7 +136,7 @@ class Connection:
             raise self._ending() from None
 
     async def send(self, message: str | bytes) -> None:
-        """One frame as it stands, text or binary: for those who try what a server makes of it.
+        """Send one frame as it stands, text or binary: for those who try how a server handles it.
 
         Raises what the ending of the conversation means.
         """
@@ -187,7 +187,7 @@ class Connection:
 
 
 def ending(socket: ClientConnection) -> tuple[int, str, bool]:
-    """The close code and reason that tell why a socket ended, and whether it was this side that gave up.
+    """Return the close code and reason that tell why a socket ended, and whether it was this side that gave up.
 
     1006 where no close frame came: a crash, the network, or a rejected filter.
     """
@@ -234,7 +234,7 @@ async def open_raw(target: Target, *, tap: Tap | None = None, number: int = 0) -
 
 
 async def _open_socket(target: Target, tap: Tap | None, number: int) -> tuple[BatchConnection, str]:
-    """The socket after its upgrade, and the URL to which redirects led."""
+    """Return the socket after its upgrade, and the URL to which redirects led."""
     if tap is not None:
         factory: Any = partial(TappedConnection, tap=tap, number=number)
     else:

@@ -79,7 +79,7 @@ class BatchConnection(ClientConnection):
             raise self._problem
 
     async def batch(self) -> list[bytes]:
-        """The messages that have arrived since the last call, at least one; empty when the connection has ended."""
+        """Return the messages that arrived since the last call, at least one; none once the connection has ended."""
         while not self._messages:
             if self.connection_lost_waiter.done():
                 return []

@@ -64,17 +64,17 @@ Frame = AuthSuccess | AuthFailure | LogFrame | EventFrame | UnknownFrame | BadFr
 
 
 def auth_message(token: str | None) -> str:
-    """The first frame of every conversation; null where there is no token, as Prefect's own client sends it."""
+    """Return the first frame of every conversation; null where there is no token, as Prefect's own client sends it."""
     return orjson.dumps({"type": "auth", "token": token}).decode()
 
 
 def filter_message(wire: Mapping[str, Any], **envelope: Any) -> str:
-    """The second frame. Nothing acknowledges it (all versions to 3.9.1)."""
+    """Return the second frame. Nothing acknowledges it (all versions to 3.9.1)."""
     return orjson.dumps({"type": "filter", **envelope, "filter": wire}).decode()
 
 
 def decode(payload: bytes | str, *, keep: bool = False) -> Frame:
-    """What a payload says. Never raises: what cannot be read is a BadFrame. ``keep`` keeps the bytes with the log."""
+    """Return what a payload says; a BadFrame where it cannot be read. ``keep`` keeps the bytes with the log."""
     if isinstance(payload, str):
         payload = payload.encode("utf-8", "replace")
     try:
@@ -101,7 +101,7 @@ def decode(payload: bytes | str, *, keep: bool = False) -> Frame:
 
 
 def decode_logs(payloads: Sequence[bytes], *, keep: bool = False) -> tuple[list[Log], list[Frame]]:
-    """The logs of a batch in their order, and the frames among them that are no logs: the hot path of a stream."""
+    """Return the logs of a batch in their order, and the frames among them that are no logs."""
     logs: list[Log] = []
     others: list[Frame] = []
     loads, from_wire = orjson.loads, Log.from_wire
@@ -124,7 +124,7 @@ def decode_logs(payloads: Sequence[bytes], *, keep: bool = False) -> tuple[list[
 def decode_batch(
     payloads: Sequence[bytes], *, keep: bool = False, fast: bool = True
 ) -> tuple[Batch, list[Frame]]:
-    """The logs of a batch in their order, and the frames among them that are no logs.
+    """Return the logs of a batch in their order, and the frames among them that are no logs.
 
     Payloads that are all in the form in which servers write logs are proven to be valid at once, and no log is decoded
     before somebody reads it; any other one takes the whole batch through ``decode_logs``. ``fast=False`` takes every
@@ -159,7 +159,7 @@ def _canonical() -> Callable[[str], list[Row]]:
 
 
 def _all_canonical(payloads: Sequence[bytes], keep: bool) -> Batch | None:
-    """The batch, if each payload is a canonical log by itself; None if one is not, or if there is none."""
+    """Return the batch, if each payload is a canonical log by itself; None if one is not, or if there is none."""
     try:
         text = b"\n".join(payloads).decode()
     except UnicodeDecodeError:
@@ -172,5 +172,5 @@ def _all_canonical(payloads: Sequence[bytes], keep: bool) -> Batch | None:
 
 
 def bad_frame(problem: str, payload: bytes) -> BadFrame:
-    """A BadFrame that shows the beginning of the payload."""
+    """Return a BadFrame that shows the beginning of the payload."""
     return BadFrame(problem, untrusted.excerpt(payload, EXCERPT))

@@ -138,7 +138,7 @@ def _pairs(message: Any) -> list[tuple[str, str]]:
 
 
 def _client_frames(data: bytes, inflate: Any) -> list[tuple[Any, bool, bytes]]:
-    """The frames in one write of the library, which writes whole, masked frames only."""
+    """Return the frames in one write of the library, which writes whole, masked frames only."""
     frames = []
     position = 0
     while position + 2 <= len(data):
