@@ -212,7 +212,7 @@ def _open_output(path: str | os.PathLike[str], flags: int) -> int:
 
 
 def _open_for_reader(path: str | os.PathLike[str], flags: int) -> int:
-    """Open; where ``path`` is a pipe, give its reader, which may be starting just now, a moment to come."""
+    """Open a file for writing; where it is a pipe, wait a moment for its reader, which may be starting just now."""
     end = time.monotonic() + PIPE_PATIENCE
     while True:
         try:

@@ -3,7 +3,7 @@ r"""Hide secrets in any text: in every spelling, whole or in part. Pure.
 A text and the secrets are brought into one spelling first: JSON's ``\/`` and ``\uXXXX`` (also in JSON that is quoted in
 JSON), Python's ``\xXX``, a URL's ``%XX`` and ``+`` are read as the characters that they stand for. Then every run of
 six characters that a secret has, too, is hidden: so a secret that was cut in the middle is hidden as far as it goes.
-Base64 of a secret, at whatever place of a longer text it stood, is a secret itself.
+Base64 of a secret, at whatever offset of a longer text it stood, is a secret itself.
 
 >>> Masker(["pnu_0123456789"]).text(r'{"key": "pnu_01234567", "url": "\u0070nu%5F0123456789"}')
 '{"key": "***", "url": "***"}'
@@ -60,7 +60,7 @@ _PUBLIC = (
 
 
 if TYPE_CHECKING:
-    Places = array[int]
+    Offsets = array[int]
     """Where each character of a text began before its escapes were undone, and the end of the last one."""
 
 
@@ -107,14 +107,14 @@ class Masker:
 
     def _hidden(self, text: str) -> str:
         # The most undone first: there a secret is whole.
-        for plain, places in reversed(_undone(text)):
-            left = self._without(text, plain.translate(_ALIKE), places)
+        for plain, offsets in reversed(_undone(text)):
+            left = self._without(text, plain.translate(_ALIKE), offsets)
             if left != text:
                 return self._hidden(left)
         return text
 
-    def _without(self, text: str, plain: str, places: Places | None) -> str:
-        """Return the text without what is a secret in ``plain``, whose characters stand at ``places`` of the text."""
+    def _without(self, text: str, plain: str, offsets: Offsets | None) -> str:
+        """Return the text without what is a secret in ``plain``, whose characters stand at ``offsets`` of the text."""
         spans: list[tuple[int, int]] = []
         for size, parts in self._parts.items():
             if size == PART and self._hints.isdisjoint(
@@ -133,8 +133,8 @@ class Masker:
             return text
         pieces: list[str] = []
         done = 0
-        for first, last in self._by_no_chance(_joined(spans), plain, text, places):
-            start, end = (first, last) if places is None else (places[first], places[last])
+        for first, last in self._by_no_chance(_joined(spans), plain, text, offsets):
+            start, end = (first, last) if offsets is None else (offsets[first], offsets[last])
             while start > done and text[start - 1] == "\\":
                 start -= 1  # no half of an escape is left
             pieces += (text[done:start], MASK)
@@ -142,7 +142,7 @@ class Masker:
         return "".join(pieces) + text[done:]
 
     def _by_no_chance(
-        self, spans: list[tuple[int, int]], plain: str, text: str, places: Places | None
+        self, spans: list[tuple[int, int]], plain: str, text: str, offsets: Offsets | None
     ) -> list[tuple[int, int]]:
         """Return the spans without the short ones inside of a UUID."""
         short = [span for span in spans if span[1] - span[0] < _BY_CHANCE]
@@ -153,7 +153,7 @@ class Masker:
             return spans
 
         def inside(span: tuple[int, int]) -> bool:
-            start, end = span if places is None else (places[span[0]], places[span[1]])
+            start, end = span if offsets is None else (offsets[span[0]], offsets[span[1]])
             return any(low <= start and end <= high for low, high in ids)
 
         return [span for span in spans if span[1] - span[0] >= _BY_CHANCE or not inside(span)]
@@ -189,53 +189,53 @@ def _spellings(secret: str) -> set[str]:
     return {text for text in found if len(text) >= SHORTEST}
 
 
-def _undone(text: str) -> list[tuple[str, Places | None]]:
+def _undone(text: str) -> list[tuple[str, Offsets | None]]:
     """Return the text as it is, with its escapes undone, with those that were behind them undone, and so on.
 
-    Each with the places in ``text`` where its characters begin; None where they are the same.
+    Each with the offsets in ``text`` where its characters begin; None where they are the same.
     """
-    found: list[tuple[str, Places | None]] = [(text, None)]
+    found: list[tuple[str, Offsets | None]] = [(text, None)]
     while len(found) <= _DEEPEST and ("\\" in text or "%" in text):
         before = found[-1][1]
-        plain, places = _undone_once(text)
+        plain, offsets = _undone_once(text)
         if plain == text:
             break
         if before is not None:
-            places = array("l", map(before.__getitem__, places))
-        found.append((plain, places))
+            offsets = array("l", map(before.__getitem__, offsets))
+        found.append((plain, offsets))
         text = plain
     return found
 
 
-def _undone_once(text: str) -> tuple[str, Places]:
+def _undone_once(text: str) -> tuple[str, Offsets]:
     pieces: list[str] = []
-    places = array("l")
+    offsets = array("l")
     done = 0
     for found in _ESCAPES.finditer(text):
         start, end = found.span()
         pieces.append(text[done:start])
-        places.extend(range(done, start))
+        offsets.extend(range(done, start))
         high, low, code, byte, quoted = found.groups()
         if high is not None:
             pieces.append(chr(0x10000 + (int(high, 16) - 0xD800 << 10) + int(low, 16) - 0xDC00))
-            places.append(start)
+            offsets.append(start)
         elif code is not None or byte is not None:
             pieces.append(chr(int(code or byte, 16)))
-            places.append(start)
+            offsets.append(start)
         elif quoted is not None:
             for character, size in _unquoted(quoted):
                 pieces.append(character)
-                places.append(start)
+                offsets.append(start)
                 start += size
         elif end < len(text) and text[end] != "%":
             # A backslash belongs to what it stands before, so that no half of an escape is left.
             pieces.append(_CONTROLS.get(text[end], text[end]))
-            places.append(start)
+            offsets.append(start)
             end += 1
         done = end
     pieces.append(text[done:])
-    places.extend(range(done, len(text) + 1))
-    return "".join(pieces), places
+    offsets.extend(range(done, len(text) + 1))
+    return "".join(pieces), offsets
 
 
 def _unquoted(quoted: str) -> list[tuple[str, int]]:

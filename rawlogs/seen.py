@@ -76,7 +76,7 @@ class SeenIds:
         ):
             young.update(zip(ids, batch.stamps or batch.seconds, strict=True))
         else:
-            new = [place for place in new if self._admit_one(ids[place], batch.seconds[place])]
+            new = [index for index in new if self._admit_one(ids[index], batch.seconds[index])]
         if len(young) >= CHUNK:
             self._pack(now())
         return new
@@ -142,7 +142,7 @@ class SeenIds:
         ids, seconds = list(young), list(young.values())
         if seconds != sorted(seconds):  # they seldom are not
             order = sorted(range(len(ids)), key=seconds.__getitem__)
-            ids, seconds = [ids[place] for place in order], [seconds[place] for place in order]
+            ids, seconds = [ids[index] for index in order], [seconds[index] for index in order]
         stamps, packed = array("d", seconds), bytes.fromhex("".join(ids).replace("-", ""))
         self._chunks.append(_Chunk(stamps, packed, now))
         self._newest = max(self._newest, stamps[-1])

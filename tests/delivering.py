@@ -254,8 +254,8 @@ class Delivery:
 
     async def catch_up(self) -> None:
         """List everything that no list has shown yet, once."""
-        if not self.start.placed:
-            await self.start.place()
+        if not self.start.begun:
+            await self.start.begin()
         due = self.ledger.due(self.rest.server_now(), self.reader.page, ahead=True)
         await self.auditor._take_all(due)
 

@@ -787,7 +787,7 @@ async def test_a_stream_that_is_ended_before_its_first_list_reads_what_is_its_ow
     stream.clock.advance(5.0)
     stored = stream.stored(1.0, 4.9)
     await stream.auditor.finish()
-    assert stream.start.placed
+    assert stream.start.begun
     assert await stream.read() == stored
 
 

@@ -44,7 +44,9 @@ HEADER = b'{"rawlogs_recording":1,"created":"2026-01-01T00:00:00Z","api_url":"ht
 def _settings(path: Path) -> str:
     environ = {"HOME": str(path.parent / "home"), "PREFECT_PROFILES_PATH": str(path.parent / "profiles.toml")}
     found = rawlogs.config.sources.read(environ, path.parent)
-    return "read" if any(place.values for place in found.places if place.name != "environment") else "empty"
+    return (
+        "read" if any(place.values for place in found.by_strength if place.name != "environment") else "empty"
+    )
 
 
 def _ca(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""The rules of CONTRIBUTING that a reader of the tests cannot see at a glance: no test waits by sleeping."""
+"""Rules of CONTRIBUTING that a reader cannot see at a glance: no test waits by sleeping; docstrings have verbs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parent
+PACKAGE = TESTS.parent / "rawlogs"
 FILES = sorted(TESTS.rglob("test_*.py"))
 LEFT = {
     "test_cli_delivery.py",
@@ -56,3 +57,43 @@ async def test() -> None:
         time.sleep(wait)
 """
     assert list(sleeps(ast.parse(source))) == [4, 8]
+
+
+NO_VERBS = {
+    *(
+        "a",
+        "an",
+        "the",
+        "one",
+        "all",
+        "any",
+        "every",
+        "everything",
+        "none",
+        "only",
+        "another",
+        "also",
+        "never",
+    ),
+    *("what", "which", "who", "whether", "when", "where", "how", "as", "for", "of", "taken", "seconds"),
+}
+
+
+def nouns(tree: ast.AST) -> Iterator[str]:
+    """Yield the first words of functions' docstrings that are no verbs; a property's says what the value is."""
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and (text := ast.get_docstring(node)):
+            decorators = {ast.unparse(decorator) for decorator in node.decorator_list}
+            if not decorators & {"property", "functools.cached_property", "cached_property"}:
+                word = text.split()[0]
+                if word.lower() in NO_VERBS or not word[0].isupper():
+                    yield f"{node.name}: {text.splitlines()[0]}"
+
+
+def test_docstrings_of_functions_begin_with_a_verb() -> None:
+    found = {
+        str(path.relative_to(PACKAGE)): words
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if (words := list(nouns(ast.parse(path.read_text(encoding="utf-8")))))
+    }
+    assert found == {}

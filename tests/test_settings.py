@@ -73,11 +73,11 @@ def test_each_place_wins_over_those_after_it(tmp_path: Path) -> None:
     found = []
     for name, text in files.items():
         settings = settle(tmp_path, files={name: text})
-        found.append((settings.address.place[1], settings.origins["PREFECT_API_URL"]))
+        found.append((settings.address.endpoint[1], settings.origins["PREFECT_API_URL"]))
     environ = {"PREFECT_API_URL": "http://environment/api"}
     for arguments in ({}, {"api_url": "http://argument/api"}):
         settings = settle(tmp_path, environ, **arguments)
-        found.append((settings.address.place[1], settings.origins["PREFECT_API_URL"]))
+        found.append((settings.address.endpoint[1], settings.origins["PREFECT_API_URL"]))
     assert found == [
         ("profile", "profile p"),
         ("pyproject", "pyproject.toml"),

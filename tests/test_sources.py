@@ -29,7 +29,7 @@ def sources(
 def urls(found: Sources) -> dict[str, object]:
     return {
         place.name: place.values["PREFECT_API_URL"]
-        for place in found.places
+        for place in found.by_strength
         if "PREFECT_API_URL" in place.values
     }
 
@@ -62,7 +62,7 @@ def test_the_places_stand_in_prefects_order(tmp_path: Path) -> None:
         ("pyproject.toml", "4"),
         ("profile prod", "http://prod/api"),
     ]
-    assert found.places[-1].values["PREFECT_API_TLS_INSECURE_SKIP_VERIFY"] is True
+    assert found.by_strength[-1].values["PREFECT_API_TLS_INSECURE_SKIP_VERIFY"] is True
     assert found.notes == ()
 
 
@@ -111,7 +111,7 @@ def test_every_setting_has_its_place_in_toml(tmp_path: Path) -> None:
         [cloud]
         api_url = "cu"
     """
-    assert sources(tmp_path, {"prefect.toml": text}).places[2].values == {
+    assert sources(tmp_path, {"prefect.toml": text}).by_strength[2].values == {
         "PREFECT_API_URL": "u",
         "PREFECT_API_KEY": "k",
         "PREFECT_API_AUTH_STRING": "a",
@@ -131,7 +131,7 @@ def test_an_empty_variable_counts_but_a_lone_name_in_dotenv_does_not(tmp_path: P
     files = {".env": "PREFECT_API_URL\nPREFECT_API_KEY="}
     found = sources(tmp_path, files, PREFECT_API_URL="")
     assert urls(found) == {"environment": ""}
-    assert found.places[1].values == {"PREFECT_API_KEY": ""}
+    assert found.by_strength[1].values == {"PREFECT_API_KEY": ""}
 
 
 def test_a_parent_directory_is_not_looked_at(tmp_path: Path) -> None:

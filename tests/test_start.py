@@ -34,7 +34,7 @@ class Starting(Delivery):
 
     async def placed(self) -> list[str]:
         """Begin, and read what that delivers."""
-        await self.start.place()
+        await self.start.begin()
         return await self.read()
 
     def marks(self) -> tuple[float, float]:
@@ -298,7 +298,7 @@ async def resumed(low: float, **more: Any) -> Starting:
     rows = [stream.row(second) for second in (-30.0, -20.0, -10.0)]
     flushed = Log.from_wire(stream.listing.rows[1][1])
     stream.start._resume = resume(low, flushed)
-    await stream.start.place()
+    await stream.start.begin()
     await stream.catch_up()
     assert rows[1] not in await stream.read()
     return stream
@@ -323,7 +323,7 @@ async def test_a_stream_that_began_with_now_goes_on_as_such() -> None:
     stream.row(-10.0, -45.0)
     own = stream.row(-10.0, -35.0)
     stream.start._resume = resume(-25.0, started=stream.at(-40.0))
-    await stream.start.place()
+    await stream.start.begin()
     await stream.catch_up()
     assert await stream.read() == [own]
 
@@ -352,7 +352,7 @@ async def test_an_old_cursor_is_told_where_logs_may_have_been_deleted(
     if oldest is not None:
         stream.row(oldest)
     stream.start._resume = resume(-86400.0 * days)
-    await stream.start.place()
+    await stream.start.begin()
     assert stream.kinds == ["cursor"] * told
     assert not told or "may have been deleted" in stream.notices[0].text
     assert stream.low == pytest.approx(-86400.0 * days)

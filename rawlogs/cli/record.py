@@ -137,9 +137,9 @@ async def _add_list(recorder: Recorder, settings: Settings, wire: dict[str, Any]
 
         async def post(self, path: str, body: Any) -> Any:
             answer = await self._rest.post(path, body)
-            place = api_path(settings, path)
+            api_url_path = api_path(settings, path)
             for event in exchange_events(
-                1, ("POST", place, {}, orjson.dumps(body)), (200, {}, orjson.dumps(answer))
+                1, ("POST", api_url_path, {}, orjson.dumps(body)), (200, {}, orjson.dumps(answer))
             ):
                 recorder(event)
             return answer

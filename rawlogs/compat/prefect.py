@@ -288,8 +288,8 @@ def _get_api_url_and_key(api_url: str | None, api_key: str | None) -> tuple[str,
 
 
 def _setting(name: str) -> str | None:
-    places = sources.read(os.environ, Path(), None).places
-    value = next((place.values[name] for place in places if name in place.values), None)
+    found = sources.read(os.environ, Path(), None).by_strength
+    value = next((source.values[name] for source in found if name in source.values), None)
     return value if isinstance(value, str) else None
 
 

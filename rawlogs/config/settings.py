@@ -1,6 +1,6 @@
 """What rawlogs was told: arguments first, then all that Prefect itself would read. No network I/O here.
 
-setting                      the strongest place wins; an empty value hides the weaker places, as in Prefect
+setting                      the strongest source wins; an empty value hides the weaker sources, as in Prefect
 custom headers               merged name by name
 PREFECT_API_SSL_CERT_FILE    SSL_CERT_FILE where it is not set at all
 credentials in the API URL   the auth string where it is not set
@@ -197,7 +197,7 @@ def resolve(
         "PREFECT_API_TLS_INSECURE_SKIP_VERIFY": insecure,
     }
     argument = sources.Source("argument", {name: value for name, value in given.items() if value is not None})
-    reading = _Resolver((argument, *found.places), found, Path() if cwd is None else cwd)
+    reading = _Resolver((argument, *found.by_strength), found, Path() if cwd is None else cwd)
 
     address = reading.address()
     cert_file = reading.text("PREFECT_API_SSL_CERT_FILE")
@@ -205,10 +205,10 @@ def resolve(
         cert_file = environ["SSL_CERT_FILE"]
         reading.origins["PREFECT_API_SSL_CERT_FILE"] = "environment"
     cloud_api_url = reading.text("PREFECT_CLOUD_API_URL")
-    own_headers = network.merge_headers(reading.places)
+    own_headers = network.merge_headers(reading.sources)
     reading.origins[network.HEADERS] = own_headers.origin
     reading.notes += own_headers.notes
-    proxy = network.choose_proxy(*address.place, environ)
+    proxy = network.choose_proxy(*address.endpoint, environ)
     if proxy and proxy.note:
         reading.notes.append(proxy.note)
     settings = Settings(
@@ -231,9 +231,9 @@ def resolve(
 class _Resolver:
     """Pick each value from the strongest source that has it; record origins and notes."""
 
-    def __init__(self, places: tuple[sources.Source, ...], found: sources.Sources, cwd: Path) -> None:
+    def __init__(self, by_strength: tuple[sources.Source, ...], found: sources.Sources, cwd: Path) -> None:
         self.cwd = cwd
-        self.places = places
+        self.sources = by_strength
         self.found = found
         self.notes = list(found.notes)
         self.origins = dict.fromkeys(sources.TABLES, "default")
@@ -241,10 +241,10 @@ class _Resolver:
 
     def value(self, name: str) -> object:
         """Return the value; None where no source has it."""
-        for place in self.places:
-            if name in place.values:
-                self.origins[name] = place.name
-                return place.values[name]
+        for source in self.sources:
+            if name in source.values:
+                self.origins[name] = source.name
+                return source.values[name]
         return None
 
     def text(self, name: str) -> str | None:
@@ -283,7 +283,7 @@ class _Resolver:
         if origin != "argument":
             self.notes += [f"{name} ({origin}): {change}" for change in address.changes]
             # As in Prefect the environment wins over a profile, even one that was asked for.
-            asked = self.places[-1] if self.origins["PREFECT_PROFILE"] == "argument" else None
+            asked = self.sources[-1] if self.origins["PREFECT_PROFILE"] == "argument" else None
             if asked and name in asked.values and origin != asked.name:
                 self.notes.append(f"the {name} of {origin} wins over that of {asked.name}")
         return address
@@ -384,7 +384,7 @@ class _Resolver:
         return notes
 
     def _own_credentials(self, settings: Settings) -> list[tuple[str, str]]:
-        """Return the credentials that neither an argument nor the working directory gave, with their places."""
+        """Return the credentials that neither an argument nor the working directory gave, with their sources."""
         sent = (
             ("PREFECT_API_KEY", settings.api_key),
             ("PREFECT_API_AUTH_STRING", settings.auth_string),
@@ -392,13 +392,13 @@ class _Resolver:
         )
         found = []
         for name, value in sent:
-            places = [
-                place
-                for place in self.origins[name].split(" + ")
-                if place != "argument" and not sources.of_folder(place)
+            own = [
+                origin
+                for origin in self.origins[name].split(" + ")
+                if origin != "argument" and not sources.of_folder(origin)
             ]
-            if value and places:
-                found.append((name, " + ".join(places)))
+            if value and own:
+                found.append((name, " + ".join(own)))
         return found
 
     def _tell_stripped(self, name: str, text: str | None, stripped: str) -> None:

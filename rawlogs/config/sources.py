@@ -44,7 +44,7 @@ BUILT_IN_PROFILES: Mapping[str, Mapping[str, object]] = {
 """What of Prefect 3.8.8's own profiles.toml matters here; its active profile is ``ephemeral``."""
 
 IN_FOLDER = frozenset({".env", "prefect.toml", "pyproject.toml"})
-"""The places that lie in the working directory: whoever wrote that folder wrote them."""
+"""The sources that lie in the working directory: whoever wrote that folder wrote them."""
 _NAMED_BY = ", named by "
 
 # In any of these modes Prefect does not read the profile.
@@ -63,7 +63,7 @@ _DEEPEST = 200
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The raw values of one place, by setting name. ``name`` is the place as users know it."""
+    """The raw values of one source, by setting name. ``name`` is its name as users know it."""
 
     name: str
     values: Mapping[str, object] = field(repr=False)
@@ -71,13 +71,13 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """All places, the strongest first.
+    """All sources, the strongest first.
 
     ``profile`` is the name of the profile that was read (None: none was), ``profile_origin`` what chose it.
     ``looked_at`` says in words which profile of which file was looked for, ``notes`` what was odd.
     """
 
-    places: tuple[Source, ...]
+    by_strength: tuple[Source, ...]
     profile: str | None
     profile_origin: str
     looked_at: str
@@ -85,7 +85,7 @@ class Sources:
 
 
 def read(environ: Mapping[str, str], cwd: Path, profile: str | None = None) -> Sources:
-    """Read all places; ``profile`` names the profile as Prefect's ``--profile`` does.
+    """Read all sources; ``profile`` names the profile as Prefect's ``--profile`` does.
 
     Raises ConfigError for a file that cannot be read or is not valid TOML (with its line), and for a
     ``profile`` that does not exist. Another unknown profile is a note: Prefect warns and goes on without.
@@ -94,17 +94,17 @@ def read(environ: Mapping[str, str], cwd: Path, profile: str | None = None) -> S
     in_dotenv = _dotenv(cwd / ".env", environ, notes)
     prefect = _toml(cwd / "prefect.toml") or {}
     pyproject = _table(_toml(cwd / "pyproject.toml") or {}, ("tool", "prefect"), "pyproject.toml")
-    place, named_by = _profiles_path(environ, in_dotenv, prefect, pyproject)
-    path = cwd / place
+    profiles, named_by = _profiles_path(environ, in_dotenv, prefect, pyproject)
+    path = cwd / profiles
     chosen = _profile(environ, path, profile, notes)
-    places = (
+    by_strength = (
         Source("environment", _named(environ)),
         Source(".env", _named(in_dotenv)),
         Source("prefect.toml", _tabled(prefect, (), "prefect.toml")),
         Source("pyproject.toml", _tabled(pyproject, ("tool", "prefect"), "pyproject.toml")),
-        Source(_profile_place(chosen.name, named_by), chosen.values),
+        Source(_profile_source(chosen.name, named_by), chosen.values),
     )
-    return Sources(places, chosen.name, chosen.origin, chosen.looked_at, tuple(notes))
+    return Sources(by_strength, chosen.name, chosen.origin, chosen.looked_at, tuple(notes))
 
 
 def misplaced(cwd: Path) -> str | None:
@@ -141,7 +141,7 @@ _MISPLACED = (
 
 
 def of_folder(origin: str) -> bool:
-    """Return whether a place lies in the working directory, or is a profile of a file that such a place names."""
+    """Return whether a source lies in the working directory, or is a profile of a file that such a source names."""
     return origin in IN_FOLDER or origin.rpartition(_NAMED_BY)[2] in IN_FOLDER
 
 
@@ -149,12 +149,12 @@ def profile_names(environ: Mapping[str, str], cwd: Path) -> list[str]:
     """Return the names of the profiles in the file that ``read`` would take. Raises as ``read``."""
     in_dotenv = _dotenv(cwd / ".env", environ, [])
     pyproject = _table(_toml(cwd / "pyproject.toml") or {}, ("tool", "prefect"), "pyproject.toml")
-    place, _ = _profiles_path(environ, in_dotenv, _toml(cwd / "prefect.toml") or {}, pyproject)
-    path = cwd / place
+    profiles, _ = _profiles_path(environ, in_dotenv, _toml(cwd / "prefect.toml") or {}, pyproject)
+    path = cwd / profiles
     return list(_table(_toml(path) or {}, ("profiles",), str(path)))
 
 
-def _profile_place(name: str | None, named_by: str) -> str:
+def _profile_source(name: str | None, named_by: str) -> str:
     return f"profile {name}{_NAMED_BY}{named_by}" if named_by in IN_FOLDER else f"profile {name}"
 
 
@@ -214,7 +214,7 @@ def _profiles_path(
     prefect: Mapping[str, Any],
     pyproject: Mapping[str, Any],
 ) -> tuple[Path, str]:
-    """Return the profiles.toml to read, and the place that names it.
+    """Return the profiles.toml to read, and the source that names it.
 
     The names count in upper case only, and empty ones do not count.
     Neither ``~`` nor ``$PREFECT_HOME`` is expanded.
@@ -249,7 +249,7 @@ def _profile(environ: Mapping[str, str], path: Path, argument: str | None, notes
     data = _toml(path)
     where = str(path) if data is not None else f"{path}, which does not exist"
     profiles = dict(_table(data or {}, ("profiles",), str(path)))
-    # Prefect's own profiles stand in for a missing file in the default place, but for no other missing file.
+    # Prefect's own profiles stand in for a missing file at the default path, but for no other missing file.
     if argument or (data is None and path == _default_path(environ)):
         profiles = {**BUILT_IN_PROFILES, **profiles}
 
@@ -313,10 +313,10 @@ def _toml(path: Path) -> dict[str, Any] | None:
             tables: dict[str, Any] = toml.loads(text)
             return tables
         except toml.TOMLDecodeError as error:
-            place = re.search(r"at line (\d+), column (\d+)", str(error))
-            line = place[1] if place else str(text.count("\n") + 1)
+            position = re.search(r"at line (\d+), column (\d+)", str(error))
+            line = position[1] if position else str(text.count("\n") + 1)
             # The reason itself may quote a key or a value.
-            problem = f"look at line {line}{f', column {place[2]}' if place else ''}"
+            problem = f"look at line {line}{f', column {position[2]}' if position else ''}"
             hint = 'A value is written in quotes: PREFECT_API_URL = "http://127.0.0.1:4200/api".'
         except ValueError:
             problem = "a number in it has too many digits"

@@ -82,18 +82,18 @@ class Address:
     @property
     def origin(self) -> str:
         """``scheme://host:port`` with the port always written out."""
-        scheme, host, port = self.place
+        scheme, host, port = self.endpoint
         return f"{scheme}://{host}:{port}"
 
     @property
-    def place(self) -> tuple[str, str, int]:
+    def endpoint(self) -> tuple[str, str, int]:
         """Scheme (http or https), host (lower case, an IPv6 address in brackets) and port."""
         return _place(self.api_url)
 
     @property
     def on_loopback(self) -> bool:
         """Whether the host is this machine, so that its clock is ours."""
-        host = self.place[1].strip("[]")
+        host = self.endpoint[1].strip("[]")
         return host == "localhost" or host == "::1" or host.startswith("127.")
 
     @property
@@ -102,7 +102,7 @@ class Address:
 
         Prefect's client goes by the name alone (3.8.8), so that ``api.prefect.evil`` is Cloud to it.
         """
-        host = self.place[1]
+        host = self.endpoint[1]
         own = host.endswith(_CLOUD_DOMAINS) and bool(_CLOUD_API_HOST.fullmatch(host))
         return own and self.api_url.startswith("https://")
 
@@ -115,7 +115,7 @@ class Address:
         """Return the UI's page of a flow run; None where the API's URL does not tell where the UI is."""
         if self.is_cloud_host and (names := _WORKSPACE.search(self.api_url)):
             account, workspace = names.groups()
-            host = self.place[1].replace("api", "app", 1)
+            host = self.endpoint[1].replace("api", "app", 1)
             return f"https://{host}/account/{account}/workspace/{workspace}/runs/flow-run/{run_id}"
         if not self.api_url.endswith("/api"):
             return None
@@ -202,9 +202,9 @@ def _read(text: str) -> Address:
         scheme = _SOCKET_SCHEMES[scheme]
 
     authority, slash, tail = _cut(rest, "/?#")
-    credentials, _, place = authority.rpartition("@")
+    credentials, _, host_port = authority.rpartition("@")
     userinfo = _userinfo(credentials)
-    host, port = _host_and_port(place)
+    host, port = _host_and_port(host_port)
     base = f"{scheme}://{host}" + (f":{port}" if port else "")
 
     path, query, more = _cut(slash + tail, "?#")
@@ -283,10 +283,10 @@ def _userinfo(credentials: str) -> str | None:
     return f"{unquote(user)}:{unquote(password)}" if credentials.strip(":") else None
 
 
-def _host_and_port(place: str) -> tuple[str, int | None]:
+def _host_and_port(host_port: str) -> tuple[str, int | None]:
     """Return the host, normalised and with an IPv6 address in brackets, and the port where one is written."""
-    if place.startswith("["):
-        name, bracket, port = place[1:].partition("]")
+    if host_port.startswith("["):
+        name, bracket, port = host_port[1:].partition("]")
         host = _ipv6(name) if bracket and (not port or port[0] == ":") else None
         if host is None:
             raise _Refused(
@@ -294,9 +294,9 @@ def _host_and_port(place: str) -> tuple[str, int | None]:
             )
         port = port[1:]
     else:
-        if bare := _ipv6(place):
+        if bare := _ipv6(host_port):
             raise _Refused("has an IPv6 address without brackets", fix=_guess(f"http://{bare}/api"))
-        name, _, port = place.partition(":")
+        name, _, port = host_port.partition(":")
         host = _name(name)
     if not port:
         return host, None

@@ -158,8 +158,8 @@ class Auditor:
 
         Raises what the list raises.
         """
-        if not self._start.placed:  # the stream ends before the list has told where it begins
-            await self._start.place()
+        if not self._start.begun:  # the stream ends before the list has told where it begins
+            await self._start.begin()
         await self._take_all(self._ledger.due(self._rest.server_now(), self.reader.page, ahead=True))
         await self._take_all(self._ledger.pending_rechecks())
 
@@ -267,7 +267,7 @@ class Auditor:
 
     async def _place(self) -> None:
         with self._reading():
-            await self._start.place()
+            await self._start.begin()
 
     async def _take_all(self, requests: list[ListRequest], *, routine: bool = False) -> int:
         with self._reading():

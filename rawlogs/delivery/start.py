@@ -23,7 +23,7 @@ OLD_CURSOR = timedelta(days=1)
 
 
 class Start:
-    """Places the ledger of one stream. ``entered`` is when it started, by this machine's clock."""
+    """Finds where one stream begins, and sets its ledger. ``entered`` is when it started, by this machine's clock."""
 
     def __init__(
         self,
@@ -42,9 +42,9 @@ class Start:
         self._client, self._rest = client, client.rest
         self._entered = entered
         self._resume = resume
-        self.placed = False
+        self.begun = False
 
-    async def place(self) -> None:
+    async def begin(self) -> None:
         """Ask what has to be known, and deliver the ``tail``. Raises what the client raises."""
         options = self._options
         after = self._subscription.selection.after or BEGINNING
@@ -54,7 +54,7 @@ class Start:
             await self._from_now_on(max(await self._since_moment(), after))
         else:
             await self._since(max(await self._since_moment(), after))
-        self.placed = True
+        self.begun = True
 
     async def _go_on(self, resume: Resume) -> None:
         """Go on from a cursor, or from a little before now where that lies in the future."""

@@ -96,7 +96,7 @@ class CheckContext:
     @property
     def endpoint(self) -> Endpoint:
         """Host and port of the API."""
-        _, host, port = self.settings.address.place
+        _, host, port = self.settings.address.endpoint
         return Endpoint(host.strip("[]"), port)
 
     @property

@@ -34,14 +34,14 @@ _NO_DESCRIPTORS = "socket.accept() out of system resource"
 def open_socket(host: str, port: int) -> socket.socket:
     """Return a listening socket; port 0 is any free one. ConfigError where it cannot be had."""
     try:
-        family, kind, protocol, _, place = socket.getaddrinfo(
+        family, kind, protocol, _, address = socket.getaddrinfo(
             host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         listening = socket.socket(family, kind, protocol)
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-            listening.bind(place)
+            listening.bind(address)
             listening.listen(BACKLOG)
         except BaseException:
             listening.close()

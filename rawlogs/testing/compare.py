@@ -31,16 +31,16 @@ class Comparison:
 
 def compare(sent: Iterable[str], received: Iterable[str]) -> Comparison:
     """Compare the received ids with the sent ones."""
-    order = {log_id: place for place, log_id in enumerate(dict.fromkeys(sent))}
+    order = {log_id: position for position, log_id in enumerate(dict.fromkeys(sent))}
     came = list(received)
     counts = Counter(came)
     furthest, reordered = -1, 0
     for log_id in dict.fromkeys(came):
-        place = order.get(log_id)
-        if place is None:
+        position = order.get(log_id)
+        if position is None:
             continue
-        reordered += place < furthest
-        furthest = max(furthest, place)
+        reordered += position < furthest
+        furthest = max(furthest, position)
     return Comparison(
         sent=len(order),
         received=len(came),

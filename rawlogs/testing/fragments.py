@@ -46,28 +46,28 @@ class Fragments:
         found = [(event, False) for event in events]
         for direction in ("client", "server"):
             message: list[int] = []
-            for place, event in enumerate(events):
+            for index, event in enumerate(events):
                 if event.direction != direction or event.kind not in (*_STARTS, "continuation"):
                     continue
-                message.append(place)
+                message.append(index)
                 if event.facts.get("fin", True):
                     self._hide(found, message)
                     message = []
             self._hide(found, message)
         return found
 
-    def _hide(self, events: list[Ready], places: list[int]) -> None:
+    def _hide(self, events: list[Ready], indexes: list[int]) -> None:
         """Mask secrets in the joined message; where that changes its length, the last fragment gets all of it."""
-        if len(places) < 2:
+        if len(indexes) < 2:
             return
-        sizes = [len(_bytes(events[place][0].data)) for place in places]
-        whole = b"".join(_bytes(events[place][0].data) for place in places)
+        sizes = [len(_bytes(events[index][0].data)) for index in indexes]
+        whole = b"".join(_bytes(events[index][0].data) for index in indexes)
         hidden = self._redactor.binary(whole)
         if len(hidden) != len(whole):
-            sizes = [0] * (len(places) - 1) + [len(hidden)]
+            sizes = [0] * (len(indexes) - 1) + [len(hidden)]
         done = 0
-        for place, size in zip(places, sizes, strict=True):
-            events[place] = replace(events[place][0], data=hidden[done : done + size]), True
+        for index, size in zip(indexes, sizes, strict=True):
+            events[index] = replace(events[index][0], data=hidden[done : done + size]), True
             done += size
 
 
