@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import orjson
@@ -16,6 +16,8 @@ _LEVEL_NUMBERS = {name: number for number, name in LEVEL_NAMES.items()} | {
     "FATAL": 50,
 }
 _UTC = timezone.utc
+_EPOCH = datetime(1970, 1, 1, tzinfo=_UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 def level_name(level: int) -> str:
@@ -24,7 +26,7 @@ def level_name(level: int) -> str:
 
 
 def level_number(level: str | int) -> int:
-    """Return the number of a level given by name (any case) or number; Raises ValueError with the known names."""
+    """Return the number of a level given by name (any case) or number. Raises ValueError with the known names."""
     if isinstance(level, bool):
         raise ValueError("a level is a name or a number, not true or false")
     if isinstance(level, int):
@@ -74,6 +76,16 @@ def parse_timestamp(text: str) -> datetime:
         return moment.astimezone(_UTC)
     except OverflowError:
         return moment
+
+
+def rfc3339(moment: datetime) -> str:
+    """Return the moment as text, in UTC with a "Z", as Prefect and orjson write it."""
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def micros(moment: datetime) -> int:
+    """Return an aware datetime as microseconds since 1970."""
+    return (moment - _EPOCH) // _MICROSECOND
 
 
 def to_json(value: dict[str, Any], option: int = 0) -> bytes:

@@ -7,7 +7,7 @@ same turn of the loop; a task that is cancelled once would then go on for ever.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -41,14 +41,18 @@ async def wait_until_set(event: asyncio.Event, seconds: float | None) -> bool:
         waiting.cancel()
 
 
-async def first_of(*works: object) -> None:
-    """Wait for the first of these coroutines, and cancel the others. Raises what an ended one raised."""
-    tasks = [asyncio.ensure_future(work) for work in works]  # type: ignore[call-overload]
+async def first_of(*works: Awaitable[object]) -> None:
+    """Wait for the first of these, and cancel the other coroutines. Raises what a coroutine that ended raised.
+
+    A task among them belongs to whoever made it: it goes on, and what it raised is its owner's.
+    """
+    own = [asyncio.ensure_future(work) for work in works if not asyncio.isfuture(work)]
+    tasks = [work for work in works if asyncio.isfuture(work)]
     try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait([*own, *tasks], return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in tasks:
+        for task in own:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    for task in done:
+        await asyncio.gather(*own, return_exceptions=True)
+    for task in done.intersection(own):
         task.result()

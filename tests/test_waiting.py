@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rawlogs.waiting import within
+from rawlogs.waiting import first_of, within
 
 
 async def test_the_result_comes_back() -> None:
@@ -61,3 +61,40 @@ async def test_a_caller_cancelled_in_the_turn_in_which_the_work_ends_is_cancelle
     await asyncio.sleep(0)  # the loop lets go of what it ran
     gc.collect()
     assert printed == []
+
+
+async def test_the_first_of_several_ends_the_waiting_and_cancels_the_other_coroutines() -> None:
+    ended: list[str] = []
+
+    async def hang() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("cancelled")
+
+    await first_of(asyncio.sleep(0), hang())
+    assert ended == ["cancelled"]
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_a_task_among_them_goes_on_also_where_the_waiting_is_cancelled(cancelled: bool) -> None:
+    task = asyncio.ensure_future(asyncio.Event().wait())
+    ready = asyncio.Event()
+    waiting = asyncio.ensure_future(first_of(task, ready.wait()))
+    await asyncio.sleep(0)
+    waiting.cancel() if cancelled else ready.set()
+    await asyncio.wait({waiting})
+    assert (waiting.cancelled(), task.done()) == (cancelled, False)
+    task.cancel()
+
+
+async def test_what_a_coroutine_raised_is_raised_and_what_a_task_raised_is_its_owners() -> None:
+    async def fail(text: str) -> None:
+        raise ValueError(text)
+
+    with pytest.raises(ValueError, match="coroutine"):
+        await first_of(fail("coroutine"), asyncio.Event().wait())
+    task = asyncio.ensure_future(fail("task"))
+    await first_of(task, asyncio.Event().wait())
+    with pytest.raises(ValueError, match="task"):
+        await task

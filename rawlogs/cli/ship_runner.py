@@ -23,7 +23,7 @@ from rawlogs.ship.receiver import Receiver
 from rawlogs.ship.sender import Sender
 from rawlogs.ship.shipper import Shipper
 from rawlogs.ship.stats import ShipStats
-from rawlogs.waiting import wait_until_set, within
+from rawlogs.waiting import first_of, within
 
 if TYPE_CHECKING:
     from rawlogs.delivery.stream import LogStream
@@ -123,18 +123,9 @@ class ShipRunner(StreamRunner):
         self._shipper.resource = {**resource_of(logs.settings.api_url), **self._receiver.resource}
         if self.saver is not None:
             self.saver.every = SAVE_EVERY
-        works = [
-            asyncio.ensure_future(work)
-            for work in (self._take(logs), self._shipper.run(), wait_until_set(self._out_of_time, None))
-        ]
         try:
-            done, _ = await asyncio.wait(works, return_when=asyncio.FIRST_COMPLETED)
-            for work in done:
-                work.result()
+            await first_of(self._take(logs), self._shipper.run(), self._out_of_time.wait())
         finally:
-            for work in works:
-                work.cancel()
-            await asyncio.gather(*works, return_exceptions=True)
             await self.save_cursor()
 
     async def _take(self, logs: LogStream) -> None:

@@ -13,16 +13,15 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from rawlogs import files
 from rawlogs.config import dotenv
 from rawlogs.errors import ConfigError
+from rawlogs.untrusted import toml
 
 TABLES: Mapping[str, tuple[str, str]] = {
     "PREFECT_API_URL": ("api", "url"),
@@ -306,13 +305,13 @@ def _toml(path: Path) -> dict[str, Any] | None:
     text = _text(path)
     if text is None:
         return None
-    toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+    parser = toml()
     problem, hint = "its arrays are nested too deeply", None
     if _depth(text) <= _DEEPEST:
         try:
-            tables: dict[str, Any] = toml.loads(text)
+            tables: dict[str, Any] = parser.loads(text)
             return tables
-        except toml.TOMLDecodeError as error:
+        except parser.TOMLDecodeError as error:
             position = re.search(r"at line (\d+), column (\d+)", str(error))
             line = position[1] if position else str(text.count("\n") + 1)
             # The reason itself may quote a key or a value.

@@ -83,9 +83,7 @@ class Supervisor:
             await first_of(self._ready.wait(), self._outbox.closed.wait())
             if isinstance(self._outbox.error, DataLoss) and self._live_task is not None:
                 # With ``strict`` the list may have ended the stream before the socket had its chance to begin it.
-                waiting = asyncio.ensure_future(self._ready.wait())
-                await asyncio.wait({waiting, self._live_task}, return_when=asyncio.FIRST_COMPLETED)
-                waiting.cancel()
+                await first_of(self._ready.wait(), self._live_task)
         if not self._ready.is_set() and self._outbox.error is not None:
             raise self._outbox.error  # it never began
 

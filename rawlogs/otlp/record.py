@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from rawlogs.log_values import micros
 from rawlogs.models import FIELDS, Log
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _WORKSPACE = re.compile(r"/accounts/([0-9a-fA-F-]{36})/workspaces/([0-9a-fA-F-]{36})(?:/|$)")
 _DEEPEST = 20
 """Protobuf's readers give up 100 messages deep, and an object within an object takes three."""
@@ -89,9 +89,7 @@ def severity_number(level: int) -> int:
 
 def unix_nanos(moment: datetime) -> int:
     """Return nanoseconds since 1970; 0, unknown, outside of 1970 to 2554."""
-    since = moment - _EPOCH
-    micros = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
-    nanos = micros * 1000
+    nanos = micros(moment) * 1000
     return nanos if 0 <= nanos < 2**64 else 0
 
 

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import orjson
 
-from rawlogs.log_values import level_name
+from rawlogs.log_values import level_name, rfc3339
 from rawlogs.models import Log, Row
 from rawlogs.output.escape import HIDDEN, SURROGATES
 from rawlogs.rest.names import RunNames
@@ -47,11 +47,6 @@ def encode_object(value: dict[str, Any]) -> bytes:
     if text.isprintable():
         return line
     return HIDDEN.sub(json_escape, text).encode()
-
-
-def rfc3339(moment: datetime) -> str:
-    """Return the moment as text, in UTC with a "Z", as orjson writes it."""
-    return moment.isoformat().replace("+00:00", "Z")
 
 
 class JsonFormat:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from rawlogs.log_values import rfc3339
 from rawlogs.models import FIELDS, Log
-from rawlogs.output.json import encode_object, rfc3339
+from rawlogs.output.json import encode_object
 
 _BARE = re.compile(r"[!#-<>-\[\]-~]+").fullmatch
 """Values without a space, a quotation mark, an equals sign or a backslash; readers take them without quotes."""

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from rawlogs.errors import HistoryError
+from rawlogs.log_values import rfc3339
 from rawlogs.models import Log
-from rawlogs.output.json import rfc3339
 
 if TYPE_CHECKING:
     from rawlogs.rest.flow_runs import Runs

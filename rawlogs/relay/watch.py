@@ -14,16 +14,13 @@ from rawlogs.clock import Clock
 from rawlogs.errors import RawlogsError
 from rawlogs.relay.unexpected import UnexpectedErrors
 from rawlogs.runs.events import RunEvents
-from rawlogs.runs.follower import POLL, POLL_BESIDE_EVENTS
+from rawlogs.runs.follower import POLL, POLL_BESIDE_EVENTS, SETTLE
 from rawlogs.waiting import wait_until_set
 
 if TYPE_CHECKING:
     from rawlogs.relay.source import Source
     from rawlogs.rest.flow_runs import FlowRun, Runs
     from rawlogs.wire.connection import Target
-
-FLOCK = 0.2
-"""Events come in flocks; the last of a flock is what REST should answer about."""
 
 
 class Watcher(Protocol):
@@ -147,4 +144,4 @@ class RunWatch:
 
     async def _wait(self, seconds: float) -> None:
         if await wait_until_set(self._changed, seconds):
-            await self._clock.sleep(FLOCK)
+            await self._clock.sleep(SETTLE)

@@ -1,4 +1,4 @@
-"""The REST list of logs, page by page, by time. It knows pages; which range to list is the window's decision.
+"""The REST list of logs, page by page, by time. It knows pages; which range to list is the ledger's decision.
 
 Prefect sorts by timestamp alone, so equal timestamps have no promised order, and rows come and go while pages are
 read. A page therefore begins at the last timestamp of the page before (inclusive) and skips, by offset, the rows of

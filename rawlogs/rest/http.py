@@ -12,6 +12,7 @@ from rawlogs.errors import ConfigError
 from rawlogs.rest import body
 from rawlogs.rest.request import RequestInfo, fixed_headers
 from rawlogs.rest.responses import Fatal, Response, Retry, unreadable
+from rawlogs.waiting import first_of
 
 if TYPE_CHECKING:
     import ssl
@@ -156,11 +157,9 @@ async def tls_session(settings: Settings, timeout: float) -> ssl.SSLObject:
         # What is answered to the request says nothing about TLS, so it is not waited for.
         message = client.build_request("GET", settings.address.origin, extensions={"trace": trace})
         request = asyncio.ensure_future(client.send(message, stream=True))
-        waiting = asyncio.ensure_future(shaken.wait())
         try:
-            await asyncio.wait({request, waiting}, return_when=asyncio.FIRST_COMPLETED)
+            await first_of(request, shaken.wait())
         finally:
-            waiting.cancel()
             request.cancel()
             (result,) = await asyncio.gather(request, return_exceptions=True)
     if len(sessions) == expected:

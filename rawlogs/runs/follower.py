@@ -19,12 +19,15 @@ from rawlogs.delivery.stream import LogStream
 from rawlogs.errors import AuthError, ConfigError, HistoryError
 from rawlogs.rest.flow_runs import FlowRun, Runs
 from rawlogs.runs.events import RunEvents
+from rawlogs.waiting import first_of
 
 STRAGGLERS = 3.0
 """Seconds after a run's end before it is swept; Prefect's own watcher waits as long."""
 POLL = 2.0
 """Seconds between looks at the states without events."""
 POLL_BESIDE_EVENTS = 15.0
+SETTLE = 0.2
+"""Seconds between an event and the question to REST: several events come at once, and it should know the last."""
 
 _CANDIDATES = 10
 """How many runs of an ambiguous name are shown."""
@@ -319,16 +322,9 @@ class Follower:
         now = self._clock.monotonic()
         due = [self._due_in(item) for item in self._followed.values()]
         sweeps = [max(seconds, 0.1) for seconds in due if seconds is not None]
-        sleep = asyncio.ensure_future(self._clock.sleep(min([self._asked_at + period - now, *sweeps])))
-        woken = asyncio.ensure_future(self._changed.wait())
-        try:
-            await asyncio.wait({sleep, woken}, return_when=asyncio.FIRST_COMPLETED)
-            if woken.done():
-                # Events come in flocks; the last of a flock is what REST should answer about.
-                await self._clock.sleep(0.2)
-        finally:
-            sleep.cancel()
-            woken.cancel()
+        await first_of(self._clock.sleep(min([self._asked_at + period - now, *sweeps])), self._changed.wait())
+        if self._changed.is_set():
+            await self._clock.sleep(SETTLE)
         if self._clock.monotonic() >= self._asked_at + period:
             self._ask_states = self._ask_births = True
             self._asked_at = self._clock.monotonic()

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from rawlogs.config.urls import Address
 from rawlogs.errors import ConfigError, HistoryError
-from rawlogs.output.json import rfc3339
+from rawlogs.log_values import rfc3339
 from rawlogs.rest.flow_runs import FlowRun, as_uuid
 
 STATES = (

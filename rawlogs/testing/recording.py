@@ -28,9 +28,8 @@ import orjson
 
 from rawlogs import files
 from rawlogs.errors import ConfigError, SinkError
-from rawlogs.log_values import parse_timestamp
+from rawlogs.log_values import parse_timestamp, rfc3339
 from rawlogs.testing.fragments import Fragments
-from rawlogs.testing.model.logs import iso
 from rawlogs.testing.redact import Redactor
 from rawlogs.wire.events import WireEvent
 
@@ -78,7 +77,7 @@ class Recorder:
         self._write(
             {
                 "rawlogs_recording": VERSION,
-                "created": iso(created or datetime.now(timezone.utc)),
+                "created": rfc3339(created or datetime.now(timezone.utc)),
                 "prefect_version": prefect_version,
                 "api_url": api_url and self._redactor.text(_without_userinfo(api_url)),
             }

@@ -9,9 +9,9 @@ from urllib.parse import unquote, urlsplit
 
 import orjson
 
-from rawlogs.log_values import parse_timestamp
+from rawlogs.log_values import micros, parse_timestamp, rfc3339
 from rawlogs.masking import MASK
-from rawlogs.testing.model.logs import Entry, iso, micros
+from rawlogs.testing.model.logs import Entry
 from rawlogs.testing.model.rest import Answer
 from rawlogs.wire.events import WireEvent
 
@@ -135,7 +135,7 @@ def entry_of(log: Any, listed: Mapping[str, Entry] | None = None) -> Entry | Non
         return None
     if listed is not None and row["id"] in listed:
         row = dict(listed[row["id"]].row)
-    stored = iso(moment)
+    stored = rfc3339(moment)
     row["timestamp"] = stored
     row["created"] = row.get("created") or stored
     row["updated"] = row.get("updated") or stored

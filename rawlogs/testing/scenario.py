@@ -20,10 +20,8 @@ downtime = 1.0
 
 from __future__ import annotations
 
-import importlib
 import os
 import re
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -37,6 +35,7 @@ from rawlogs.testing.faults import Step, Where
 from rawlogs.testing.model.behaviour import Behaviour
 from rawlogs.testing.model.bounds import Amount, Checked, CloseCode, Count, Seconds, SignedSeconds
 from rawlogs.testing.model.schemas import Strict
+from rawlogs.untrusted import toml
 
 T = TypeVar("T")
 _SCRIPT_ONLY = (
@@ -142,9 +141,7 @@ class _File(Strict):
 def read(path: str | os.PathLike[str]) -> Scenario:
     """Read a scenario from a TOML file. Raises ConfigError, which names the fault and the field."""
     try:
-        # tomli is tomllib before Python 3.11, under its own name.
-        toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
-        data = toml.loads(files.read(path, limit=files.SETTINGS_LIMIT).decode("utf-8"))
+        data = toml().loads(files.read(path, limit=files.SETTINGS_LIMIT).decode("utf-8"))
     except OSError as error:
         raise _bad(f"{path}: {error.strerror}") from error
     except ValueError as error:

@@ -12,6 +12,7 @@ from rawlogs.clock import Clock, SystemClock
 from rawlogs.errors import RawlogsError
 from rawlogs.trace.script import Ping, Send, Step, Wait
 from rawlogs.trace.transcript import Entry, Transcript
+from rawlogs.waiting import first_of
 from rawlogs.wire.connection import Connection, Target, open_connection, open_raw
 from rawlogs.wire.events import WireEvent
 
@@ -67,7 +68,7 @@ async def converse(
         tasks.append(asyncio.ensure_future(clock.sleep(plan.duration)))
     try:
         opening = asyncio.create_task(_open(plan, tap))
-        await asyncio.wait([opening, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        await first_of(opening, *tasks)
         if not opening.done():
             await _cancelled(opening)
             return Outcome(None, None)
@@ -88,7 +89,7 @@ async def _run(plan: Plan, connection: Connection, ends: list[asyncio.Future[Any
     reader = asyncio.create_task(_read(connection))
     player = asyncio.create_task(_play(connection, plan.script or (), clock))
     try:
-        await asyncio.wait([reader, *ends], return_when=asyncio.FIRST_COMPLETED)
+        await first_of(reader, *ends)
         ending = reader.result() if reader.done() else None
         unsent = player.result() if player.done() else 0
     finally:

@@ -24,6 +24,7 @@ from rawlogs.health.report import Health, relay_health
 from rawlogs.notices import Kind, Notice, OnNotice
 from rawlogs.relay.redis.store import Retention, Store, WriterPosition, workspace_name
 from rawlogs.relay.redis.writer import Lease, LeaseLost, Writer
+from rawlogs.waiting import first_of
 
 if TYPE_CHECKING:
     from rawlogs.delivery.stream import LogStream
@@ -134,15 +135,9 @@ class RedisRelay:
                     await writer.write(batch)
                     logs.commit()
 
-        tasks = [asyncio.ensure_future(work) for work in (pump(), writer.heartbeat())]
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+            await first_of(pump(), writer.heartbeat())
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
             self._logs, self._low = None, writer.low or self._low
             self._notify("account", logs.stats.line(), delivered=logs.stats.delivered)
 

@@ -15,8 +15,8 @@ from rawlogs.clock import Clock, SystemClock
 from rawlogs.config.settings import resolve
 from rawlogs.errors import ConfigError, ConnectError
 from rawlogs.filters import LogFilter, Selection
+from rawlogs.log_values import rfc3339
 from rawlogs.models import MICROSECOND, Log
-from rawlogs.output.json import rfc3339
 from rawlogs.relay.prefect import PrefectSource
 from rawlogs.relay.redis.address import SETTING
 from rawlogs.relay.redis.history import RedisHistory

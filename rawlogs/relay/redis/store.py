@@ -10,6 +10,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, Literal, TypeVar, get_args
 
 from rawlogs.errors import ConfigError
+from rawlogs.log_values import micros
 from rawlogs.models import Log
 from rawlogs.output.json import encode_object
 from rawlogs.relay.redis.client import Client
@@ -256,10 +257,6 @@ def chunks(rows: Sequence[Row]) -> list[Sequence[Row]]:
 def workspace_name(api_url: str) -> str:
     """Return the name that goes with an API where none is given."""
     return hashlib.sha256(api_url.encode()).hexdigest()[:12]
-
-
-def micros(when: datetime) -> int:
-    return (when - _EPOCH) // timedelta(microseconds=1)
 
 
 def moment(number: int) -> datetime:

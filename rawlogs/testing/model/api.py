@@ -14,7 +14,7 @@ from uuid import UUID
 import orjson
 from pydantic import BaseModel, ValidationError
 
-from rawlogs.testing.model.logs import iso
+from rawlogs.log_values import rfc3339
 from rawlogs.testing.model.rest import Answer, RestRequest
 from rawlogs.testing.model.schemas import LogSort, Page, ReadNamed, ReadRuns, read_logs
 from rawlogs.testing.model.starting import (
@@ -139,11 +139,11 @@ class Api:
         return Answer(
             {
                 "id": str(self._state.new_id()),
-                "created": iso(now),
-                "updated": iso(now),
+                "created": rfc3339(now),
+                "updated": rfc3339(now),
                 "token": token,
                 "client": client,
-                "expiration": iso(now + timedelta(hours=1)),
+                "expiration": rfc3339(now + timedelta(hours=1)),
             }
         )
 

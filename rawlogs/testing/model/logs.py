@@ -11,27 +11,15 @@ import itertools
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from typing import Any
 from uuid import UUID
 
 import orjson
 
+from rawlogs.log_values import micros
 from rawlogs.search import TextQuery
 from rawlogs.testing.model.schemas import LogFilter, LogFilterWithoutText
-
-EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_MICROSECOND = timedelta(microseconds=1)
-
-
-def micros(moment: datetime) -> int:
-    """Return an aware datetime as microseconds since 1970, by which rows are sorted and compared."""
-    return (moment - EPOCH) // _MICROSECOND
-
-
-def iso(moment: datetime) -> str:
-    """Return ISO 8601 as the server writes it: ``Z`` for UTC, a fraction of six digits or none."""
-    return moment.isoformat().replace("+00:00", "Z")
 
 
 def in_utc(moment: datetime) -> datetime:

@@ -12,8 +12,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from rawlogs.log_values import parse_timestamp
-from rawlogs.testing.model.logs import iso
+from rawlogs.log_values import parse_timestamp, rfc3339
 from rawlogs.testing.model.schemas import (
     AnyId,
     AnyTag,
@@ -113,7 +112,7 @@ class RunStore:
                 "state_type": None,
                 "state_name": None,
                 "state": None,
-                "expected_start_time": iso(self._now()),
+                "expected_start_time": rfc3339(self._now()),
                 "start_time": None,
                 "end_time": None,
             },
@@ -135,7 +134,7 @@ class RunStore:
                 "tags": [],
                 "state_type": "RUNNING",
                 "state_name": "Running",
-                "start_time": iso(self._now()),
+                "start_time": rfc3339(self._now()),
                 "end_time": None,
             },
         )
@@ -161,14 +160,14 @@ class RunStore:
             "id": str(self._new_id()),
             "type": type,
             "name": name,
-            "timestamp": iso(self._now()),
+            "timestamp": rfc3339(self._now()),
             "message": message,
             "data": None,
             "state_details": blank | details,
         }
 
     def _add(self, table: dict[str, Row], fields: Row, id: str | None = None) -> Row:
-        now = iso(self._now())
+        now = rfc3339(self._now())
         row = {"id": id or str(self._new_id()), "created": now, "updated": now, **fields}
         table[row["id"]] = row
         return row

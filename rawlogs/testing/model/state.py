@@ -12,9 +12,10 @@ from uuid import UUID
 from pydantic import TypeAdapter
 
 from rawlogs.clock import Clock
+from rawlogs.log_values import micros, rfc3339
 from rawlogs.testing.model import events
 from rawlogs.testing.model.behaviour import Behaviour
-from rawlogs.testing.model.logs import Entry, LogStore, in_utc, iso, micros, uuid7
+from rawlogs.testing.model.logs import Entry, LogStore, in_utc, uuid7
 from rawlogs.testing.model.runs import RunStore
 from rawlogs.testing.model.schemas import LogCreate
 from rawlogs.testing.model.subscriptions import Outgoing, Subscriptions
@@ -63,7 +64,7 @@ class ServerState:
         return [self._entry(log, id) for log, id in zip(LOGS.validate_python(given), ids, strict=True)]
 
     def _entry(self, log: LogCreate, id: object) -> Entry:
-        created = iso(self.now())
+        created = rfc3339(self.now())
         strip = self.behaviour.strips_nul
         row = {
             "id": str(id or self.new_id()),
@@ -72,11 +73,11 @@ class ServerState:
             "name": log.name.replace("\0", "") if strip else log.name,
             "level": log.level,
             "message": log.message.replace("\0", "") if strip else log.message,
-            "timestamp": iso(in_utc(log.timestamp)),
+            "timestamp": rfc3339(in_utc(log.timestamp)),
             "flow_run_id": log.flow_run_id and str(log.flow_run_id),
             "task_run_id": log.task_run_id and str(log.task_run_id),
         }
-        return Entry(row, micros(log.timestamp), iso(log.timestamp))
+        return Entry(row, micros(log.timestamp), rfc3339(log.timestamp))
 
     def ingest(self, entries: Sequence[Entry]) -> None:
         """Publish and store the logs of one POST, in parts as Prefect does: the first now, a task does the rest."""
@@ -131,7 +132,7 @@ class ServerState:
             id=str(self.new_id()),
             follows=events.latest(self.events, run_id) if previous else None,
             related=self.runs.related(run),
-            received=iso(self.now()),
+            received=rfc3339(self.now()),
         )
         self.events.append(event)
         if self.behaviour.events:

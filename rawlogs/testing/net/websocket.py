@@ -21,6 +21,7 @@ from rawlogs.testing.model.state import ServerState
 from rawlogs.testing.model.subscriptions import Outgoing
 from rawlogs.testing.net.channel import BAD_REQUEST, Channel, Step
 from rawlogs.testing.net.faulty_writer import Ended, FaultyWriter
+from rawlogs.waiting import first_of
 from rawlogs.wire.logger import SERVER_WITHOUT_FRAMES
 
 MAX_FRAME = 16 << 20
@@ -69,15 +70,14 @@ class WebSocketChannel(Channel):
         """Play the steps until they or the client end the connection, and stay until the client leaves."""
         self._start(self._read())
         script = asyncio.ensure_future(self._play_then_stay(steps))
-        closed = asyncio.ensure_future(self._closed.wait())
         try:
-            await asyncio.wait({script, closed}, return_when=asyncio.FIRST_COMPLETED)
+            await first_of(script, self._closed.wait())
             for _ in range(5):  # the script still reads what the client sent before it left
                 await asyncio.sleep(0)
         finally:
-            for task in (script, closed, *self._tasks):
+            for task in (script, *self._tasks):
                 task.cancel()
-            results = await asyncio.gather(script, closed, *self._tasks, return_exceptions=True)
+            results = await asyncio.gather(script, *self._tasks, return_exceptions=True)
             self.ended()
             self.become("ended")
         for result in results:
