@@ -6,12 +6,9 @@ import email.utils
 import json
 import re
 import reprlib
-import sys
 from collections.abc import Iterable
 from datetime import datetime, timezone
 from html import unescape
-from importlib import import_module
-from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -40,11 +37,6 @@ def loads_lenient(text: bytes | str) -> Any:
             return orjson.loads(json.dumps(data, ensure_ascii=False).encode("utf-8", "replace"))
         except RecursionError:
             raise ValueError("nested too deeply") from None
-
-
-def toml() -> ModuleType:
-    """Return the standard library's tomllib; before Python 3.11 it is the package tomli."""
-    return import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
 
 
 def excerpt(text: bytes | bytearray | str | None, limit: int = 200, secrets: Iterable[str] = ()) -> str:

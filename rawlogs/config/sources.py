@@ -13,15 +13,17 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from rawlogs import files
 from rawlogs.config import dotenv
 from rawlogs.errors import ConfigError
-from rawlogs.untrusted import toml
 
 TABLES: Mapping[str, tuple[str, str]] = {
     "PREFECT_API_URL": ("api", "url"),
@@ -300,12 +302,17 @@ def _text(path: Path, *, pipe: float | None = None, skip_folder: bool = False) -
     raise ConfigError(f"{path} is not UTF-8 text (byte {byte}).", setting=path.name)
 
 
+def toml_parser() -> ModuleType:
+    """Return the standard library's tomllib; before Python 3.11 it is the package tomli."""
+    return import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+
+
 def _toml(path: Path) -> dict[str, Any] | None:
     """Return the tables of a TOML file; None where there is no such file."""
     text = _text(path)
     if text is None:
         return None
-    parser = toml()
+    parser = toml_parser()
     problem, hint = "its arrays are nested too deeply", None
     if _depth(text) <= _DEEPEST:
         try:

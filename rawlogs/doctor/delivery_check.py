@@ -14,7 +14,7 @@ from rawlogs.doctor.context import CheckContext
 from rawlogs.doctor.findings import Finding, of_error
 from rawlogs.errors import ConnectionLost, RawlogsError
 from rawlogs.models import Log
-from rawlogs.waiting import within
+from rawlogs.waiting import first_of, within
 from rawlogs.wire.connection import Connection
 from rawlogs.wire.frames import decode_logs
 
@@ -60,9 +60,8 @@ async def _watch(case: CheckContext, connection: Connection) -> Finding:
     seen: set[str] = set()
     began, opened = case.rest.server_now(), case.clock.monotonic()
     collector = asyncio.create_task(_collect_live(connection, seen))
-    pause = asyncio.ensure_future(case.clock.sleep(case.watch))
     try:
-        await asyncio.wait([collector, pause], return_when=asyncio.FIRST_COMPLETED)
+        await first_of(collector, case.clock.sleep(case.watch))
         if collector.done():
             return _ended(collector.result(), case.clock.monotonic() - opened, seen)
         stored = await _stored(case, began - LATE)
@@ -76,9 +75,8 @@ async def _watch(case: CheckContext, connection: Connection) -> Finding:
     except TimeoutError:
         pass
     finally:
-        for task in (collector, pause):
-            task.cancel()
-        await asyncio.gather(collector, pause, return_exceptions=True)
+        collector.cancel()
+        await asyncio.gather(collector, return_exceptions=True)
     case.seen_live = bool(seen)
     return compare(seen, stored, began + MARGIN, case.watch)
 
@@ -212,15 +210,8 @@ async def _live(
 ) -> float | None:
     """Return the seconds until the log came; None where it did not."""
     # A log is published before it is stored, so a short while is enough once it has been listed.
-    waiting = asyncio.ensure_future(arrived.wait())
-    patience = asyncio.ensure_future(case.clock.sleep(case.watch))
-    try:
-        await asyncio.wait([waiting, patience, collector], return_when=asyncio.FIRST_COMPLETED)
-        return case.clock.monotonic() - began if arrived.is_set() else None
-    finally:
-        for task in (waiting, patience):
-            task.cancel()
-        await asyncio.gather(waiting, patience, return_exceptions=True)
+    await first_of(arrived.wait(), case.clock.sleep(case.watch), collector)
+    return case.clock.monotonic() - began if arrived.is_set() else None
 
 
 def written_finding(written: Written, streaming: tuple[bool, bool] | None) -> Finding:

@@ -29,13 +29,13 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from rawlogs import files
+from rawlogs.config.sources import toml_parser
 from rawlogs.errors import ConfigError
 from rawlogs.testing import faults
 from rawlogs.testing.faults import Step, Where
 from rawlogs.testing.model.behaviour import Behaviour
 from rawlogs.testing.model.bounds import Amount, Checked, CloseCode, Count, Seconds, SignedSeconds
 from rawlogs.testing.model.schemas import Strict
-from rawlogs.untrusted import toml
 
 T = TypeVar("T")
 _SCRIPT_ONLY = (
@@ -141,7 +141,7 @@ class _File(Strict):
 def read(path: str | os.PathLike[str]) -> Scenario:
     """Read a scenario from a TOML file. Raises ConfigError, which names the fault and the field."""
     try:
-        data = toml().loads(files.read(path, limit=files.SETTINGS_LIMIT).decode("utf-8"))
+        data = toml_parser().loads(files.read(path, limit=files.SETTINGS_LIMIT).decode("utf-8"))
     except OSError as error:
         raise _bad(f"{path}: {error.strerror}") from error
     except ValueError as error:
