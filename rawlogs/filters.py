@@ -19,7 +19,7 @@ from rawlogs.errors import ConfigError
 from rawlogs.log_values import level_number
 from rawlogs.models import Log
 from rawlogs.search import TextQuery
-from rawlogs.selection import Apart, Predicate, nothing_chosen
+from rawlogs.selection import Apart, Predicate, nothing_chosen, wire_tests
 from rawlogs.selection import Selection as Selection
 
 
@@ -194,28 +194,20 @@ def _level_range(level: LogFilterLevel) -> dict[str, int]:
 
 def _predicates(chosen: LogFilter) -> list[Predicate]:
     """Return the filter made ready to be asked about many logs: all of these must agree."""
-    parts = [list(tests(part)) for part, tests in _tests(chosen) if part is not None]
+    asked = chosen.asked()
+    parts = [
+        wire_tests({part: asked[part]}) for part in ("level", "flow_run_id", "task_run_id") if part in asked
+    ]
+    parts += [list(tests(part)) for part, tests in _tests(chosen) if part is not None]
     if chosen.operator == "or_" and parts:
         return [lambda log: any(all(test(log) for test in tests) for tests in parts)]
     return [test for tests in parts for test in tests]
 
 
 def _tests(chosen: LogFilter) -> Iterable[tuple[Any, Callable[[Any], Iterable[Predicate]]]]:
-    yield chosen.level, _level_tests
     yield chosen.timestamp, _timestamp_tests
-    yield chosen.flow_run_id, _flow_run_tests
-    yield chosen.task_run_id, _task_run_tests
     if chosen.text is not None and chosen.text.query.strip():  # the server takes a blank query for none
         yield chosen.text, _text_tests
-
-
-def _level_tests(part: LogFilterLevel) -> Iterable[Predicate]:
-    low, high = part.ge_, part.le_
-    if low is not None or high is not None:
-        yield lambda log: (low is None or log.level >= low) and (high is None or log.level <= high)
-    if part.any_ is not None:
-        levels = frozenset(part.any_)
-        yield lambda log: log.level in levels
 
 
 def _timestamp_tests(part: LogFilterTimestamp) -> Iterable[Predicate]:
@@ -224,23 +216,6 @@ def _timestamp_tests(part: LogFilterTimestamp) -> Iterable[Predicate]:
         yield lambda log: log.timestamp >= after
     if before is not None:
         yield lambda log: log.timestamp <= before
-
-
-def _flow_run_tests(part: LogFilterFlowRunId) -> Iterable[Predicate]:
-    if part.any_ is not None:
-        yield _one_of("flow_run_id", part.any_)
-
-
-def _task_run_tests(part: LogFilterTaskRunId) -> Iterable[Predicate]:
-    if part.any_ is not None:
-        yield _one_of("task_run_id", part.any_)
-    if (null := part.is_null_) is not None:
-        yield lambda log: (log.data.get("task_run_id") is None) is null
-
-
-def _one_of(field: str, runs: Iterable[UUID]) -> Predicate:
-    ids = frozenset(str(run) for run in runs)
-    return lambda log: log.data.get(field) in ids
 
 
 def _text_tests(part: LogFilterTextSearch) -> Iterable[Predicate]:

@@ -92,9 +92,8 @@ def to_json(value: dict[str, Any], option: int = 0) -> bytes:
     option |= orjson.OPT_UTC_Z
     try:
         return orjson.dumps(value, _plain, option)
-    except (
-        TypeError
-    ):  # a lone surrogate, perhaps: what this package decodes has none, a dict from elsewhere may
+    except TypeError:
+        # Perhaps a lone surrogate: what this package decodes has none, a dict from elsewhere may.
         return orjson.dumps(_without_surrogates(value), _plain, option)
 
 

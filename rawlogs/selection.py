@@ -178,6 +178,33 @@ class Selection:
         return copy
 
 
+def wire_tests(wire: Mapping[str, Any]) -> list[Predicate]:
+    """Return the parts of a filter that are about levels and runs, as JSON, as tests of one log: all must agree."""
+    tests: list[Predicate] = []
+    level = wire.get("level", {})
+    if "ge_" in level or "le_" in level:
+        least, most = level.get("ge_", float("-inf")), level.get("le_", float("inf"))
+        tests.append(lambda log: least <= log.level <= most)
+    if "any_" in level:
+        levels = frozenset(level["any_"])
+        tests.append(lambda log: log.level in levels)
+    for name in ("flow_run_id", "task_run_id"):
+        part = wire.get(name, {})
+        if "any_" in part:
+            tests.append(_among(name, frozenset(part["any_"])))
+        if "is_null_" in part:
+            tests.append(_null(name, part["is_null_"]))
+    return tests
+
+
+def _among(name: str, ids: frozenset[str]) -> Predicate:
+    return lambda log: log.data.get(name) in ids
+
+
+def _null(name: str, null: bool) -> Predicate:
+    return lambda log: (log.data.get(name) is None) is null
+
+
 def _local_tests(
     include: Sequence[str], exclude: Sequence[str], loggers: Sequence[str]
 ) -> Iterable[Predicate]:

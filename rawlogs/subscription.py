@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from rawlogs.errors import ConfigError
+from rawlogs.errors import AuthError, ConfigError, RawlogsError
 from rawlogs.options import Options
 from rawlogs.status.notifier import Notifier
 from rawlogs.wire.connection import Target
@@ -82,3 +82,22 @@ class Subscription:
                     self.rest.use(self.settings)
         now = self.settings
         return (now.websocket_token, now.authorization) != (used.websocket_token, used.authorization)
+
+
+class KeyRotation:
+    """Reads the settings again after a refusal, as a key may have been rotated: once, until one is accepted again."""
+
+    def __init__(self, subscription: Subscription) -> None:
+        self._subscription = subscription
+        self._looked = False
+
+    def found(self, error: RawlogsError, used: Settings) -> bool:
+        """Return whether ``used`` was refused for its credentials, and others are set by now."""
+        if self._looked or not isinstance(error, AuthError):
+            return False
+        self._looked = True
+        return self._subscription.refresh(used)
+
+    def accepted(self) -> None:
+        """Note that the server accepts the present credentials."""
+        self._looked = False

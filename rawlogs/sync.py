@@ -56,9 +56,8 @@ class SyncLogStream:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if (
-            self._loop is not None and self._loop.ended
-        ):  # with the interpreter, before this generator was closed
+        # The interpreter may have ended the loop before it closes the generator that holds this.
+        if self._loop is not None and self._loop.ended:
             return
         try:
             self._run(self._logs.__aexit__(kind, error, trace))

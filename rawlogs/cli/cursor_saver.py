@@ -59,6 +59,7 @@ class CursorSaver:
         """Save the present position. The file is written in a thread, so that nothing waits for the disk."""
         async with self._saving:
             self._written.clear()
+            # The cursor must never be ahead of what others can read.
             await self._flush()
             began = time.monotonic()
             low, entries = self._logs.position()

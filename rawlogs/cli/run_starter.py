@@ -113,6 +113,7 @@ class RunStarter:
             exit_now(code)
         self._code = code
         assert self._task is not None
+        # Once the server was asked, there may be a run, which only its answer names.
         if self._asked:
             asyncio.get_running_loop().call_later(ANSWER_TIMEOUT, self._task.cancel)
         else:

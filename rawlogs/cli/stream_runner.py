@@ -164,6 +164,7 @@ class StreamRunner:
         self.stop_code = code
         asyncio.get_running_loop().call_later(self.end_within, self._give_up, code)
         if self.setup.stream is not None and self.setup.stream.entered:
+            # What the socket has lost until now is listed once more, as far as that is done in 3 s.
             self.spawn(self.setup.stream.finish(3.0))
         elif self._main is not None:
             self._main.cancel()
@@ -171,6 +172,7 @@ class StreamRunner:
     def _give_up(self, code: int) -> None:
         if self._main is not None and not self._main.done():
             self._main.cancel()
+            # A thread that writes to a stopped reader cannot be cancelled.
             asyncio.get_running_loop().call_later(0.3, exit_now, code)
 
     def tell_account(self) -> None:

@@ -54,6 +54,7 @@ class TailRunner(StreamRunner):
         try:
             code = await super().run()
         except OutputClosed:
+            # Whoever reads the pipe has seen enough (``| head``), which is no error.
             code = exit_codes.DONE
         closed = self._opened is None or await self._opened.close(timeout=0.5)
         if not closed and self.stop_code is not None:
@@ -93,6 +94,7 @@ class TailRunner(StreamRunner):
 
     async def pump(self, logs: LogStream) -> None:
         """Write what the stream delivers; the cursor is saved also where an error of the stream is its end."""
+        # A limit may be reached within a batch, of which the rest must not be written.
         if self.limit is None:
             logs.write_through(partial(self._write_through, logs))
         try:

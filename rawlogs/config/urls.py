@@ -221,9 +221,8 @@ def _read(text: str) -> Address:
         changes.append("the page of the UI was read as the API it shows")
         return Address(api_url, userinfo, run_id, run_kind, tuple(changes))
 
-    if (
-        "@" in more
-    ):  # rather the end of a password than a query: what seems to be the host may be its beginning
+    # Rather the end of a password than a query: what seems to be the host may be its beginning.
+    if "@" in more:
         raise _Refused("has an @ after its host", hint=_IN_PASSWORDS)
     trimmed = _SOCKET_PATH.sub("", path)
     if trimmed != path:

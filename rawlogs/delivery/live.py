@@ -14,8 +14,9 @@ from rawlogs.backoff import delay
 from rawlogs.batch import Batch
 from rawlogs.config.settings import Settings
 from rawlogs.delivery.context import StreamContext
-from rawlogs.errors import AuthError, ConnectionLost, GaveUp, ProtocolError, RawlogsError
+from rawlogs.errors import ConnectionLost, GaveUp, ProtocolError, RawlogsError
 from rawlogs.retrying.retry import PROOF, Fatal, Record, verdict
+from rawlogs.subscription import KeyRotation
 from rawlogs.waiting import first_of, within
 from rawlogs.wire.connection import Connection, open_connection
 from rawlogs.wire.frames import BadFrame, Frame, decode_batch
@@ -68,7 +69,7 @@ class ReconnectingSocket:
         self._list_answers = list_answers
         self._record = Record(wait=context.options.wait)
         self._attempts = 0
-        self._refreshed = False
+        self._key_rotation = KeyRotation(self._subscription)
         self._since = context.clock.monotonic()
         self._filter_works = False
         self._reopening = False
@@ -161,7 +162,7 @@ class ReconnectingSocket:
         self._record.proved()
         self._filter_works = True
         self._attempts = 0
-        self._refreshed = False
+        self._key_rotation.accepted()
         self._since = self._clock.monotonic()
 
     def _note_bad(self, frames: Iterable[Frame]) -> int:
@@ -195,10 +196,8 @@ class ReconnectingSocket:
         """Wait as long as the table says before the next try, or raise what is fatal."""
         answer = verdict(error, self._record)
         if isinstance(answer, Fatal):
-            if isinstance(error, AuthError) and self._record.succeeded and not self._refreshed:
-                self._refreshed = True
-                if self._subscription.refresh(used):  # the key was rotated while the stream ran
-                    return
+            if self._record.succeeded and self._key_rotation.found(error, used):
+                return
             raise answer.error from (None if answer.error is error else error)
         allowed = self._allowed()
         if allowed is not None and self._attempts >= allowed:

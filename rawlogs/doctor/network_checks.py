@@ -202,6 +202,7 @@ async def _rejected(case: CheckContext, facts: dict[str, Any]) -> tuple[str, ...
         " | openssl x509 -noout -subject -issuer -dates -ext subjectAltName"
     )
     try:
+        # Only to look at the certificate: no request follows on this connection.
         session = await tls_session(replace(case.settings, insecure=True), case.patience)
     except OSError:
         return (f"to see it: {command}",)

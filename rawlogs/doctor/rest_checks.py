@@ -67,6 +67,7 @@ async def health(case: CheckContext) -> Finding:
         return Finding("warn", "GET /health was not answered with true", advice)
     finding = failure(said, case)
     status = status_of(said)
+    # With these statuses some server answers, but not at this path as Prefect does.
     if status in (200, 404, 405) and not case.settings.is_cloud and (there := await _elsewhere(case)):
         cause = finding.advice.cause if finding.advice else ""
         finding = replace(
@@ -103,13 +104,15 @@ async def auth(case: CheckContext) -> Finding:
         said = await case.rest.get("/admin/version")
     except AuthError as error:
         if error.code == 401:
-            case.authenticated = True
+            case.authenticated = True  # only a server that wants credentials refuses some
+        # Elsewhere a 403 may be about this one route, which a proxy often closes.
         if error.code == 401 or case.settings.is_cloud:
             return failure(error, case)
         return replace(failure(error, case), status="warn")
     except HistoryError as error:
         if error.status is None:
             raise
+        # Prefect Cloud has no /admin/version.
         if error.status == 404 and case.settings.is_cloud:
             return Finding("ok", "not told by this route; the log list will tell")
         # One route that is closed need not close the others.
@@ -134,6 +137,7 @@ async def _wants_credentials(case: CheckContext, sent: str) -> bool | None:
     """Return whether a request without credentials is refused; None where that cannot be found out."""
     if sent == "none":
         return False
+    # Custom headers may be those of a gateway, without which nobody can be asked.
     if sent == "custom":
         return None
     async with case.rest_of(replace(case.settings, api_key=None, auth_string=None)) as stranger:
@@ -164,6 +168,7 @@ async def csrf(case: CheckContext) -> Finding:
     try:
         said = await case.rest.get("/csrf-token?client=rawlogs-doctor")
     except HistoryError as error:
+        # Prefect answers 422 where its CSRF protection is off (3.4.7 to 3.9.1).
         if error.status == 422:
             return Finding("ok", "off", facts={"csrf": False})
         if error.status == 404:

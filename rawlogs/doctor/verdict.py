@@ -30,6 +30,7 @@ def verdict_of(results: Sequence[Result]) -> Verdict:
     proved = found["arrival"].status in ("ok", "warn")
     silent = _first([found["streaming"], found["arrival"]])
     open_line = all(found[name].status in ("ok", "warn") for name in _LIVE)
+    # Logs that came prove more than settings that say none can come: another process may have answered.
     if open_line and proved:
         silent = None
     if rest and open_line and silent is None:
@@ -42,6 +43,7 @@ def verdict_of(results: Sequence[Result]) -> Verdict:
         return Verdict("REST only", f"REST only: {_cause(culprit)}")
     if open_line and found["streaming"].status == "ok":
         return Verdict("live only", f"live only, best effort (--live-only): {_cause(found[_REST])}")
+    # The other three can fail while logs are to be had.
     culprit = _first(
         [result.finding for result in results if result.check not in ("streaming", "csrf", "version")]
     )

@@ -81,9 +81,8 @@ class AsyncSink:
             await asyncio.get_running_loop().create_future()
         elif await _readable(fd):
             self.sink.refuse_gone_reader()
-        while (
-            True
-        ):  # also for a pipe that was opened for both ways, which is readable when something is in it
+        # Also for a pipe that was opened for both ways, which is readable when something is in it.
+        while True:
             await asyncio.sleep(self._look_every)
             self.sink.refuse_gone_reader()
 

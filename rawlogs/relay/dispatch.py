@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
-from rawlogs.models import Log
 from rawlogs.relay.events import LogEvent
+from rawlogs.selection import Predicate, wire_tests
 
 if TYPE_CHECKING:
     from rawlogs.relay.query import Query
@@ -83,24 +83,12 @@ class SubscriberIndex(Generic[S]):
                 subscriber.offer(own)
 
 
-Predicate = Callable[[Log], bool]
-
-
 def matcher(selection: Selection) -> Predicate:
     """Return what the server would apply (``selection.wire``) and what ``selection.accepts`` does, as one test.
 
     All of it is decided here: readers share one upstream that is filtered for none.
     """
-    tests: list[Predicate] = []
-    wire = selection.wire
-    if (level := wire.get("level")) is not None:
-        tests.append(_between(level.get("ge_"), level.get("le_")))
-    for field in ("flow_run_id", "task_run_id"):
-        part = wire.get(field, {})
-        if part.get("any_") is not None:
-            tests.append(_among(field, frozenset(part["any_"])))
-        if part.get("is_null_") is not None:
-            tests.append(_null(field, part["is_null_"]))
+    tests = wire_tests(selection.wire)
     if selection.local:
         tests.append(selection.accepts)
     if not tests:
@@ -108,20 +96,6 @@ def matcher(selection: Selection) -> Predicate:
     if len(tests) == 1:
         return tests[0]
     return lambda log: all(test(log) for test in tests)
-
-
-def _between(low: int | None, high: int | None) -> Predicate:
-    least = float("-inf") if low is None else low
-    most = float("inf") if high is None else high
-    return lambda log: least <= log.level <= most
-
-
-def _among(field: str, ids: frozenset[str]) -> Predicate:
-    return lambda log: log.data.get(field) in ids
-
-
-def _null(field: str, null: bool) -> Predicate:
-    return lambda log: (log.data.get(field) is None) is null
 
 
 class SharedFilter:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from rawlogs.api import stream
 from rawlogs.clock import Clock, SystemClock
-from rawlogs.relay.source import SourceBatch, Tell
+from rawlogs.relay.source import SourceBatch, Tell, is_trouble
 from rawlogs.rest.client import RestClient
 from rawlogs.rest.flow_runs import Runs
 from rawlogs.rest.history import History
@@ -63,12 +63,8 @@ class PrefectSource:
         """Yield one stream, from ``since`` on; see ``Source``."""
 
         def notice(notice: Notice) -> None:
-            if notice.kind in ("lost", "retrying"):
-                tell("unreachable")
-            elif notice.kind in ("gap_closed", "live_off") or (
-                notice.kind == "connected" and not notice.facts.get("again")
-            ):
-                tell(None)
+            if (trouble := is_trouble(notice)) is not None:
+                tell("unreachable" if trouble else None)
             if self._on_notice is not None:
                 self._on_notice(notice)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from rawlogs.errors import HistoryError
 from rawlogs.log_values import rfc3339
 from rawlogs.models import Log
+from rawlogs.notices import Notice
 
 if TYPE_CHECKING:
     from rawlogs.rest.flow_runs import Runs
@@ -24,6 +25,15 @@ SLOW = 60.0
 
 Tell = Callable[[Trouble | None], None]
 """Called by a source when its sequence stops for a while (nothing is lost by it), and with None when it goes on."""
+
+
+def is_trouble(notice: Notice) -> bool | None:
+    """Return whether a stream says that nothing comes any more (True), or again (False); None for other news."""
+    if notice.kind in ("lost", "retrying"):
+        return True
+    # A connection that is opened again has a gap before it, which is not closed yet.
+    first = notice.kind == "connected" and not notice.facts.get("again")
+    return False if first or notice.kind in ("gap_closed", "live_off") else None
 
 
 @dataclass(frozen=True, slots=True)

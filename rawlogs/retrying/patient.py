@@ -26,7 +26,7 @@ from rawlogs.rest.responses import page_limit
 from rawlogs.retrying.budget import Budget
 from rawlogs.retrying.retry import is_transient, unreachable
 from rawlogs.status.notifier import Notifier
-from rawlogs.subscription import Subscription
+from rawlogs.subscription import KeyRotation, Subscription
 
 REFUSALS = (HistoryError, ConnectError, AuthError, RedirectRefused)
 NOT_TRANSIENT = 60.0
@@ -66,10 +66,9 @@ class PatientClient:
         self._alone = alone
         self._tries = tries
         self._failures = 0
-        self._asked_at = self._failing_since = (
-            0.0  # when the last request, and the first that failed, was sent
-        )
-        self._refreshed = False
+        # When the last request was sent, and the first one that failed.
+        self._asked_at = self._failing_since = 0.0
+        self._key_rotation = KeyRotation(subscription)
         self._recovered = False
         # An answer came. Whether it can be used is known when whoever asked asks again, or calls ``refused``.
         self._answer_pending = False
@@ -106,7 +105,7 @@ class PatientClient:
                 self._goes_on = self._answer_pending = True
                 self.contact.set()
                 self.first_answer.set()
-                self._refreshed = False
+                self._key_rotation.accepted()
                 return answer
 
     def refused(self, error: RawlogsError, used: Settings) -> float:
@@ -159,10 +158,8 @@ class PatientClient:
     def _judge(self, error: RawlogsError, used: Settings) -> float:
         self.contact.set()
         self._answer_pending = False
-        if isinstance(error, AuthError) and self.answered and not self._refreshed:
-            self._refreshed = True
-            if self._subscription.refresh(used):  # the key was rotated
-                return 0.0
+        if self.answered and self._key_rotation.found(error, used):
+            return 0.0
         transient = is_transient(error)
         if not self._failures:
             self._failing_since = self._asked_at
@@ -172,9 +169,8 @@ class PatientClient:
         if self._goes_on or self._alone() or self._failures > 1:
             self._tell(error)
         else:
-            self._untold = (
-                error  # the socket may be about to end the stream for the same reason, and tells that then
-            )
+            # The socket may be about to end the stream for the same reason, and tells that then.
+            self._untold = error
         if not transient:
             return delay(min(self._failures, 6), NOT_TRANSIENT, self._rng)
         asked = getattr(error, "retry_after", None)

@@ -107,7 +107,7 @@ def _text(text: str) -> list[str]:
     """Return JSON with its structure, and any other text line by line."""
     try:
         pretty = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError):  # no JSON, or nested too deeply for Python's reader
         pretty = text
     return pretty.split("\n") if pretty else []
 

@@ -108,7 +108,7 @@ async def _read(connection: Connection) -> RawlogsError:
 
 
 async def _play(connection: Connection, script: tuple[Step, ...], clock: Clock) -> int:
-    """Play the script; how many of its steps came too late, since the conversation had ended."""
+    """Play the script. Return how many of its steps came too late, since the conversation had ended."""
     pings: set[asyncio.Task[None]] = set()
     try:
         for number, step in enumerate(script):
@@ -119,7 +119,7 @@ async def _play(connection: Connection, script: tuple[Step, ...], clock: Clock) 
                     await clock.sleep(step.seconds)
                 elif isinstance(step, Ping):
                     pings.add(asyncio.create_task(_ping(connection)))
-                    await asyncio.sleep(0)
+                    await asyncio.sleep(0)  # so that the ping is sent before the script's next frame
                 else:
                     await connection.close(step.code, step.reason)
             except RawlogsError:

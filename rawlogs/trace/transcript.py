@@ -76,6 +76,7 @@ class Transcript:
             facts,
             said,
         )
+        # The first of them says why it ended: the drop after a close frame is only its consequence.
         if event.direction == "server" and event.kind in ("close", "drop"):
             self.ending = self.ending or entry
         return entry

@@ -24,6 +24,7 @@ from rawlogs.health.report import Health, relay_health
 from rawlogs.notices import Kind, Notice, OnNotice
 from rawlogs.relay.redis.store import Retention, Store, WriterPosition, workspace_name
 from rawlogs.relay.redis.writer import Lease, LeaseLost, Writer
+from rawlogs.relay.source import is_trouble
 from rawlogs.waiting import first_of
 
 if TYPE_CHECKING:
@@ -144,12 +145,8 @@ class RedisRelay:
     # What is told
 
     def _on_stream_notice(self, notice: Notice) -> None:
-        if notice.kind in ("lost", "retrying"):
-            self._trouble = "unreachable"
-        elif notice.kind in ("gap_closed", "live_off") or (
-            notice.kind == "connected" and not notice.facts.get("again")
-        ):
-            self._trouble = ""
+        if (trouble := is_trouble(notice)) is not None:
+            self._trouble = "unreachable" if trouble else ""
         if self._on_notice is not None:
             self._on_notice(notice)
 
