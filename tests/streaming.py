@@ -77,7 +77,7 @@ class Reader:
             "api_url": server.api_url,
             "auth_string": behaviour.auth_string,
             "api_key": behaviour.api_key,
-            "clock": server.world._clock,
+            "clock": server.state._clock,
             "on_notice": self._note,
             **arguments,
         }
@@ -86,7 +86,7 @@ class Reader:
 
     def _note(self, notice: rawlogs.Notice) -> None:
         self.notices.append(notice)
-        self.server.world.changed()
+        self.server.state.changed()
 
     @property
     def kinds(self) -> list[str]:

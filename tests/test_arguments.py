@@ -390,7 +390,7 @@ def test_every_option_has_a_type_that_is_checked() -> None:
 
 async def test_text_chooses_by_time() -> None:
     async with serving() as server:
-        now = server.world.now()
+        now = server.state.now()
         ages = {"old": 3 * HOUR, "in": 2 * HOUR, "young": HOUR / 2}
         server.store([{"message": name, "timestamp": now - age} for name, age in ages.items()])
         async with reading(server, since="150m", until="1h", follow=False) as reader:

@@ -66,7 +66,7 @@ def test_a_process_that_is_killed_before_the_first_log_has_a_cursor_to_go_on_fro
 ) -> None:
     cursor = tmp_path / "cursor"
     server.store("past")
-    time.sleep(0.1)
+    time.sleep(0.1)  # the same tick
     with tailing(server, "--cursor-file", cursor) as process:
         server.until_subscribed()
         while not cursor.exists():

@@ -53,7 +53,7 @@ SCRIPTS = Path(__file__).with_name("compat")
 
 def subscriber(server: FakeServer, **arguments: Any) -> PrefectLogsSubscriber:
     """One on the server's clock."""
-    return PrefectLogsSubscriber(server.api_url, clock=server.world._clock, **arguments)
+    return PrefectLogsSubscriber(server.api_url, clock=server.state._clock, **arguments)
 
 
 async def messages(logs: PrefectLogsSubscriber, count: int | None = None) -> list[str]:
@@ -221,7 +221,7 @@ def test_prefects_filters_are_all_here() -> None:
 @pytest.mark.parametrize("complete", [True, False])
 async def test_a_range_of_timestamps_holds(complete: bool) -> None:
     async with serving() as server:
-        now = server.world.now()
+        now = server.state.now()
         chosen = LogFilter(
             timestamp=LogFilterTimestamp(after_=now - timedelta(minutes=5), before_=now + timedelta(days=1))
         )
@@ -368,7 +368,7 @@ async def test_a_wrong_key_is_refused_on_entering(soft: bool, complete: bool) ->
         if soft:
             server.fault("logs", AuthFailure("nope"))
         logs = PrefectCloudLogsSubscriber(
-            server.api_url, "pnu_bogus", None, 0, complete=complete, clock=server.world._clock
+            server.api_url, "pnu_bogus", None, 0, complete=complete, clock=server.state._clock
         )
         with pytest.raises(rawlogs.AuthError, match="Unable to authenticate") as caught:
             await within(logs.__aenter__())
@@ -379,7 +379,7 @@ async def test_the_key_of_the_argument_wins_over_prefects_settings(monkeypatch: 
     monkeypatch.setenv("PREFECT_API_AUTH_STRING", "admin:wrong")
     monkeypatch.setenv("PREFECT_API_KEY", "pnu_wrong")
     async with serving(Behaviour(api_key="pnu_right")) as server:
-        arguments: dict[str, Any] = {"clock": server.world._clock}
+        arguments: dict[str, Any] = {"clock": server.state._clock}
         async with PrefectCloudLogsSubscriber(server.api_url, "pnu_right", **arguments) as logs:
             await server.until_subscribed()
             server.post("for those who know the key")
@@ -390,7 +390,7 @@ async def test_a_key_of_the_settings_wins_over_their_auth_string(monkeypatch: py
     monkeypatch.setenv("PREFECT_API_AUTH_STRING", "admin:wrong")
     monkeypatch.setenv("PREFECT_API_KEY", "pnu_right")
     async with serving(Behaviour(api_key="pnu_right")) as server:
-        logs = PrefectCloudLogsSubscriber(server.api_url, clock=server.world._clock)
+        logs = PrefectCloudLogsSubscriber(server.api_url, clock=server.state._clock)
         async with logs:
             await server.until_subscribed()
             server.post("for those who know the key")
@@ -400,12 +400,12 @@ async def test_a_key_of_the_settings_wins_over_their_auth_string(monkeypatch: py
 async def test_a_rotated_key_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_API_KEY", "pnu_old")
     async with serving(Behaviour(api_key="pnu_old")) as server:
-        logs = PrefectCloudLogsSubscriber(server.api_url, clock=server.world._clock)
+        logs = PrefectCloudLogsSubscriber(server.api_url, clock=server.state._clock)
         async with logs:
             await server.until_subscribed()
             server.post("before")
             assert await messages(logs, 1) == ["before"]
-            server.world.behaviour = replace(server.behaviour, api_key="pnu_new")
+            server.state.behaviour = replace(server.behaviour, api_key="pnu_new")
             monkeypatch.setenv("PREFECT_API_KEY", "pnu_new")
             await server.close_all(1012)
             await server.until_subscribed()

@@ -35,7 +35,7 @@ class User:
         self.server = server
         self.notices: list[rawlogs.Notice] = []
         self.got: list[tuple[float, rawlogs.Log]] = []
-        self.clock = arguments.pop("clock", server.world._clock)
+        self.clock = arguments.pop("clock", server.state._clock)
         on_notice = arguments.pop("on_notice", self.note)
         self.logs = rawlogs.stream(api_url=server.api_url, clock=self.clock, on_notice=on_notice, **arguments)
         self.reading: asyncio.Task[None] | None = None
@@ -43,14 +43,14 @@ class User:
 
     def note(self, notice: rawlogs.Notice) -> None:
         self.notices.append(notice)
-        self.server.world.changed()
+        self.server.state.changed()
 
     async def run(self) -> None:
         self.entered = self.clock.monotonic()
         async with self.logs:
             async for log in self.logs:
                 self.got.append((self.clock.monotonic(), log))
-                self.server.world.changed()
+                self.server.state.changed()
 
     @property
     def ids(self) -> list[str]:
@@ -136,7 +136,7 @@ async def test_d1_what_is_posted_from_the_moment_of_the_start_is_delivered(
 
 async def test_d1_also_on_a_busy_server_whose_last_minute_fills_many_pages() -> None:
     async with serving() as server:
-        now = server.world.now()
+        now = server.state.now()
         server.store(
             [{"message": "past", "timestamp": now - timedelta(seconds=50 - n / 50)} for n in range(2500)]
         )
@@ -153,10 +153,10 @@ async def test_d1_also_on_a_busy_server_whose_last_minute_fills_many_pages() -> 
 async def test_d1_a_process_that_started_before_it_entered_the_stream_says_so() -> None:
     async with serving() as server:
         server.store("past")
-        await asyncio.sleep(1.0 / SPEED)
-        started = server.world.now()
+        await asyncio.sleep(1.0 / SPEED)  # time passes between the two logs
+        started = server.state.now()
         rows = server.store("since the start")
-        await asyncio.sleep(3.0 / SPEED)
+        await asyncio.sleep(3.0 / SPEED)  # while the process is being started
         async with using(server, started_at=started) as user:
             await user.until_has(rows)
             await within(user.logs.finish())
@@ -178,7 +178,7 @@ async def test_d1_also_where_the_first_list_is_refused_and_the_clocks_differ(tra
 
 async def test_d1_a_stream_that_ends_before_its_first_list_was_answered_lists_from_its_beginning() -> None:
     async with serving() as server:
-        rows = server.store([f"{n}" for n in range(300)], timestamp=server.world.now() - MINUTE * 10)
+        rows = server.store([f"{n}" for n in range(300)], timestamp=server.state.now() - MINUTE * 10)
         server.fault("rest", Blackhole(), times=1, path="/logs/filter")
         async with using(server, since=timedelta(hours=1)) as user:
             await server.until(lambda: lists(server))
@@ -193,7 +193,7 @@ async def test_d1_a_position_that_is_kept_before_the_list_has_answered_does_not_
         server.fault("rest", Blackhole(), path="/logs/filter")
         async with using(server, since=timedelta(hours=1), track=True) as user:
             await user.until(lambda: "connected" in user.kinds)
-            assert user.logs.position()[0] <= server.world.now() - timedelta(hours=1)
+            assert user.logs.position()[0] <= server.state.now() - timedelta(hours=1)
             assert (
                 user.logs.started is None
             )  # what is stamped since then is the stream's, whenever it was stored
@@ -236,7 +236,7 @@ async def test_d2_d3_a_list_of_which_requests_fail_is_read_once(
     total: int, bad: int, status: int, follow: bool
 ) -> None:
     async with serving() as server:
-        now = server.world.now()
+        now = server.state.now()
         rows = server.store(
             [{"message": "m", "timestamp": now - timedelta(seconds=2000 - n)} for n in range(2000)]
         )
@@ -258,7 +258,7 @@ async def test_d2_d3_a_list_of_which_requests_fail_is_read_once(
 async def test_d2_ties_are_no_exception() -> None:
     """2,000 rows of one timestamp: a request that fails costs itself, not the pages before it."""
     async with serving(Behaviour(unstable_ties=False)) as server:
-        rows = server.store([f"{n}" for n in range(2000)], timestamp=server.world.now() - MINUTE)
+        rows = server.store([f"{n}" for n in range(2000)], timestamp=server.state.now() - MINUTE)
         server.fault("rest", Refuse(of_every(3, 1)), path="/logs/filter")
         async with using(server, since=timedelta(hours=1), follow=False) as user:
             assert user.reading is not None
@@ -270,11 +270,11 @@ async def test_d2_ties_are_no_exception() -> None:
 async def test_d2_a_rate_limit_without_retry_after_is_outlasted() -> None:
     """60 a minute with a burst of 5, 3,500 logs. How long that takes is asked in test_promise.py."""
     async with serving() as server:
-        now = server.world.now()
+        now = server.state.now()
         rows = server.store(
             [{"message": "m", "timestamp": now - timedelta(seconds=3600 - n)} for n in range(3500)]
         )
-        clock, tokens, at = server.world._clock, 5.0, server.world._clock.monotonic()
+        clock, tokens, at = server.state._clock, 5.0, server.state._clock.monotonic()
 
         def refuses() -> bool:
             nonlocal tokens, at
@@ -294,7 +294,7 @@ async def test_d2_a_rate_limit_without_retry_after_is_outlasted() -> None:
 
 async def test_d2_a_server_killed_in_the_middle_of_a_backlog_is_read_on() -> None:
     async with serving() as server:
-        now = server.world.now()
+        now = server.state.now()
         rows = server.store(
             [{"message": "m", "timestamp": now - timedelta(seconds=9000 - n)} for n in range(6000)]
         )
@@ -348,7 +348,7 @@ async def test_d4_polling_ends_when_the_socket_shows_everything_again() -> None:
 
 async def test_d5_the_low_water_mark_moves_with_each_page_of_a_backlog() -> None:
     async with serving() as server:
-        now = server.world.now()
+        now = server.state.now()
         rows = server.store(
             [{"message": "m", "timestamp": now - timedelta(seconds=9000 - n)} for n in range(6000)]
         )
@@ -373,7 +373,7 @@ async def test_d5_the_low_water_mark_moves_with_each_page_of_a_backlog() -> None
 @pytest.mark.parametrize("transport", ["auto", "poll"])
 async def test_d5_a_resume_in_a_large_backlog_is_not_slowed_by_the_budget(transport: Any) -> None:
     async with serving() as server:
-        now = server.world.now()
+        now = server.state.now()
         rows = server.store(
             [{"message": "m", "timestamp": now - timedelta(seconds=30_000 - n)} for n in range(20_000)]
         )
@@ -423,7 +423,7 @@ async def test_d7_d9_live_logs_come_within_two_seconds_whatever_the_list_does(wh
 
 async def test_d8_a_long_tail_is_not_charged_to_the_budget() -> None:
     async with serving() as server:
-        now = server.world.now()
+        now = server.state.now()
         rows = server.store(
             [{"message": "m", "timestamp": now - timedelta(seconds=30_000 - n)} for n in range(25_000)]
         )
@@ -474,7 +474,7 @@ async def test_d10_also_while_it_finishes() -> None:
 
 async def test_a_task_that_still_reads_when_the_stream_is_left_comes_to_an_end() -> None:
     async with serving() as server:
-        logs = rawlogs.stream(api_url=server.api_url, clock=server.world._clock)
+        logs = rawlogs.stream(api_url=server.api_url, clock=server.state._clock)
 
         async def read() -> list[rawlogs.Log]:
             return [log async for log in logs]
@@ -517,7 +517,7 @@ async def test_d11_a_server_whose_clock_is_set_back_is_read_on_and_that_is_told(
         await user.until_has(rows)
         asked = len(lists(server))
         await user.until(lambda: len(lists(server)) > asked)
-        clock: Any = server.world._clock
+        clock: Any = server.state._clock
         clock.ahead = -seconds
         rows += server.store("after")
         await user.until_has(rows)
@@ -560,7 +560,7 @@ async def test_d14_a_list_that_never_answers_is_an_open_gap() -> None:
 async def test_retries_of_zero_is_one_request() -> None:
     async with serving() as server:
         server.fault("rest", Http(503))
-        logs = rawlogs.stream(api_url=server.api_url, clock=server.world._clock, follow=False, retries=0)
+        logs = rawlogs.stream(api_url=server.api_url, clock=server.state._clock, follow=False, retries=0)
         with pytest.raises(rawlogs.GaveUp):
             async with logs:
                 pass
@@ -570,7 +570,7 @@ async def test_retries_of_zero_is_one_request() -> None:
 async def test_retries_of_zero_is_one_connection() -> None:
     async with serving() as server:
         server.fault("logs", Http(503))
-        logs = rawlogs.stream(api_url=server.api_url, clock=server.world._clock, transport="ws", retries=0)
+        logs = rawlogs.stream(api_url=server.api_url, clock=server.state._clock, transport="ws", retries=0)
         with pytest.raises(rawlogs.UpgradeRefused):
             async with logs:
                 pass
@@ -579,7 +579,7 @@ async def test_retries_of_zero_is_one_connection() -> None:
 
 async def test_a_tail_since_some_time_ago_is_counted_by_the_server_s_clock() -> None:
     async with serving(Behaviour(clock_skew=-3600.0), clock=QuickClock(2.0)) as server:
-        now = server.world.now()
+        now = server.state.now()
         server.store([{"message": f"{n}", "timestamp": now - timedelta(minutes=20 - n)} for n in range(20)])
         async with using(server, since=timedelta(minutes=10, seconds=30), tail=50, follow=False) as user:
             assert user.reading is not None

@@ -376,7 +376,7 @@ async def test_a_revoked_key_is_fatal_after_one_look_at_the_settings() -> None:
     async with serving(Behaviour(auth_string="admin:old")) as server, reading(server) as reader:
         server.post("before")
         await reader.take()
-        server.world.behaviour = replace(server.behaviour, auth_string="admin:new")
+        server.state.behaviour = replace(server.behaviour, auth_string="admin:new")
         await server.close_all(1012)
         with pytest.raises(rawlogs.AuthError, match="Invalid token"):
             await reader.rest()
@@ -392,7 +392,7 @@ async def test_a_rotated_key_is_taken_from_the_settings_by_socket_and_list(
         async with reading(server, auth_string=None) as reader:
             rows = server.post("before")
             await reader.take()
-            server.world.behaviour = replace(server.behaviour, auth_string="admin:new")
+            server.state.behaviour = replace(server.behaviour, auth_string="admin:new")
             monkeypatch.setenv("PREFECT_API_AUTH_STRING", "admin:new")
             await server.close_all(1012)
             await server.until_subscribed()
@@ -864,7 +864,7 @@ async def test_live_logs_come_in_order_of_arrival_listed_ones_by_time() -> None:
 @pytest.mark.parametrize("unstable", [False, True], ids=["stable order", "another order with every request"])
 async def test_thousands_of_logs_with_one_timestamp(unstable: bool) -> None:
     async with serving(Behaviour(unstable_ties=unstable, page_limit=50)) as server, reading(server) as reader:
-        moment = server.world.now()
+        moment = server.state.now()
         rows = server.post([f"{n}" for n in range(1000)], timestamp=moment)
         await reader.take(1000)
         rows += server.post("the end")
@@ -876,13 +876,13 @@ async def test_thousands_of_logs_with_one_timestamp(unstable: bool) -> None:
 @pytest.mark.fault(74)
 async def test_a_producer_s_clock_that_is_ahead_does_not_move_the_low_water_mark() -> None:
     async with serving() as server, reading(server) as reader:
-        now = server.world.now()
+        now = server.state.now()
         rows = server.post("from the future", timestamp=now + timedelta(hours=1))
         rows += server.post("a little ahead", timestamp=now + timedelta(seconds=20))
         await reader.take(2)
         rows += server.store("lost live, stamped right")
         await reader.take()
-        rows += server.store("lost live, a little ahead", timestamp=server.world.now() + timedelta(seconds=5))
+        rows += server.store("lost live, a little ahead", timestamp=server.state.now() + timedelta(seconds=5))
         await reader.take()
         await reader.finish()
         assert got(reader) == ids(rows)
@@ -892,7 +892,7 @@ async def test_a_producer_s_clock_that_is_ahead_does_not_move_the_low_water_mark
 async def test_a_late_log_is_delivered_and_its_neighbours_are_looked_for() -> None:
     async with serving() as server, reading(server) as reader:
         await server.until(lambda: len(lists(server)) >= 3)
-        late = server.world.now() - timedelta(minutes=5)
+        late = server.state.now() - timedelta(minutes=5)
         rows = server.store("late and lost", timestamp=late + timedelta(seconds=1))
         rows += server.post("late", timestamp=late)
         await reader.take(2)
@@ -972,11 +972,11 @@ async def test_what_a_burst_lost_comes_long_before_it_has_settled() -> None:
     options = {"settle": 60.0, "overlap": 120.0, "audit": 1000.0}
     async with serving() as server, reading(server, **options) as reader:
         await server.until(lambda: lists(server))
-        posted = server.world.now()
+        posted = server.state.now()
         rows = server.post([f"{n}" for n in range(1000)])
         await reader.take(1000)
         assert got(reader) == ids(rows)
-        assert (server.world.now() - posted).total_seconds() < 60.0
+        assert (server.state.now() - posted).total_seconds() < 60.0
         assert reader.kinds.count("gap_opened") == 1
 
 
@@ -1017,7 +1017,7 @@ async def test_a_log_whose_transaction_was_rolled_back_is_delivered_all_the_same
 @pytest.mark.fault(83)
 async def test_a_row_that_is_committed_after_the_list_is_found_by_the_audit() -> None:
     async with serving() as server, reading(server) as reader:
-        stamp = server.world.now()
+        stamp = server.state.now()
         await server.drop_all()
         await server.until_subscribed()
         await reader.until_noted("gap_closed")
@@ -1136,11 +1136,11 @@ async def test_live_logs_that_waited_come_after_the_list() -> None:
 async def test_retry_after_is_a_floor() -> None:
     async with serving() as server:
         server.fault("rest", Http(429, {"Retry-After": "3"}), times=1, path="/logs/filter")
-        began = server.world.now()
+        began = server.state.now()
         async with reading(server, transport="poll") as reader:
             server.post("x")
             await reader.take()
-            assert server.world.now() - began > timedelta(seconds=3)
+            assert server.state.now() - began > timedelta(seconds=3)
 
 
 @pytest.mark.fault(88)
@@ -1256,7 +1256,7 @@ async def test_rows_deleted_while_paging_do_not_hide_others() -> None:
 @pytest.mark.fault(97)
 async def test_ties_that_never_come_in_the_same_order_are_read_whole() -> None:
     async with serving(Behaviour(unstable_ties=True, page_limit=10)) as server:
-        moment = server.world.now()
+        moment = server.state.now()
         rows = server.store([f"{n}" for n in range(95)], timestamp=moment)
         rows += server.store([f"later {n}" for n in range(5)], timestamp=moment + timedelta(microseconds=1))
         async with reading(server, follow=False) as reader:
@@ -1267,7 +1267,7 @@ async def test_ties_that_never_come_in_the_same_order_are_read_whole() -> None:
 @pytest.mark.fault(98)
 async def test_a_long_list_is_streamed_and_tells_its_progress() -> None:
     async with serving() as server:
-        now = server.world.now()
+        now = server.state.now()
         server.store(
             [{"message": "x", "timestamp": now - timedelta(seconds=12_000 - n)} for n in range(10_500)]
         )
@@ -1388,7 +1388,7 @@ async def test_cancelling_the_reader_s_task_ends_everything(
 
         task = asyncio.ensure_future(read())
         await reader.until_noted("lost")
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # while the socket is away
         loop = asyncio.get_running_loop()
         began = loop.time()
         await cancelled(task)
@@ -1402,7 +1402,7 @@ async def test_cancelling_finish_does_not_hurt() -> None:
         async with reading(server) as reader:
             server.fault("rest", Blackhole())
             task = asyncio.ensure_future(reader.logs.finish())
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # it is asking by now, or will be cancelled before
             await cancelled(task)
         await server.until(lambda: server.subscribed == 0)
 
@@ -1441,7 +1441,7 @@ async def test_what_the_consumer_did_not_commit_is_before_the_position() -> None
 @pytest.mark.fault(121)
 async def test_a_cursor_older_than_what_the_server_keeps_is_told() -> None:
     async with serving() as server:
-        now = server.world.now()
+        now = server.state.now()
         rows = server.store("oldest", timestamp=now - timedelta(days=1))
         reader = Reader(server)
         reader.logs.resume(Resume(now - timedelta(days=2), [], now - timedelta(days=2)))
@@ -1454,7 +1454,7 @@ async def test_a_cursor_older_than_what_the_server_keeps_is_told() -> None:
 @pytest.mark.fault(122)
 async def test_a_cursor_in_the_future_is_taken_as_a_little_before_now() -> None:
     async with serving() as server:
-        now = server.world.now()
+        now = server.state.now()
         server.store("long ago", timestamp=now - timedelta(minutes=30))
         rows = server.store("a little ago", timestamp=now - timedelta(seconds=30))
         reader = Reader(server)
@@ -1474,7 +1474,7 @@ async def test_going_on_from_a_position_leaves_out_what_was_flushed() -> None:
             reader.logs.commit()
             low, entries = reader.logs.position()
         later = Reader(server, track=True)
-        later.logs.resume(Resume(low, entries, server.world.now()))
+        later.logs.resume(Resume(low, entries, server.state.now()))
         async with later.logs:
             await later.take(30)
             await later.finish()

@@ -55,7 +55,7 @@ async def following(
     **arguments: Any,
 ) -> AsyncIterator[Following]:
     """Follow the runs of these names, ids or URLs, or those that ``find`` finds, as the command does."""
-    clock = clock or server.world._clock
+    clock = clock or server.state._clock
     auth_string = arguments.get("auth_string")
     settings = rawlogs.stream(api_url=server.api_url, auth_string=auth_string).settings
     async with RestClient(settings, clock=clock, retries=2) as rest:
@@ -139,7 +139,7 @@ async def test_logs_that_come_after_the_end_are_swept_up() -> None:
 
 async def test_a_log_stamped_long_before_the_end_and_stored_at_it_is_found_by_the_sweep() -> None:
     async with serving() as server:
-        now = server.world.now()
+        now = server.state.now()
         run = server.add_run()
         async with following(server, run) as reader:
             await connected(server)
@@ -154,9 +154,9 @@ async def test_a_sweep_that_still_brought_logs_is_followed_by_another() -> None:
         async with following(server, run, audit=1000.0) as reader:
             await connected(server)
             server.set_state(run, "COMPLETED")
-            server.store("first sweep", flow_run_id=run, timestamp=server.world.now() - timedelta(hours=1))
+            server.store("first sweep", flow_run_id=run, timestamp=server.state.now() - timedelta(hours=1))
             assert await reader.take() == ["first sweep"]
-            server.store("second sweep", flow_run_id=run, timestamp=server.world.now() - timedelta(hours=1))
+            server.store("second sweep", flow_run_id=run, timestamp=server.state.now() - timedelta(hours=1))
             assert await reader.end() == ["first sweep", "second sweep"]
 
 
@@ -183,7 +183,7 @@ async def test_a_run_that_only_rests_is_not_over(state: str) -> None:
             await connected(server)
             server.set_state(run, state)
             await reader.until_noted("state")
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.3)  # nothing may end meanwhile
             assert not reader.task.done()
             server.set_state(run, "RUNNING")
             post(server, run, "again")
@@ -202,7 +202,7 @@ async def test_a_retried_run_is_followed_to_its_last_attempt() -> None:
             await reader.until_noted("state")
             server.set_state(run, "SCHEDULED", name="AwaitingRetry")
             server.set_state(run, "RUNNING", name="Retrying")
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.3)  # some looks at the states
             post(server, run, "second attempt")
             assert await reader.take(2) == ["first attempt", "second attempt"]
             server.set_state(run, "COMPLETED")
@@ -216,7 +216,7 @@ async def test_the_end_of_another_run_is_not_the_end() -> None:
         async with following(server, run) as reader:
             await connected(server)
             server.set_state(other, "COMPLETED")
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.3)  # nothing may end meanwhile
             assert not reader.task.done()
             server.set_state(run, "COMPLETED")
             await reader.end()
@@ -229,7 +229,7 @@ async def test_a_deleted_run_is_not_waited_for_for_ever() -> None:
             post(server, run, "last words")
             assert await reader.take() == ["last words"]
             await connected(server)
-            del server.world.runs.flow_runs[str(run)]
+            del server.state.runs.flow_runs[str(run)]
             await reader.end()
             assert reader.follower.outcome == "failed"
             assert "doomed" in states(reader)[-1]
@@ -282,7 +282,7 @@ async def test_children_that_start_later_are_followed_from_their_first_log() -> 
                 post(server, parent, f"{depth} later")
                 expected.append(f"{depth} later")
                 assert await reader.take() == expected[-1:]
-            for run in server.world.runs.flow_runs:
+            for run in server.state.runs.flow_runs:
                 server.set_state(run, "COMPLETED")
             assert await reader.end() == expected
 
@@ -381,7 +381,7 @@ async def test_several_runs_end_together_and_fail_together() -> None:
 
 async def test_a_flow_s_runs_are_followed_and_those_that_start_later() -> None:
     async with serving() as server:
-        now = server.world.now()
+        now = server.state.now()
         run = server.add_run("first", flow="etl")
         other = server.add_run("other", flow="report")
         async with following(server, find=lambda runs: runs.by_flow("etl", since=now)) as reader:
@@ -394,7 +394,7 @@ async def test_a_flow_s_runs_are_followed_and_those_that_start_later() -> None:
             assert await reader.take() == ["second"]
             for one in (run, later):
                 server.set_state(one, "COMPLETED")
-            await asyncio.sleep(0.4)
+            await asyncio.sleep(0.4)  # nothing may end meanwhile
             assert not reader.task.done()  # another run may come
             third = server.add_run("third", flow="etl")
             post(server, third, "third")
@@ -404,7 +404,7 @@ async def test_a_flow_s_runs_are_followed_and_those_that_start_later() -> None:
 @pytest.mark.parametrize("by", ["deployment", "tag"])
 async def test_a_deployment_s_and_a_tag_s_runs_are_followed(by: str) -> None:
     async with serving() as server:
-        now = server.world.now()
+        now = server.state.now()
         deployment = server.add_deployment("etl", "prod")
         mine: dict[str, Any] = (
             {"flow": "etl", "deployment": "prod"} if by == "deployment" else {"tags": ["nightly"]}
@@ -461,11 +461,11 @@ async def test_events_bring_the_news_long_before_the_next_look() -> None:
         run = server.add_run()
         async with following(server, run) as reader:
             await connected(server)
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.1)  # it runs for a while
             server.set_state(run, "COMPLETED")
-            began = server.world.now()
+            began = server.state.now()
             await reader.until_noted("state")
-            assert server.world.now() - began < timedelta(seconds=5)
+            assert server.state.now() - began < timedelta(seconds=5)
             await reader.end()
 
 
@@ -525,7 +525,7 @@ async def test_a_restart_of_the_server_meanwhile_costs_nothing() -> None:
             restart = asyncio.ensure_future(server.restart(0.1))
             await reader.until_noted("lost")
             server.store("meanwhile", flow_run_id=run)
-            server.world.set_state(str(run), "COMPLETED", None, None)
+            server.state.set_state(str(run), "COMPLETED", None, None)
             await restart
             assert await reader.end() == ["before", "meanwhile"]
 
@@ -555,7 +555,7 @@ async def test_a_run_is_given_by_id_name_or_url() -> None:
     async with serving() as server:
         run = server.add_run("brave-otter")
         server.add_run("other")
-        task = server.world.runs.add_task_run(str(run), "task-0")["id"]
+        task = server.state.runs.add_task_run(str(run), "task-0")["id"]
         for text in (
             str(run),
             run.hex,
@@ -594,7 +594,7 @@ async def test_a_rotated_key_is_taken_from_the_settings_by_the_follower_too(
         run = server.add_run("root")
         async with following(server, run, auth_string=None) as reader:
             await connected(server)
-            server.world.behaviour = replace(server.behaviour, auth_string="admin:new")
+            server.state.behaviour = replace(server.behaviour, auth_string="admin:new")
             monkeypatch.setenv("PREFECT_API_AUTH_STRING", "admin:new")
             post(server, run, "its last line")
             server.set_state(run, "COMPLETED")
@@ -607,7 +607,7 @@ async def test_a_revoked_key_ends_the_following() -> None:
         run = server.add_run("root")
         async with following(server, run, auth_string="admin:old") as reader:
             await connected(server)
-            server.world.behaviour = replace(server.behaviour, auth_string="admin:new")
+            server.state.behaviour = replace(server.behaviour, auth_string="admin:new")
             server.set_state(run, "COMPLETED")
             with pytest.raises(rawlogs.AuthError):
                 await within(reader.task)

@@ -23,7 +23,7 @@ async def server() -> AsyncIterator[FakeServer]:
 
 
 def follow(server: FakeServer, run: Any, **arguments: Any) -> rawlogs.RunStream:
-    return rawlogs.follow(run, **{"api_url": server.api_url, "clock": server.world._clock, **arguments})
+    return rawlogs.follow(run, **{"api_url": server.api_url, "clock": server.state._clock, **arguments})
 
 
 async def messages(logs: rawlogs.LogStream) -> list[str]:
@@ -165,7 +165,7 @@ async def test_runs_of_a_flow_a_deployment_or_a_tag_are_streamed_as_they_come(
     first = server.add_run(**mine)
     server.store("first", flow_run_id=first)
     chosen = {"flow": "etl", "deployment": "etl/prod", "tag": "nightly"}[by]
-    logs = rawlogs.stream(api_url=server.api_url, clock=server.world._clock, **{by: chosen})  # type: ignore[arg-type]
+    logs = rawlogs.stream(api_url=server.api_url, clock=server.state._clock, **{by: chosen})  # type: ignore[arg-type]
     async with logs:
         assert (await within(logs.__anext__())).message == "first"
         await subscribed(server)
@@ -194,7 +194,7 @@ async def test_names_of_a_log_are_asked_for_once(server: FakeServer) -> None:
     server.store(["one", "two"], flow_run_id=run)
     server.store("of nobody")
     async with rawlogs.stream(
-        api_url=server.api_url, clock=server.world._clock, since="1h", follow=False
+        api_url=server.api_url, clock=server.state._clock, since="1h", follow=False
     ) as logs:
         names = [await logs.names(log) async for log in logs]
     assert names == [RunNames("brave-otter", "etl", "prod")] * 2 + [RunNames()]
@@ -206,7 +206,7 @@ async def test_names_that_cannot_be_asked_are_none() -> None:
     """Of a run that was deleted, and of a stream without REST."""
     async with FakeServer(Behaviour(), clock=QuickClock()) as server:
         server.store("x", flow_run_id="60802438-10f0-48d7-b87a-390fcef3654e")
-        clock = server.world._clock
+        clock = server.state._clock
         async with rawlogs.stream(api_url=server.api_url, clock=clock, since="1h") as logs:
             log = await within(logs.__anext__())
             assert await logs.names(log) == RunNames()
@@ -232,7 +232,7 @@ def in_thread() -> Iterator[ThreadedServer]:
 def test_without_async_a_run_is_followed_the_same(in_thread: ThreadedServer) -> None:
     run = in_thread.add_run("brave-otter", state="COMPLETED")
     in_thread.store(["one", "two"], flow_run_id=run)
-    clock = in_thread.server.world._clock
+    clock = in_thread.server.state._clock
     with rawlogs.follow_sync("brave-otter", api_url=in_thread.api_url, clock=clock) as logs:
         assert sorted(log.message for log in logs) == ["one", "two"]
     assert logs.states == {run: "Completed"}

@@ -113,7 +113,7 @@ async def test_a_stream_goes_through_the_applications_handlers(
     async with serving() as server:
         stamp = "2026-11-20T10:00:00.123Z"
         server.store([{"message": f"{n}", "timestamp": stamp} for n in range(2)], level=40, flow_run_id=RUN)
-        arguments: dict[str, Any] = {"tail": 10, "follow": False, "clock": server.world._clock}
+        arguments: dict[str, Any] = {"tail": 10, "follow": False, "clock": server.state._clock}
         async with rawlogs.stream(api_url=server.api_url, **arguments) as logs:
             assert await forward(logs, logger) == 2
     lines = text.getvalue().splitlines()

@@ -79,7 +79,7 @@ def scenario(seed: int) -> Scenario:
 
 def logs_of(play: Scenario, server: FakeServer, count: int) -> list[dict[str, Any]]:
     """So many logs: now, at one moment, or with stamps of up to half of the overlap ago."""
-    rng, now = play.rng, server.world.now()
+    rng, now = play.rng, server.state.now()
     kind = rng.choice(["now", "one moment", "late", "mixed", "a little ahead"])
     found = []
     for _ in range(count):
@@ -130,7 +130,7 @@ async def dropped(play: Scenario, server: FakeServer) -> None:
 
 async def restarted(play: Scenario, server: FakeServer) -> None:
     work = asyncio.ensure_future(server.restart(play.rng.uniform(0, 0.1), abrupt=play.rng.random() < 0.5))
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0.01)  # the server is going down
     await elsewhere(play, server)
     await work
 
@@ -139,7 +139,7 @@ async def refused(play: Scenario, server: FakeServer) -> None:
     server.refuse()
     await dropped(play, server)
     await elsewhere(play, server)
-    await asyncio.sleep(play.rng.uniform(0, 0.1))
+    await asyncio.sleep(play.rng.uniform(0, 0.1))  # how long it is away
     server.refuse(False)
 
 
@@ -180,7 +180,7 @@ async def socket_is_bad(play: Scenario, server: FakeServer) -> None:
 
 
 async def quiet(play: Scenario, server: FakeServer) -> None:
-    await asyncio.sleep(play.rng.uniform(0, 0.15))
+    await asyncio.sleep(play.rng.uniform(0, 0.15))  # the step itself
 
 
 Act = Callable[[Scenario, FakeServer], Any]
@@ -213,7 +213,7 @@ async def consume(play: Scenario, reader: Reader) -> None:
 
 async def perform(play: Scenario) -> Reader:
     async with FakeServer(play.behaviour, seed=play.seed, clock=QuickClock(SPEED)) as server:
-        since = server.world.now() - timedelta(seconds=OVERLAP)
+        since = server.state.now() - timedelta(seconds=OVERLAP)
         reader = Reader(server, since=since, **play.options)
         async with reader.logs:
             reading = asyncio.ensure_future(consume(play, reader))

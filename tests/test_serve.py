@@ -217,7 +217,7 @@ async def test_subflows_are_found_at_any_depth() -> None:
 async def test_names_are_told_for_flow_runs_and_task_runs() -> None:
     async with FakeServer() as fake, serving(fake.api_url) as url, visiting(url) as client:
         run = str(fake.add_run("brave-otter"))
-        task = fake.world.runs.add_task_run(run, "extract-0")["id"]
+        task = fake.state.runs.add_task_run(run, "extract-0")["id"]
         answer = await client.get("/api/names", params={"flow_run": run, "task_run": task})
         assert answer.json() == {"flow_runs": {run: "brave-otter"}, "task_runs": {task: "extract-0"}}
 

@@ -40,7 +40,7 @@ async def test_live_logs_come_in_order_with_every_field() -> None:
 
 async def test_without_since_only_what_comes_from_now_on_is_delivered() -> None:
     async with serving() as server:
-        server.store("of the past", timestamp=server.world.now() - timedelta(seconds=1))
+        server.store("of the past", timestamp=server.state.now() - timedelta(seconds=1))
         server.store("just before")
         async with reading(server) as reader:
             server.post("now")
@@ -51,7 +51,7 @@ async def test_without_since_only_what_comes_from_now_on_is_delivered() -> None:
 
 async def test_since_lists_what_is_stored_and_goes_on_live_without_a_seam() -> None:
     async with serving() as server:
-        now = server.world.now()
+        now = server.state.now()
         server.store("too old", timestamp=now - 2 * HOUR)
         server.store([{"message": f"{n}", "timestamp": now - timedelta(minutes=9 - n)} for n in range(9)])
         async with reading(server, since=HOUR) as reader:
@@ -95,7 +95,7 @@ async def test_no_follow_reads_what_is_stored_and_ends_without_a_socket() -> Non
 
 async def test_until_in_the_past_ends_after_what_is_stored_before_it() -> None:
     async with serving() as server:
-        now = server.world.now()
+        now = server.state.now()
         server.store("in", timestamp=now - HOUR)
         server.store("out", timestamp=now - timedelta(minutes=1))
         async with reading(server, since=2 * HOUR, until=now - timedelta(minutes=2)) as reader:
@@ -104,12 +104,12 @@ async def test_until_in_the_past_ends_after_what_is_stored_before_it() -> None:
 
 async def test_until_in_the_future_ends_the_stream_when_it_has_settled() -> None:
     async with serving() as server:
-        until = server.world.now() + timedelta(seconds=4)
+        until = server.state.now() + timedelta(seconds=4)
         async with reading(server, until=until) as reader:
             server.post(["live", {"message": "beyond", "timestamp": until + timedelta(seconds=1)}])
             server.store("lost live")
             assert set(await reader.rest()) == {"live", "lost live"}
-            assert server.world.now() > until
+            assert server.state.now() > until
 
 
 LOGS: list[dict[str, Any]] = [
@@ -173,7 +173,7 @@ async def test_a_filter_chooses_the_same_logs_live_and_listed(
 
 async def test_a_time_range_in_the_filter_bounds_the_stream() -> None:
     async with serving() as server:
-        now = server.world.now()
+        now = server.state.now()
         moments = {"before": now - 2 * HOUR, "in": now - HOUR, "after": now - timedelta(minutes=1)}
         server.store([{"message": name, "timestamp": moment} for name, moment in moments.items()])
         chosen = {"timestamp": {"after_": now - 1.5 * HOUR, "before_": now - 0.5 * HOUR}}
@@ -373,8 +373,8 @@ async def test_an_idle_stream_costs_one_request_an_audit() -> None:
     async with serving() as server, reading(server, audit=1.0) as reader:
         server.post("x")
         await reader.take()
-        began, requests = server.world.now(), len(lists(server))
-        await server.until(lambda: server.world.now() - began > timedelta(seconds=10))
+        began, requests = server.state.now(), len(lists(server))
+        await server.until(lambda: server.state.now() - began > timedelta(seconds=10))
         assert len(lists(server)) - requests <= 11
 
 
@@ -447,7 +447,7 @@ async def test_wait_waits_for_a_server_that_starts_later(arguments: Mapping[str,
         server.refuse()
         reader = Reader(server, **arguments, wait=True)
         entering = asyncio.ensure_future(reader.logs.__aenter__())
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)  # nothing may happen meanwhile
         assert not entering.done()
         server.refuse(False)
         await within(entering)
@@ -600,7 +600,7 @@ async def test_finish_lists_once_more_and_ends() -> None:
 async def test_finish_looks_again_at_what_was_listed_a_short_while_ago() -> None:
     """A log that was stamped before that list and stored after it, and that nothing streamed."""
     async with serving() as server, reading(server, audit=1000.0) as reader:
-        before = server.world.now() - timedelta(seconds=1)
+        before = server.state.now() - timedelta(seconds=1)
         await server.until(lambda: lists(server))
         rows = server.post("live")
         await reader.take()
@@ -636,11 +636,11 @@ async def test_a_list_that_answers_again_cuts_the_pause_of_the_socket_short() ->
         server.fault("rest", Http(503), path="/logs/filter")
         await server.drop_all()
         await server.until(lambda: "history_off" in reader.kinds and reader.pauses[-1] > 20.0)
-        tried, began = len(reader.pauses), server.world.now()
+        tried, began = len(reader.pauses), server.state.now()
         server.heal()
         await server.until(lambda: server.subscribed)
         assert len(reader.pauses) == tried
-        assert server.world.now() - began < timedelta(seconds=reader.pauses[-1] * 0.75)
+        assert server.state.now() - began < timedelta(seconds=reader.pauses[-1] * 0.75)
 
 
 async def test_retries_without_end_outlast_many_refusals() -> None:

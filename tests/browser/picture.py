@@ -39,7 +39,7 @@ async def main() -> None:
         fake.add_run("fuzzy-crane", flow="backfill", state="CANCELLED")
         run = fake.add_run("brave-otter", flow="nightly-etl", deployment="prod")
         child = fake.add_run("calm-finch", flow="load-warehouse", parent=run)
-        tasks = [fake.world.runs.add_task_run(str(run), name)["id"] for name in TASKS]
+        tasks = [fake.state.runs.add_task_run(str(run), name)["id"] for name in TASKS]
         now = datetime.now(timezone.utc)
         for i in range(400):
             level, task, text = MESSAGES[i % len(MESSAGES)]

@@ -139,7 +139,7 @@ async def test_tasks_and_subflows_are_named_and_times_are_the_readers_own() -> N
     ):
         run = fake.add_run("brave-otter")
         child = fake.add_run("calm-finch", parent=run)
-        task = fake.world.runs.add_task_run(str(run), "extract-0")["id"]
+        task = fake.state.runs.add_task_run(str(run), "extract-0")["id"]
         at = NOON.isoformat()
         fake.store("of the task", flow_run_id=str(run), task_run_id=task, timestamp=at)
         fake.store("of the child", flow_run_id=str(child), timestamp=at)
@@ -213,7 +213,7 @@ async def test_names_are_written_out_wherever_they_stand() -> None:
     async with FakeServer() as fake, serving(fake.api_url) as url, looking_at(url) as page:
         run = fake.add_run(f"run{marks}", flow=f"flow{marks}", deployment=f"deployment{marks}")
         fake.set_state(run, "RUNNING", name=f"state{marks}")
-        task = fake.world.runs.add_task_run(str(run), f"task{marks}")["id"]
+        task = fake.state.runs.add_task_run(str(run), f"task{marks}")["id"]
         fake.post("line", flow_run_id=str(run), task_run_id=task, name=f"logger{marks}")
         await choose(page, run)
         await until_shown(page, "1 line")
