@@ -130,9 +130,9 @@ def _time(text: str, local: bool) -> datetime:
         bare = datetime.fromisoformat(text)
     except ValueError:  # Python 3.10 does not know all that parse_timestamp reads
         bare = None
+    if bare is not None and bare.tzinfo is None:
+        return _zoned(bare, local)
     try:
-        if bare is not None and bare.tzinfo is None:
-            return _zoned(bare, local)
         return parse_timestamp(text)
     except ValueError:
         raise ValueError(
@@ -146,5 +146,5 @@ def _zoned(bare: datetime, local: bool) -> datetime:
         return bare.replace(tzinfo=timezone.utc)
     try:
         return bare.astimezone()
-    except (OverflowError, OSError):  # the first and the last hours of the calendar
+    except (ValueError, OverflowError, OSError):  # the first and the last hours of the calendar
         raise ValueError(f"{bare.isoformat()} is no local time") from None

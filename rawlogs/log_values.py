@@ -44,7 +44,7 @@ def level_number(level: str | int) -> int:
 
 if sys.version_info >= (3, 11):
     _parse_iso = datetime.fromisoformat
-else:
+else:  # Python 3.10
     _ISO = re.compile(
         r"(\d{4}-\d\d-\d\d[ Tt]\d\d:\d\d)(:\d\d)?(?:[.,](\d+))?(?:(Z)|([+-]\d\d)(?::?(\d\d))?)?", re.ASCII
     )

@@ -20,7 +20,7 @@ from tests.ports import free_port
 
 PASSWORD = "marked-redis-password"
 SENTINEL_PASSWORD = "marked-sentinel-password"
-DEADLINE = 60.0
+DEADLINE = 180.0
 """Seconds after which a test gives up; how long a relay pauses between its tries is a part of it."""
 INSTALL = "apt-get install -y redis-server (as root; or: make system)"
 

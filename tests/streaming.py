@@ -17,7 +17,7 @@ import pytest
 import rawlogs
 from rawlogs.testing import Behaviour, FakeServer
 
-DEADLINE = 30.0
+DEADLINE = 60.0
 """Seconds, by the machine's clock, after which a test gives up waiting."""
 SPEED = 20.0
 T = TypeVar("T")

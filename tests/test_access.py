@@ -47,7 +47,7 @@ class Right:
         """Wait until it was asked so often."""
         while len(self.asked) < count:
             self.again.clear()
-            await asyncio.wait_for(self.again.wait(), 20)
+            await asyncio.wait_for(self.again.wait(), 60)
 
     async def __call__(self, who: object, query: Query) -> Any:
         self.asked.append(query)
@@ -304,17 +304,17 @@ async def test_a_consumer_notices_what_became_of_its_user(session: Any, change: 
             AuthMiddlewareStack(consumer.as_asgi()), {**path, "headers": [(b"cookie", cookie)]}
         )
         await browser.send_input({"type": "websocket.connect"})
-        assert (await browser.receive_output(timeout=10))["type"] == "websocket.accept"
+        assert (await browser.receive_output(timeout=60))["type"] == "websocket.accept"
         source.send(log("before"))
-        assert '"before"' in (await browser.receive_output(timeout=10))["text"]
+        assert '"before"' in (await browser.receive_output(timeout=60))["text"]
         await asyncio.to_thread(change, session)
-        refusal = await browser.receive_output(timeout=10)
+        refusal = await browser.receive_output(timeout=60)
         assert '"type":"error"' in refusal["text"]
-        end = await browser.receive_output(timeout=10)
+        end = await browser.receive_output(timeout=60)
         assert end["code"] == (4403 if change is dismiss else 4401)
         assert hub.readers == 0
         await browser.send_input({"type": "websocket.disconnect", "code": end["code"]})
-        await browser.wait(timeout=10)
+        await browser.wait(timeout=60)
 
 
 @pytest.mark.parametrize("way", ["user", "auser"] if django.VERSION >= (5,) else ["user"])
@@ -394,9 +394,9 @@ async def test_a_consumer_without_sessions_is_asked_again_with_its_own_scope(wit
         browser = ApplicationCommunicator(consumer.as_asgi(), {**path, "token": "t", **more})
         await browser.send_input({"type": "websocket.connect"})
         for kind in ("accept", "send", "close"):
-            message = await browser.receive_output(timeout=10)
+            message = await browser.receive_output(timeout=60)
             assert message["type"] == f"websocket.{kind}"
         assert message["code"] == 4403
         await browser.send_input({"type": "websocket.disconnect", "code": 4403})
-        await browser.wait(timeout=10)
+        await browser.wait(timeout=60)
     assert seen == [("t", more.get("user"))] * 3

@@ -92,7 +92,7 @@ def ids(logs: list[rawlogs.Log]) -> list[str]:
 
 
 async def ask(api_url: str, method: str, target: str, body: Any = None, **options: Any) -> httpx.Response:
-    async with httpx.AsyncClient(trust_env=False, timeout=40) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
         return await client.request(method, api_url + target, json=body, **options)
 
 
@@ -101,10 +101,10 @@ def subscribe(api_url: str, filter: Any, path: str = "/logs/out") -> str:
     url = api_url.replace("http", "ws", 1) + path
     with connect(url, subprotocols=["prefect"], proxy=None) as ws:  # type: ignore[list-item]
         ws.send(AUTH)
-        ws.recv(timeout=40)
+        ws.recv(timeout=60)
         ws.send(json.dumps({"type": "filter", "filter": filter}))
         try:
-            return str(ws.recv(timeout=40))
+            return str(ws.recv(timeout=60))
         except ConnectionClosed as closed:
             return f"{closed.rcvd.code} {closed.rcvd.reason}" if closed.rcvd else "dropped"
 

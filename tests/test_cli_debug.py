@@ -47,7 +47,7 @@ class Served:
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         if self.process.poll() is None:
             self.process.send_signal(number)
-        _, self.said = self.process.communicate(timeout=10)
+        _, self.said = self.process.communicate(timeout=60)
         return self.process.returncode
 
 
@@ -79,7 +79,7 @@ async def test_what_fake_sends_a_stream_receives(tmp_path: Path, capsys: pytest.
         "--sent",
         str(sent),
     ) as fake:
-        ids = await asyncio.wait_for(collect(fake.api_url, 1800), 30)
+        ids = await asyncio.wait_for(collect(fake.api_url, 1800), 60)
     got.write_text("\n".join(ids))
     assert run(["check", str(sent), str(got)]) == 0
     assert capsys.readouterr().out.splitlines()[:3] == ["sent 1800, received 1800", "missing 0", "repeated 0"]
@@ -113,27 +113,27 @@ async def test_a_recording_made_here_plays_back_the_same_logs(tmp_path: Path) ->
         process = await recording
         await server.until_subscribed()
         posted = [row["id"] for row in server.post([{"message": f"m{n}"} for n in range(4)])]
-        _, said = await asyncio.wait_for(process.communicate(), 20)
+        _, said = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 0, said
     assert path.stat().st_mode & 0o777 == 0o600
     assert "marked-secret" not in path.read_text()
     assert read(path).problem is None
     with Served("replay", str(path), "--port", "0", "--speed", "max") as replay:
-        assert sorted(await asyncio.wait_for(collect(replay.api_url, 4), 20)) == sorted(posted)
+        assert sorted(await asyncio.wait_for(collect(replay.api_url, 4), 60)) == sorted(posted)
 
 
 async def test_replay_loops_on_the_same_port(tmp_path: Path) -> None:
     """Each client in turn gets the recording from its beginning."""
     with Served("replay", str(FLOW), "--port", "0", "--speed", "max", "--loop") as replay:
-        first = await asyncio.wait_for(collect(replay.api_url, 12), 20)
-        second = await asyncio.wait_for(collect(replay.api_url, 12), 20)
+        first = await asyncio.wait_for(collect(replay.api_url, 12), 60)
+        second = await asyncio.wait_for(collect(replay.api_url, 12), 60)
     assert sorted(first) == sorted(second)
 
 
 async def test_a_client_after_the_last_recorded_connection_is_told_so() -> None:
     """By the close frame's reason; the user on stderr."""
     with Served("replay", str(FLOW), "--port", "0", "--speed", "max") as replay:
-        await asyncio.wait_for(collect(replay.api_url, 12), 20)
+        await asyncio.wait_for(collect(replay.api_url, 12), 60)
         async with socket(replay, AUTH, EVERYTHING) as second:
             end = await ending(second)
     assert end == (1000, "the recording has no further connection; start the replay again")

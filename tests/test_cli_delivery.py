@@ -41,7 +41,7 @@ def of(rows: list[dict[str, Any]]) -> list[str]:
 def killed(process: Process) -> list[str]:
     """End it with SIGKILL; the messages that it had written and nobody had read."""
     process.send(signal.SIGKILL)
-    out, _ = process.process.communicate(timeout=10)
+    out, _ = process.process.communicate(timeout=60)
     return [json.loads(line)["message"] for line in out.splitlines()]
 
 
@@ -76,7 +76,7 @@ def test_a_process_that_is_killed_before_the_first_log_has_a_cursor_to_go_on_fro
     with tailing(server, "--cursor-file", cursor) as process:
         assert process.messages(5) == of(rows)
         process.send(signal.SIGTERM)
-        out, err = process.process.communicate(timeout=10)
+        out, err = process.process.communicate(timeout=60)
         assert out == b"" and b"open gaps 0" in err
 
 
@@ -98,7 +98,7 @@ def test_what_was_flushed_before_a_silence_is_not_repeated(server: ThreadedServe
     with tailing(server, "--cursor-file", cursor) as process:
         assert process.messages(1) == of(rows)
         process.send(signal.SIGTERM)
-        assert process.process.communicate(timeout=10)[0] == b""
+        assert process.process.communicate(timeout=60)[0] == b""
 
 
 def test_a_backlog_that_is_killed_again_and_again_is_gone_through_once(
@@ -113,14 +113,14 @@ def test_a_backlog_that_is_killed_again_and_again_is_gone_through_once(
             while cursor.read_bytes() == before:
                 time.sleep(0.05)
             process.send(signal.SIGKILL)
-            out, _ = process.process.communicate(timeout=10)
+            out, _ = process.process.communicate(timeout=60)
             # A line that the kill cut in two is written again.
             found += [json.loads(line)["message"] for line in out.splitlines() if line.endswith(b"}")]
     with tailing(server, "--cursor-file", cursor, "--since", "1h") as process:
         while len(set(found)) < len(rows):
             found += process.messages(1)
         process.send(signal.SIGTERM)
-        _, err = process.process.communicate(timeout=20)
+        _, err = process.process.communicate(timeout=60)
     assert b"open gaps 0" in err
     assert set(found) == set(of(rows))
 
@@ -131,7 +131,7 @@ def test_a_rate_limit_at_the_start_is_waited_out_also_where_a_run_is_followed(se
     server.set_state(run, "COMPLETED")
     server.call(lambda: server.server.fault("rest", Http(429), times=3))
     with tailing(server, run) as process:
-        out, said = process.process.communicate(timeout=30)
+        out, said = process.process.communicate(timeout=60)
     assert process.process.returncode == 0
     assert [json.loads(line)["message"] for line in out.splitlines()] == of(rows)
     assert "HTTP 429" in str(said)

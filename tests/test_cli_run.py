@@ -253,7 +253,7 @@ def test_a_run_that_the_server_does_not_cancel_is_told_with_its_reason(
         (made,) = runs(server)
         server.server.set_state(made["id"], state)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=60)
     finally:
         process.kill()
     assert process.returncode == 130
@@ -283,7 +283,7 @@ def test_a_signal_leaves_the_run_running_or_cancels_it(
     try:
         server.until_subscribed()
         process.send_signal(number)
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=60)
     finally:
         process.kill()
     (made,) = runs(server)
@@ -331,7 +331,7 @@ def test_a_signal_while_the_server_is_asked_for_the_run_says_what_there_is_now(
     try:
         server.until(lambda: any(request.path == path for request in server.server.requests))
         process.send_signal(number)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
     finally:
         process.kill()
     assert (process.returncode, out) == (code, "")
@@ -352,7 +352,7 @@ def test_a_signal_before_the_server_was_asked_for_a_run_starts_none(server: Thre
     try:
         server.until(lambda: server.server.requests)
         process.send_signal(signal.SIGTERM)
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=60)
     finally:
         process.kill()
     assert (process.returncode, err) == (143, "")

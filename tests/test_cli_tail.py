@@ -513,7 +513,7 @@ def test_6_is_a_full_disk(server: ThreadedServer) -> None:
 def test_6_is_a_closed_stdout(server: ThreadedServer) -> None:
     server.store("x")
     command = f'exec "{sys.executable}" -m rawlogs tail --no-follow --api-url {server.api_url} >&-'
-    ended = subprocess.run(["/bin/sh", "-c", command], capture_output=True, timeout=20, check=False)
+    ended = subprocess.run(["/bin/sh", "-c", command], capture_output=True, timeout=60, check=False)
     assert ended.returncode == 6
     assert b"not open" in ended.stderr and b"Traceback" not in ended.stderr
 
@@ -656,7 +656,7 @@ def test_a_reader_that_has_enough_ends_the_command_quietly(server: ThreadedServe
     server.store([f"{n}" for n in range(5000)])
     tail = f'"{sys.executable}" -m rawlogs tail -q --no-follow --api-url {server.api_url}'
     command = f'{tail} | head -1; echo "${{PIPESTATUS[0]}}"'
-    ended = subprocess.run(["/bin/bash", "-c", command], capture_output=True, timeout=20, check=False)
+    ended = subprocess.run(["/bin/bash", "-c", command], capture_output=True, timeout=60, check=False)
     lines = ended.stdout.decode().splitlines()
     assert len(lines) == 2 and lines[1] == "0"
     assert ended.stderr == b""

@@ -441,7 +441,7 @@ def test_scripts_for_prefects_subscriber_run(
         server.post("low", level=10, flow_run_id=RUN)
         server.post("of the run", flow_run_id=RUN)
         server.post("another's", level=40)
-        out = process.communicate(timeout=30)[0]
+        out = process.communicate(timeout=60)[0]
     assert out.splitlines() == printed
     assert process.returncode == 0
 

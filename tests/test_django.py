@@ -64,15 +64,15 @@ class Browser(ApplicationCommunicator):  # channels.testing has the like, but ne
 
     async def open(self) -> None:
         await self.send_input({"type": "websocket.connect"})
-        assert (await self.receive_output(timeout=10))["type"] == "websocket.accept"
+        assert (await self.receive_output(timeout=60))["type"] == "websocket.accept"
 
     async def leave(self) -> None:
         await self.send_input({"type": "websocket.disconnect", "code": 1001})
-        await self.wait(timeout=10)
+        await self.wait(timeout=60)
 
     async def read(self) -> bool:
         """One message more; False for the end."""
-        message = await self.receive_output(timeout=10)
+        message = await self.receive_output(timeout=60)
         if message["type"] == "websocket.close":
             self.code, self.reason = message["code"], message.get("reason", "")
             return False
@@ -244,7 +244,7 @@ class TestView:
             body = aiter(response)
             assert (await anext(body)).startswith(b"retry: 3000\nid: ")
             source.send(log("hello\n\nevent: end"))
-            chunk = await asyncio.wait_for(anext(body), 10)
+            chunk = await asyncio.wait_for(anext(body), 60)
             assert chunk.count(b"event: log\ndata: {") == 1
             assert hub.readers == 1
             await asyncio.to_thread(response.close)

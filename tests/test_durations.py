@@ -111,6 +111,15 @@ def test_times_without_a_zone_are_local_where_that_is_asked_for(text: str, zone:
     assert found == datetime(2026, 11, 20, tzinfo=UTC) - shift
 
 
+@pytest.mark.parametrize("zone", ["Asia/Kathmandu", "America/New_York"], indirect=True)
+def test_a_local_time_outside_of_the_calendar_of_utc_is_refused(zone: str) -> None:
+    """The first hours of all east of Greenwich, and the last west of it."""
+    text = "0001-01-01T00:00" if zone.startswith("Asia") else "9999-12-31T23:59"
+    with pytest.raises(ValueError, match="is no local time"):
+        parse_moment(text, local=True)
+    assert isinstance(parse_moment(text), datetime)
+
+
 @pytest.mark.parametrize("local", [True, False])
 @pytest.mark.parametrize("text", NEITHER)
 def test_what_is_neither_is_refused_in_words(text: str, local: bool) -> None:

@@ -141,7 +141,7 @@ async def asked(
             fields += "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
             fields += "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: prefect\r\n"
         writer.write(f"{method} {target} HTTP/1.1\r\n{fields}\r\n".encode("latin-1"))
-        return int((await asyncio.wait_for(reader.readline(), 20)).split()[1])
+        return int((await asyncio.wait_for(reader.readline(), 60)).split()[1])
     finally:
         writer.close()
         await writer.wait_closed()
@@ -195,7 +195,7 @@ async def test_a_recording_cassette_passes_on_only_what_knows_its_url(tmp_path: 
     """Any page in the developer's browser can send to any port of this machine, under this machine's name."""
     async with FakeServer() as real:
         cassette = use_cassette(tmp_path / "c.jsonl", upstream=real.api_url)
-        async with cassette, httpx.AsyncClient(trust_env=False, timeout=20) as client:
+        async with cassette, httpx.AsyncClient(trust_env=False, timeout=60) as client:
             origin, _, path = cassette.api_url.partition(urlsplit(cassette.api_url).netloc)
             origin += urlsplit(cassette.api_url).netloc
             for guess in ("/api", "", "/x/api", path[:-5], path + "x", f"/{'A' * 22}/api"):
@@ -215,7 +215,7 @@ async def test_the_url_of_a_cassette_cannot_be_guessed_and_is_not_written(tmp_pa
         found = set()
         for number in range(3):
             cassette: Cassette = use_cassette(tmp_path / f"{number}.jsonl", upstream=real.api_url)
-            async with cassette, httpx.AsyncClient(trust_env=False, timeout=20) as client:
+            async with cassette, httpx.AsyncClient(trust_env=False, timeout=60) as client:
                 await client.get(f"{cassette.api_url}/version")
                 secret = re.findall(r"/([\w-]{22,})/api$", cassette.api_url)[0]
             assert secret not in cassette.path.read_text("utf-8")

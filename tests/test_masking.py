@@ -14,7 +14,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from rawlogs.masking import _PUBLIC, MASK, PART, Masker, masker, names_secret
+from rawlogs.masking import _PUBLIC, MASK, PART, Masker, is_public, masker, names_secret
 
 KEY = "pnu_MARKEDkey0123456789abcdef"
 AUTH = "admin:MARKED-pass/w%rd+ é€😀"
@@ -231,3 +231,44 @@ def test_the_same_secrets_have_one_masker() -> None:
 def test_a_short_secret_is_hidden_except_within_a_longer_word(secret: str, text: str, hidden: str) -> None:
     """Where it begins or ends with punctuation, no word goes on there."""
     assert Masker([secret]).text(text) == hidden
+
+
+@pytest.mark.parametrize(
+    ("secret", "text", "hidden"),
+    [
+        ("\\u0061", "banana, written \\u0061", "banana, written ***"),
+        ("abcdefgh", "x\\abcdefgh y", "x*** y"),
+        ("abcdefgh", "x %5Cu0061bcdefgh y", "x *** y"),
+        ("abcdefgh", "x %FF%61bcdefgh y", "x %FF*** y"),
+        (
+            "0beefcafe1234567",
+            "run 00beefca-0000-4000-8000-00000000beef",
+            "run 00beefca-0000-4000-8000-00000000beef",
+        ),
+        (
+            "0beefcafe1234567",
+            "\\u0041 00beefca-0000-4000-8000-00000000beef",
+            "\\u0041 00beefca-0000-4000-8000-00000000beef",
+        ),
+        (
+            "0beefcafe1234567",
+            "00beefca-0000-4000-8000-00000000beef, 0beefcaf",
+            "00beefca-0000-4000-8000-00000000beef, ***",
+        ),
+    ],
+    ids=[
+        "a secret that stands for one character",
+        "no half of an escape is left",
+        "an escape of an escape",
+        "bytes that are no UTF-8",
+        "a part by chance within an id",
+        "the same behind an escape",
+        "the same part also outside of an id",
+    ],
+)
+def test_what_is_hidden_and_what_is_left(secret: str, text: str, hidden: str) -> None:
+    assert Masker([secret]).text(text) == hidden
+
+
+def test_a_user_of_the_name_of_the_product_is_no_secret() -> None:
+    assert (is_public("prefect"), is_public("wolfgang")) == (True, False)

@@ -210,7 +210,7 @@ def test_head_may_close_stdout_without_a_word_on_stderr() -> None:
         assert process.stdout.readline() == b"log\n"
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
 
 
 TELL_ERROR = """
@@ -277,5 +277,5 @@ def test_a_pager_that_stopped_reading_does_not_keep_the_process() -> None:
     with process:
         assert process.stderr.readline() == b"blocked\n"
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 143
+        assert process.wait(60) == 143
         assert process.stderr.read() == b"False\n"

@@ -85,7 +85,7 @@ async def test_the_example_sends_a_runs_logs_to_those_who_may_read_them(
         fake.store("stored", flow_run_id=run)
         async with (
             running(framework, python, tmp_path, fake.api_url) as url,
-            httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as client,
+            httpx.AsyncClient(base_url=url, trust_env=False, timeout=60) as client,
         ):
             assert (await client.get("/logs", params={"flow_run_id": run})).status_code == 403
             parameters = {"flow_run_id": run, "since": "1h"}

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 posix = pytest.mark.skipif(os.name != "posix", reason="ends by signals")
-DEADLINE = 60.0
+DEADLINE = 180.0
 COUNT = 1_200
 
 

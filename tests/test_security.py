@@ -172,7 +172,7 @@ async def visit_page(said: str) -> bytes:
     """What the page and its JSON answer, with and without the token."""
     url = re.findall(r"http://\S+/", said)[0]
     found = b""
-    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=20) as client:
+    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=60) as client:
         for path in ("/", "/login", "/api/runs", "/logs", "/page.js", "/?token=wrong"):
             found += await _answer(client, path)
         await client.post("/login", data={"token": TOKEN})
@@ -188,7 +188,7 @@ async def visit_page(said: str) -> bytes:
 async def visit_fake(said: str) -> bytes:
     """What an API answers to one without and one with a wrong password."""
     url = re.findall(r"PREFECT_API_URL=(\S+)", said)[0]
-    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=20) as client:
+    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=60) as client:
         wrong = await client.post("/logs/filter", json={}, auth=("admin", "wrong"))
         return await _answer(client, "/health") + wrong.content + str(wrong.headers).encode()
 
@@ -512,7 +512,7 @@ async def _ask(url: str, target: str, *hosts: str, more: str = "", method: str =
     try:
         fields = "".join(f"Host: {host}\r\n" for host in hosts) + more + "Connection: close\r\n"
         writer.write(f"{method} {target} HTTP/1.1\r\n{fields}\r\n".encode("latin-1"))
-        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)
         return int(head.split()[1]), head
     finally:
         writer.close()

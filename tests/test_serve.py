@@ -26,7 +26,7 @@ KEY = "pnu_MARKEDKEYTHATMUSTNOTLEAVE1234567"
 
 @asynccontextmanager
 async def visiting(url: str, **options: Any) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=10, **options) as client:
+    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=60, **options) as client:
         yield client
 
 
@@ -309,7 +309,7 @@ def test_the_command_serves_until_it_is_told_to_stop_even_while_somebody_reads()
             with httpx.stream("GET", f"{found[0]}logs", trust_env=False) as stream:
                 assert stream.status_code == 200
                 process.terminate()
-                process.wait(10)
+                process.wait(60)
         finally:
             process.kill()
             process.wait()

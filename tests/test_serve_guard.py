@@ -44,7 +44,7 @@ async def visiting(**options: Any) -> AsyncIterator[httpx.AsyncClient]:
     async with (
         FakeServer() as fake,
         serving(fake.api_url, **options) as url,
-        httpx.AsyncClient(base_url=url, trust_env=False, timeout=10) as client,
+        httpx.AsyncClient(base_url=url, trust_env=False, timeout=60) as client,
     ):
         yield client
 
@@ -195,7 +195,7 @@ async def test_the_streams_of_a_login_end_with_it(monkeypatch: pytest.MonkeyPatc
         await log_in(client)
         async with client.stream("GET", "/logs") as stream:
             assert stream.status_code == 200
-            async with httpx.AsyncClient(base_url=client.base_url, trust_env=False, timeout=10) as other:
+            async with httpx.AsyncClient(base_url=client.base_url, trust_env=False, timeout=60) as other:
                 await log_in(other)
                 async with other.stream("GET", "/logs") as going_on:
                     parts = going_on.aiter_bytes()

@@ -57,7 +57,7 @@ class Browser:
                 self.received += await anext(self._chunks)
             return found
 
-        return await asyncio.wait_for(read(), 15)
+        return await asyncio.wait_for(read(), 60)
 
     @property
     def events(self) -> list[dict[str, Any]]:
@@ -84,7 +84,7 @@ async def running(app: Any) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{sock.getsockname()[1]}"
     finally:
         server.should_exit = True
-        await asyncio.wait_for(task, 15)
+        await asyncio.wait_for(task, 60)
         sock.close()
 
 
@@ -92,7 +92,7 @@ async def running(app: Any) -> AsyncIterator[str]:
 async def browsing(url: str, *, last: str | None = None, **query: Any) -> AsyncIterator[Browser]:
     headers = {"Last-Event-ID": last} if last else {}
     async with (
-        httpx.AsyncClient(trust_env=False, timeout=15) as client,
+        httpx.AsyncClient(trust_env=False, timeout=60) as client,
         client.stream("GET", f"{url}/logs?{urlencode(query, doseq=True)}", headers=headers) as response,
     ):
         yield Browser(response)

@@ -490,7 +490,7 @@ async def test_an_interrupt_ends_politely() -> None:
             stdout=subprocess.PIPE,
             env=environ,
         )
-        await server.until_subscribed(timeout=30)
+        await server.until_subscribed(timeout=60)
         process.send_signal(signal.SIGINT)
         out, _ = await process.communicate()
         await server.until(lambda: server.connections[0].close_code == 1000)
@@ -516,7 +516,7 @@ async def test_a_reader_that_has_enough_ends_it() -> None:
 
 
 async def _talk(server: FakeServer) -> None:
-    await server.until_subscribed(timeout=30)
+    await server.until_subscribed(timeout=60)
     while True:
         server.post("x")
         await asyncio.sleep(0.02)

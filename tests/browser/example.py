@@ -37,7 +37,7 @@ async def example(api_url: str, folder: Path) -> AsyncIterator[str]:
     )
     assert process.stdout is not None and process.stderr is not None
     try:
-        while line := (await asyncio.wait_for(process.stdout.readline(), 30)).decode():
+        while line := (await asyncio.wait_for(process.stdout.readline(), 60)).decode():
             if found := re.search(r"http://127\.0\.0\.1:\d+/ ", line):
                 yield found[0].strip()
                 return
@@ -62,7 +62,7 @@ async def messages(page: Page) -> list[str]:
     return found
 
 
-async def until(page: Page, count: int, timeout: float = 20.0) -> list[str]:
+async def until(page: Page, count: int, timeout: float = 60.0) -> list[str]:
     """Wait for so many lines; the messages."""
     script = "(count) => document.querySelectorAll('#lines .message').length >= count"
     try:

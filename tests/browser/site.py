@@ -60,6 +60,7 @@ async def browsing(**options: Any) -> AsyncIterator[BrowserContext]:
     """An empty profile, which no other test sees; ``options`` are those of Playwright's context."""
     browser = await _browser()
     context = await browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
+    context.set_default_timeout(60_000)  # a bound that a busy machine does not reach
     try:
         yield context
     finally:
@@ -93,7 +94,7 @@ async def shown(page: Page) -> list[str]:
     return found
 
 
-async def until(page: Page, script: str, argument: Any = None, timeout: float = 15.0) -> None:
+async def until(page: Page, script: str, argument: Any = None, timeout: float = 60.0) -> None:
     """Wait until a script says true; a failure says what the page shows meanwhile."""
     try:
         await page.wait_for_function(script, arg=argument, timeout=timeout * 1000, polling=40)
@@ -102,7 +103,7 @@ async def until(page: Page, script: str, argument: Any = None, timeout: float = 
         raise AssertionError(f"not within {timeout} s: {script}\nThe page says: {parts}") from error
 
 
-async def until_shown(page: Page, text: str, timeout: float = 15.0) -> None:
+async def until_shown(page: Page, text: str, timeout: float = 60.0) -> None:
     """Wait until the counter beside the filter says this: "3 lines"."""
     await until(page, "(text) => document.getElementById('shown').textContent === text", text, timeout)
 

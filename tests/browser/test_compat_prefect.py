@@ -30,9 +30,9 @@ async def test_the_browser_shows_the_logs_that_its_url_asks_for(tmp_path: Path) 
         )
         assert site.stdout is not None
         try:
-            url = (await asyncio.wait_for(site.stdout.readline(), 30)).decode().strip()
+            url = (await asyncio.wait_for(site.stdout.readline(), 60)).decode().strip()
             async with looking_at(f"{url}?flow_run_id={RUN}&level=INFO&level=ERROR") as page:
-                await server.until_subscribed(timeout=30)
+                await server.until_subscribed(timeout=60)
                 server.post(
                     [{"message": f"{level}", "level": level} for level in (20, 30, 40)], flow_run_id=RUN
                 )

@@ -504,7 +504,7 @@ async def test_a_prefect_that_goes_away_is_said_and_nothing_is_lost() -> None:
         fake.store("meanwhile")
         fake.refuse(False)
         fake.post("after")
-        await until_shown(page, "3 lines", timeout=40)
+        await until_shown(page, "3 lines", timeout=60)
         await until(
             page, "() => !document.querySelector('[data-cause=gap-upstream]:not([data-weight=fine])')"
         )
@@ -523,7 +523,7 @@ async def test_the_page_goes_on_where_it_was_when_its_own_server_restarts() -> N
         await until_banner(page, "connection")
         fake.post([f"meanwhile {i}" for i in range(20)], flow_run_id=str(run))
         async with serving(fake.api_url, port=port):
-            await until_shown(page, "40 lines", timeout=40)
+            await until_shown(page, "40 lines", timeout=60)
             await until_banner(page, "connection", there=False)
             fake.post("after", flow_run_id=str(run))
             await until_shown(page, "41 lines")
@@ -543,7 +543,7 @@ async def test_a_browser_that_was_offline_catches_up() -> None:
         fake.post([f"meanwhile {i}" for i in range(30)])
         assert await page.inner_text("#shown") == "1 line"
         await page.context.set_offline(False)
-        await until_shown(page, "31 lines", timeout=30)
+        await until_shown(page, "31 lines", timeout=60)
         await until_status(page, "Live")
         assert await all_messages(page) == ["before", *(f"meanwhile {i}" for i in range(30))]
 
@@ -571,7 +571,7 @@ async def test_a_stream_that_is_refused_is_asked_for_again_with_its_cursor() -> 
 
         await page.route("**/logs?*", answer)
         await page.goto(f"{url}?run={run}")
-        await until_shown(page, "5 lines", timeout=30)
+        await until_shown(page, "5 lines", timeout=60)
         assert await all_messages(page) == [f"row {i}" for i in range(5)]
         assert "last_event_id=" in asked[-1] and "last_event_id=" not in asked[0]
 

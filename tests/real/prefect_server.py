@@ -25,7 +25,7 @@ from tests.ports import free_port, is_free
 
 from . import prefect_env
 
-START_TIMEOUT = 90.0
+START_TIMEOUT = 240.0
 FLOWS = Path(__file__).with_name("flows")
 PAGE = 200  # the servers' own maximum
 CSRF_CLIENT = "rawlogs-tests"
@@ -86,7 +86,7 @@ class FlowProcess:
     def running(self) -> bool:
         return self._process.poll() is None
 
-    def wait(self, timeout: float = 60.0) -> None:
+    def wait(self, timeout: float = 180.0) -> None:
         """Wait for the process to end; by then every log has been sent. A flow in FAILED is no error here."""
         try:
             code = self._process.wait(timeout)
@@ -228,7 +228,7 @@ class PrefectServer:
         if self._process is not None:
             _signal_group(self._process, signal.SIGTERM)
             try:
-                self._process.wait(20)
+                self._process.wait(60)
             except subprocess.TimeoutExpired:
                 self.kill()
 

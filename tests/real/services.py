@@ -20,7 +20,7 @@ import pytest
 
 from tests.ports import free_port
 
-DEADLINE = 60.0
+DEADLINE = 180.0
 
 
 def program(name: str) -> str:

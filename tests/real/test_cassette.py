@@ -82,7 +82,7 @@ def serving(home: Path, *arguments: str) -> Iterator[str]:
         yield found[1]
     finally:
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
 
 
 def age(path: Path) -> None:

@@ -25,7 +25,7 @@ async def test_a_subscriber_reads_a_flow(server: PrefectServer, complete: bool) 
     async with PrefectLogsSubscriber(server.api_url, filter=chosen, complete=complete) as logs:
         await asyncio.sleep(0.5)  # a server says nowhere that it has subscribed
         await asyncio.to_thread(server.post_logs, n=3, flow_run_id=run)
-        found = [await asyncio.wait_for(logs.__anext__(), 30) for _ in range(3)]
+        found = [await asyncio.wait_for(logs.__anext__(), 60) for _ in range(3)]
     assert {log.flow_run_id for log in found} == {UUID(run)}
     assert {str(log.id) for log in found} == {
         row["id"] for row in server.list_logs(flow_run_id={"any_": [run]})

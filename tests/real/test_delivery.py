@@ -22,7 +22,7 @@ import rawlogs
 
 from .prefect_server import PrefectServer
 
-DEADLINE = 60.0
+DEADLINE = 180.0
 
 
 def stored(server: PrefectServer, run: str) -> list[str]:

@@ -14,7 +14,7 @@ import pytest
 
 from .prefect_server import ApiError, PrefectServer
 
-DEADLINE = 90.0
+DEADLINE = 180.0
 SERVED = """
 import os, time
 os.environ["PREFECT_RUNNER_POLL_FREQUENCY"] = "1"  # seconds; 10 by default
