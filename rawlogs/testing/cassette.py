@@ -63,9 +63,8 @@ class Cassette:
         self, path: str | os.PathLike[str], *, mode: Mode = "once", upstream: str | Settings | None = None
     ) -> None:
         if mode not in MODES:
-            raise ConfigError(
-                f"{mode!r} is no mode of a cassette", setting="mode", hint=f"It is one of {', '.join(MODES)}."
-            )
+            hint = f"It is one of {', '.join(MODES)}."
+            raise ConfigError(f"{mode!r} is no mode of a cassette", setting="mode", hint=hint)
         self.path = Path(path)
         # A symbolic link is resolved once, so that a new cassette replaces the file and not the link.
         self._file = Path(os.path.realpath(self.path))
@@ -83,19 +82,19 @@ class Cassette:
 
     @property
     def api_url(self) -> str:
-        """Return the URL of its server. Raises RuntimeError outside of the context."""
+        """The URL of its server. Raises RuntimeError outside of the context."""
         if self._server is None:
             raise RuntimeError("enter the cassette first: with use_cassette(...) as cassette")
         return self._api_url
 
     @property
     def unknown(self) -> tuple[str, ...]:
-        """Return descriptions of what was asked and refused, because the cassette does not know it."""
+        """Descriptions of what was asked and refused, because the cassette does not know it."""
         return tuple(self._responder.unknown) if self._responder is not None else ()
 
     @property
     def recorded(self) -> int:
-        """Return how many events were recorded; 0 while everything was replayed."""
+        """The number of events that were recorded; 0 while everything was replayed."""
         return self._writer.recorded if self._writer is not None else 0
 
     def check(self) -> None:
@@ -164,19 +163,16 @@ class Cassette:
                 if not replays:
                     raise
                 self._no_settings = error.text  # told only where something unknown is asked
-        if settings is not None:
-            self._writer = CassetteWriter(
-                self._file, secrets=settings.secrets(), api_url=settings.api_url, before=recording
-            )
-            self._upstream = Upstream(settings, self._writer)
         if recording is None:
             assert settings is not None
             recording = Recording(datetime.now(timezone.utc), None, settings.api_url, ())
+        if settings is not None:
+            self._writer = CassetteWriter(self._file, secrets=settings.secrets(), before=recording)
+            self._upstream = Upstream(settings, self._writer)
+        playback = Playback(recording, None)
+        behaviour = playback.behaviour()
+        if not replays and settings is not None:  # its base path may be another one than /api, or none
             behaviour = Behaviour(base_path=urlsplit(settings.api_url).path.rstrip("/"))
-            playback = Playback(recording, None)
-        else:
-            playback = Playback(recording, None)
-            behaviour = playback.behaviour()
         state = ServerState(behaviour, playback.clock, random.Random(0))
         self._responder = ByMatch(state, playback, self._upstream)
         # What is passed on carries the developer's own key. Pages of other sites in the developer's browser can send
@@ -189,24 +185,19 @@ class Cassette:
         try:
             files.refuse_special(self._file)
         except OSError as error:
-            raise ConfigError(
-                f"The cassette {self.path} cannot be used: {error.strerror or error}", setting="cassette"
-            ) from error
+            text = f"The cassette {self.path} cannot be used: {error.strerror or error}"
+            raise ConfigError(text, setting="cassette") from error
         exists = self._file.exists()
         if not exists and self.mode == "none":
-            raise CassetteError(
-                f"There is no cassette {self.path}, and the mode none records nothing",
-                path=str(self.path),
-                mode=self.mode,
-                hint="The mode once would record it.",
-            )
+            text = f"There is no cassette {self.path}, and the mode none records nothing"
+            hint = "The mode once would record it."
+            raise CassetteError(text, path=str(self.path), mode=self.mode, hint=hint)
         if not exists or self.mode == "all":
             return None
         recording = read(self._file)
         if recording.problem:
-            raise ConfigError(
-                recording.problem, setting="cassette", hint="The mode all would record it anew."
-            )
+            hint = "The mode all would record it anew."
+            raise ConfigError(recording.problem, setting="cassette", hint=hint)
         return recording
 
     def _settings(self) -> Settings:
@@ -231,13 +222,8 @@ class Cassette:
             hint = "The mode new_episodes would record that, and all the whole cassette anew."
             if self._no_settings is not None:
                 hint = f"It could not be recorded: {self._no_settings}"
-            return CassetteError(
-                f"The cassette {path} (mode {mode}) does not know what was asked:{listed}",
-                path=path,
-                mode=mode,
-                asked=unknown,
-                hint=hint,
-            )
+            text = f"The cassette {path} (mode {mode}) does not know what was asked:{listed}"
+            return CassetteError(text, path=path, mode=mode, asked=unknown, hint=hint)
         problem = (self._upstream and self._upstream.problem) or (self._writer and self._writer.problem)
         if not problem:
             return None

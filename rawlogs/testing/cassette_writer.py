@@ -19,22 +19,18 @@ class CassetteWriter:
 
     Nothing is created before the first event.
 
-    before: what the cassette holds already; new events are appended to it.
+    before: what the cassette holds already, perhaps nothing; new events are appended to it.
     problem: why an event could not be written; None where all were.
     """
 
-    def __init__(
-        self, path: Path, *, secrets: Iterable[str], api_url: str, before: Recording | None = None
-    ) -> None:
+    def __init__(self, path: Path, *, secrets: Iterable[str], before: Recording) -> None:
         self._path = path
         self._part = path.with_name(f".{path.name[:80]}.{uuid4().hex[:8]}.part")
         self._secrets = tuple(secrets)
-        self._api_url = api_url
         self._before = before
         self._recorder: Recorder | None = None
-        self._began: float | None = None
-        self._numbers = 0
-        self._offset = 0.0
+        self._shift = 0.0
+        self._first_number = max((event.connection + 1 for event in before.events), default=0)
         self.problem: str | None = None
 
     def __call__(self, event: WireEvent) -> None:
@@ -47,11 +43,12 @@ class CassetteWriter:
             self.problem = error.text if isinstance(error, SinkError) else str(error)
 
     def _write(self, event: WireEvent) -> None:
-        if self._recorder is None or self._began is None:
-            self._began = event.at
+        if self._recorder is None:
+            # New events follow on the old ones, as if no time had passed between the two sessions.
+            self._shift = self._before.duration - event.at
             self._recorder = self._open()
-        at = self._offset + event.at - self._began
-        self._recorder(replace(event, at=at, connection=self._numbers + event.connection))
+        number = self._first_number + event.connection
+        self._recorder(replace(event, at=event.at + self._shift, connection=number))
 
     def _open(self) -> Recorder:
         self._part.parent.mkdir(parents=True, exist_ok=True)
@@ -59,22 +56,18 @@ class CassetteWriter:
         recorder = Recorder(
             self._part,
             secrets=self._secrets,
-            api_url=self._api_url if before is None else before.api_url,
-            prefect_version=None if before is None else before.prefect_version,
-            created=None if before is None else before.created,
+            api_url=before.api_url,
+            prefect_version=before.prefect_version,
+            created=before.created if before.events else None,  # a new cassette begins with its first event
         )
-        for event in before.events if before is not None else ():
+        for event in before.events:
             recorder(event)
-            self._numbers = max(self._numbers, event.connection + 1)
-        self._offset = before.duration if before is not None else 0.0
         return recorder
 
     @property
     def recorded(self) -> int:
-        """Return how many new events were written."""
-        if self._recorder is None:
-            return 0
-        return self._recorder.events - len(self._before.events if self._before else ())
+        """The number of new events that were written."""
+        return self._recorder.events - len(self._before.events) if self._recorder is not None else 0
 
     def keep(self) -> None:
         """Replace the cassette by what was recorded, in one step. Raises SinkError where it cannot be written."""

@@ -30,6 +30,7 @@ class ClientConnection:
             while (request := await requests.read()) is not None:
                 if (refusal := self._router.refusal(request)) is not None:
                     channel = Channel(self._router.state, self._writer, self._router.rng(0))
+                    # It ends the connection: the rest of what a refused client sends is not read.
                     await channel.http(refusal.status, {}, f"{refusal.text}\n".encode())
                 if request.headers.get("upgrade", "").lower() == "websocket":
                     await self._serve_websocket(request, requests.received)
@@ -58,5 +59,5 @@ class ClientConnection:
     async def _answer(self, request: RestRequest, http: h11.Connection) -> None:
         router = self._router
         request, steps = router.receive(request)
-        answer = await router.answer(request)
+        answer = await router.responder.answer(request)
         await RestExchange(router.state, self._writer, router.rng(0), http, answer).play(steps)

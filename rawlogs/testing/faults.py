@@ -143,7 +143,8 @@ class Raw(Step):
 @dataclass(frozen=True, slots=True)
 class Blackhole(Step):
     async def act(self, channel: Channel) -> None:
-        await channel.blackhole()
+        channel.mute = True
+        await channel.silence()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,13 @@ without effect (null, or the operator ``and_``). Any moment equals any other, an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import orjson
 
 from rawlogs.log_values import parse_timestamp
-from rawlogs.testing.recording_view import decoded
+from rawlogs.testing.model.rest import json_object
 from rawlogs.testing.redact import Redactor
 
 LISTS = "/logs/filter"
@@ -25,8 +24,8 @@ _REDACTOR = Redactor()
 
 def websocket_key(path: str, frame: str | bytes) -> str:
     """Return the key of a WebSocket: its path below the API's base path, and its filter message."""
-    message = decoded(frame)
-    if not isinstance(message, Mapping):
+    message = json_object(frame)
+    if message is None:
         return _key("socket", path, str(frame))
     return _key("socket", path, {**_plain(message), "filter": _without_times(message.get("filter"))})
 
@@ -43,8 +42,7 @@ def exact_key(method: str, target: str, content: str | bytes | None) -> str:
 
 def filter_key(message: str | bytes | None, part: str) -> str:
     """Return the key of the filter in a filter message (part ``filter``) or in a list's body (part ``logs``)."""
-    value = decoded(message)
-    return _key(_without_times(value.get(part) if isinstance(value, Mapping) else None))
+    return _key(_without_times((json_object(message) or {}).get(part)))
 
 
 def _without_times(chosen: Any) -> Any:

@@ -27,12 +27,8 @@ class Rule:
 
     def fits(self, where: Where, number: int, path: str) -> bool:
         """Return whether the rule applies here, and still."""
-        return (
-            self.where == where
-            and self.connection in (None, number)
-            and self.path in (None, path)
-            and (self.left is None or self.left > 0)
-        )
+        here = self.where == where and self.connection in (None, number) and self.path in (None, path)
+        return here and (self.left is None or self.left > 0)
 
     def use(self) -> tuple[Step, ...]:
         """Return the steps, and count this use."""

@@ -6,40 +6,38 @@ its times: those of a recording are long past, and a client that asks for logs f
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import unquote
 
+from rawlogs.clock import SystemClock
 from rawlogs.testing import recording_view as view
 from rawlogs.testing.faults import Serve, SocketStep, Step
 from rawlogs.testing.model.behaviour import Behaviour
 from rawlogs.testing.model.connection_log import Connection
-from rawlogs.testing.model.rest import Answer, RestRequest
+from rawlogs.testing.model.rest import Answer, RestRequest, json_value
 from rawlogs.testing.model.state import ServerState
 from rawlogs.testing.model.subscriptions import Outgoing, outgoing
-from rawlogs.testing.net.faulty_writer import Ended
 from rawlogs.testing.net.websocket_session import WebSocketSession
 from rawlogs.testing.recording import Recording
 from rawlogs.testing.recording_view import Session
-from rawlogs.testing.responder import Responder
+from rawlogs.testing.redact import as_bytes
+from rawlogs.testing.router import Responder
 
 _MODELLED = ("/logs/filter", "/logs/", "/csrf-token")
 """Requests that the model answers: from the recorded logs, which are complete, whatever was asked then."""
 _CHUNK = 256
 
 
-class PlaybackClock:
+class PlaybackClock(SystemClock):
     """The clock of the recorded server: it starts at the recording's beginning and runs at its speed."""
 
     def __init__(self, recording: Recording, speed: float | None) -> None:
-        self._origin = recording.created
-        self._speed = speed
-        if speed is None:
-            self._origin += timedelta(seconds=recording.duration)
+        # At once: all logs are of the past, and none is of the future.
+        self._origin = recording.created + timedelta(seconds=recording.duration if speed is None else 0.0)
+        self._speed = speed or 1.0
         self._started: float | None = None
 
     def start(self) -> None:
@@ -49,15 +47,7 @@ class PlaybackClock:
     def now(self) -> datetime:
         """Return the recorded server's time."""
         passed = self.monotonic() - self._started if self._started is not None else 0.0
-        return self._origin + timedelta(seconds=passed * (self._speed or 1.0))
-
-    def monotonic(self) -> float:
-        """Return the machine's monotonic seconds."""
-        return time.monotonic()
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait."""
-        await asyncio.sleep(seconds)
+        return self._origin + timedelta(seconds=passed * self._speed)
 
 
 class Playback:
@@ -123,9 +113,8 @@ class PlaySession(SocketStep):
     async def _open(self, channel: WebSocketSession) -> None:
         for event in self.session.events:
             if event.kind == "refused":
-                await channel.http(
-                    view.integer(event.facts.get("status"), 403), {}, view.as_bytes(event.data)
-                )
+                status = view.integer(event.facts.get("status"), 403)
+                await channel.http(status, {}, as_bytes(event.data))
             if event.kind == "upgrade_ok":
                 await channel.accept(None if event.facts.get("subprotocol") is None else "prefect")
                 return
@@ -141,7 +130,7 @@ class PlaySession(SocketStep):
             if event.direction != "server" or event.kind not in ("text", "binary") or event.data is None:
                 continue
             if view.kind_of(event.data).startswith("auth_"):
-                if not authenticated:
+                if not authenticated:  # a cassette's client was answered before its filter was known
                     await channel.expect_auth(answer=False)
                     channel.become("authenticated")
                     await channel.send(event.data)
@@ -155,6 +144,7 @@ class PlaySession(SocketStep):
             payload = view.payload_of(event.data)
             if _passes(channel, payload):
                 waiting.append(outgoing(event.data)._replace(id=view.id_of(payload)))
+            # With a speed each log comes in its time; at once, in chunks, so that none needs a write of its own.
             if playback.speed is not None or len(waiting) == _CHUNK:
                 await self._send(channel, waiting)
                 waiting = []
@@ -175,7 +165,6 @@ class PlaySession(SocketStep):
         for event in self.session.events:
             if (event.direction, event.kind) == ("server", "close"):
                 await channel.close(view.integer(event.facts.get("code"), 1000), str(event.data or ""))
-                raise Ended
             if (event.direction, event.kind) == ("server", "drop"):
                 await channel.drop()
             if (event.direction, event.kind) == ("client", "close"):
@@ -243,6 +232,6 @@ class InOrder(Responder):
         if request.path not in _MODELLED:
             for exchange in reversed(self._playback.exchanges):
                 same = exchange.method == request.method and unquote(exchange.path).endswith(request.path)
-                if same and view.decoded(exchange.content) == request.body:
+                if same and json_value(exchange.content) == request.body:
                     return exchange.answer
         return await super().answer(request)

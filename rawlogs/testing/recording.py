@@ -29,8 +29,8 @@ import orjson
 from rawlogs import files
 from rawlogs.errors import ConfigError, SinkError
 from rawlogs.log_values import parse_timestamp, rfc3339
-from rawlogs.testing.fragments import Fragments
-from rawlogs.testing.redact import Redactor
+from rawlogs.testing.model.rest import json_object
+from rawlogs.testing.redact import Fragments, Redactor
 from rawlogs.wire.events import WireEvent
 
 VERSION = 1
@@ -65,23 +65,15 @@ class Recorder:
         self._fragments = Fragments(self._redactor)
         self._start: float | None = None
         self._owned = isinstance(target, (str, os.PathLike))
-        self._name = os.fspath(target) if isinstance(target, (str, os.PathLike)) else _name(target)
-        try:
-            self._file = _private(self._name) if isinstance(target, (str, os.PathLike)) else target
-        except OSError as error:
-            text = f"Cannot write the recording {self._name}: {error.strerror or error}"
-            if isinstance(error, files.Unfit):
-                raise ConfigError(text, setting="recording") from error
-            raise SinkError(text, path=self._name) from error
+        if isinstance(target, (str, os.PathLike)):
+            self._name = os.fspath(target)
+            self._file = _create(self._name)
+        else:
+            self._name, self._file = str(getattr(target, "name", "stream")), target
         self.events = 0
-        self._write(
-            {
-                "rawlogs_recording": VERSION,
-                "created": rfc3339(created or datetime.now(timezone.utc)),
-                "prefect_version": prefect_version,
-                "api_url": api_url and self._redactor.text(_without_userinfo(api_url)),
-            }
-        )
+        header = {"rawlogs_recording": VERSION, "created": rfc3339(created or datetime.now(timezone.utc))}
+        where = api_url and self._redactor.text(_without_userinfo(api_url))
+        self._write({**header, "prefect_version": prefect_version, "api_url": where})
 
     def __call__(self, event: WireEvent) -> None:
         """Write one event; the fragments of a message are written when it is whole, as they may cut a secret in two."""
@@ -100,7 +92,8 @@ class Recorder:
             "event": event.kind,
         }
         if isinstance(event.data, str):
-            data = _sane(event.data)
+            data = event.data.encode("utf-8", "backslashreplace").decode()  # JSON carries no lone surrogates
+            # A close reason is prose; a frame's text is JSON, whose escapes could hide a secret.
             line["data"] = (self._redactor.text if event.kind == "close" else self._redactor.payload)(data)
         elif event.data is not None:
             data64 = event.data if hidden else self._redactor.binary(event.data)
@@ -158,7 +151,7 @@ def read(path: str | os.PathLike[str]) -> Recording:
         lines = files.read(name, limit=None, pipe=PIPE_PATIENCE).split(b"\n")
     except OSError as error:
         raise _problem(f"Cannot read the recording {name}: {error.strerror or error}") from None
-    header = _header(lines[0], name)
+    created, prefect_version, api_url = _header(lines[0], name)
     numbered = [(number, line) for number, line in enumerate(lines[1:], start=2) if line.strip()]
     events: list[WireEvent] = []
     problem = None
@@ -166,16 +159,11 @@ def read(path: str | os.PathLike[str]) -> Recording:
         try:
             events.append(_event(line))
         except ValueError as error:
+            # A recorder that was killed leaves half a line at the end, and nowhere else.
             if number != numbered[-1][0] or lines[-1] != line:
                 raise _problem(f"{name}, line {number}: {error}") from None
             problem = f"{name}, line {number} is cut; the {len(events)} events before it are whole"
-    found = Recording(
-        created=header["created"],
-        prefect_version=header["prefect_version"],
-        api_url=header["api_url"],
-        events=tuple(events),
-        problem=problem,
-    )
+    found = Recording(created, prefect_version, api_url, tuple(events), problem)
     try:
         found.created + timedelta(seconds=found.duration)
     except OverflowError:
@@ -183,12 +171,10 @@ def read(path: str | os.PathLike[str]) -> Recording:
     return found
 
 
-def _header(line: bytes, name: str) -> dict[str, Any]:
-    try:
-        header = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        header = None
-    if not isinstance(header, dict) or "rawlogs_recording" not in header:
+def _header(line: bytes, name: str) -> tuple[datetime, str | None, str | None]:
+    """Return when the recording was made, and Prefect's version and the API's URL where it names them."""
+    header = json_object(line)
+    if header is None or "rawlogs_recording" not in header:
         raise _problem(f"{name}, line 1: this is not a recording of rawlogs")
     if header["rawlogs_recording"] != VERSION or isinstance(header["rawlogs_recording"], bool):
         found = str(header["rawlogs_recording"])[:20]
@@ -199,11 +185,8 @@ def _header(line: bytes, name: str) -> dict[str, Any]:
         created = parse_timestamp(header["created"])
     except (KeyError, TypeError, ValueError, AttributeError):
         raise _problem(f"{name}, line 1: no time of creation") from None
-    texts = {key: value if isinstance(value := header.get(key), str) else None for key in _TEXTS}
-    return {"created": created, **texts}
-
-
-_TEXTS = ("prefect_version", "api_url")
+    version, url = (header.get(key) for key in ("prefect_version", "api_url"))
+    return created, version if isinstance(version, str) else None, url if isinstance(url, str) else None
 
 
 def _event(line: bytes) -> WireEvent:
@@ -213,6 +196,7 @@ def _event(line: bytes) -> WireEvent:
         raise ValueError("no JSON") from None
     if not isinstance(value, dict):
         raise ValueError("no JSON object")
+    # In Python True is an int: it is no time and no number here.
     at, connection = value.get("t"), value.get("connection")
     if isinstance(at, bool) or not isinstance(at, (int, float)) or not math.isfinite(at):
         raise ValueError("t is not a number of seconds")
@@ -245,17 +229,14 @@ def _problem(text: str) -> ConfigError:
     return ConfigError(text, setting="recording", hint="Recordings are written by rawlogs record.")
 
 
-def _private(path: str) -> IO[str]:
-    return open(files.replace(path), "w", encoding="utf-8", newline="\n")  # noqa: PTH123
-
-
-def _name(file: IO[str]) -> str:
-    return str(getattr(file, "name", "stream"))
-
-
-def _sane(text: str) -> str:
-    """Return a text without lone surrogates, which JSON cannot carry."""
-    return text.encode("utf-8", "backslashreplace").decode()
+def _create(path: str) -> IO[str]:
+    try:
+        return open(files.replace(path), "w", encoding="utf-8", newline="\n")  # noqa: PTH123
+    except OSError as error:
+        text = f"Cannot write the recording {path}: {error.strerror or error}"
+        if isinstance(error, files.Unfit):
+            raise ConfigError(text, setting="recording") from error
+        raise SinkError(text, path=path) from error
 
 
 def _without_userinfo(url: str) -> str:

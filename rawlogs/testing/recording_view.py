@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import orjson
-
 from rawlogs.log_values import micros, parse_timestamp, rfc3339
 from rawlogs.masking import MASK
 from rawlogs.testing.model.logs import Entry
-from rawlogs.testing.model.rest import Answer
+from rawlogs.testing.model.rest import Answer, json_object, json_value
+from rawlogs.testing.redact import as_bytes
 from rawlogs.wire.events import WireEvent
 
 _OF_THE_CONNECTION = frozenset(
@@ -122,30 +121,22 @@ def entry_of(log: Any, listed: Mapping[str, Entry] | None = None) -> Entry | Non
     """Return a recorded log as the store holds it, with the dates of its listed row; None for what is no log."""
     try:
         moment = parse_timestamp(log["timestamp"])
-        row = {
-            **log,
-            "id": str(log["id"]),
-            "level": int(log["level"]),
-            "message": str(log["message"]),
-            "name": str(log.get("name", "")),
-            "flow_run_id": log.get("flow_run_id"),
-            "task_run_id": log.get("task_run_id"),
-        }
+        texts = {"id": str(log["id"]), "message": str(log["message"]), "name": str(log.get("name", ""))}
+        runs = {key: log.get(key) for key in ("flow_run_id", "task_run_id")}
+        row = {**log, **texts, **runs, "level": int(log["level"])}
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
     if listed is not None and row["id"] in listed:
-        row = dict(listed[row["id"]].row)
+        row = listed[row["id"]].row
     stored = rfc3339(moment)
-    row["timestamp"] = stored
-    row["created"] = row.get("created") or stored
-    row["updated"] = row.get("updated") or stored
-    return Entry(row, micros(moment), log["timestamp"])
+    dates = {key: row.get(key) or stored for key in ("created", "updated")}  # a live frame has null in both
+    return Entry({**row, **dates, "timestamp": stored}, micros(moment), log["timestamp"])
 
 
 def payload_of(data: str | bytes | None) -> Any:
     """Return the log or the event in a frame; None for any other frame."""
-    value = decoded(data)
-    return value.get("log", value.get("event")) if isinstance(value, dict) else None
+    value = json_object(data) or {}
+    return value.get("log", value.get("event"))
 
 
 def id_of(payload: Any) -> str | None:
@@ -156,21 +147,7 @@ def id_of(payload: Any) -> str | None:
 
 def kind_of(data: str | bytes) -> str:
     """Return the type that a frame names; empty where it names none."""
-    value = decoded(data)
-    return str(value.get("type", "")) if isinstance(value, dict) else ""
-
-
-def decoded(data: str | bytes | None) -> Any:
-    """Return the JSON value; None where there is none or it is no JSON."""
-    try:
-        return orjson.loads(data) if data is not None else None
-    except orjson.JSONDecodeError:
-        return None
-
-
-def as_bytes(data: str | bytes | None) -> bytes:
-    """Return recorded data as the bytes that were sent."""
-    return data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data or b""
+    return str((json_object(data) or {}).get("type", ""))
 
 
 def integer(value: Any, default: int) -> int:
@@ -184,10 +161,12 @@ def _answer(event: WireEvent) -> Answer:
     headers = {
         str(pair[0]).lower(): str(pair[1])
         for pair in pairs
-        if isinstance(pair, (list, tuple)) and len(pair) == 2 and pair[1] != MASK
+        if isinstance(pair, (list, tuple))
+        and len(pair) == 2
+        and pair[1] != MASK  # a secret is not sent as ***
     }
     return Answer(
-        decoded(event.data),
+        json_value(event.data),
         integer(event.facts.get("status"), 200),
         {name: value for name, value in headers.items() if name not in _OF_THE_CONNECTION},
         raw=as_bytes(event.data),

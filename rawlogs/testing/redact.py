@@ -1,15 +1,20 @@
-"""Removes secrets, and on request log messages, from what is written. Pure."""
+"""Removes secrets, and on request log messages, from what is written, also where fragments cut them in two. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
 from rawlogs.masking import MASK, Masker, names_secret
+from rawlogs.wire.events import Direction, WireEvent
 
 _MESSAGES = frozenset({"message", "prefect.state-message"})
+_FRAMES = frozenset({"text", "binary", "continuation"})
+Ready = tuple[WireEvent, bool]
+"""An event, and whether its secrets are masked already."""
 
 
 class Redactor:
@@ -44,7 +49,7 @@ class Redactor:
         try:
             return self.payload(data.decode()).encode()
         except UnicodeDecodeError:
-            if self._messages:
+            if self._messages:  # zeros: what is no text may be a message all the same
                 return bytes(len(data))
         return self._masker.binary(data)
 
@@ -56,10 +61,9 @@ class Redactor:
             return {self.text(str(key)): self._fact(str(key), item) for key, item in value.items()}
         if isinstance(value, (list, tuple)):
             return [self.facts(item) for item in value]
-        plain = (
-            value is None or isinstance(value, (bool, float)) or (type(value) is int and abs(value) < 1 << 63)
-        )
-        return value if plain else self.text(str(value))
+        if value is None or isinstance(value, (bool, float)) or (type(value) is int and abs(value) < 1 << 63):
+            return value
+        return self.text(str(value))  # orjson writes no larger int, and no other type
 
     def _fact(self, name: str, value: Any) -> Any:
         if name != "headers":
@@ -71,7 +75,7 @@ class Redactor:
         return self.facts(value)
 
     def _pair(self, pair: Sequence[Any]) -> list[Any]:
-        if len(pair) != 2:
+        if len(pair) != 2:  # a recording of another program: no header, but perhaps a secret
             return [self.facts(item) for item in pair]
         return [self.facts(pair[0]), self._header(str(pair[0]), pair[1])]
 
@@ -91,3 +95,65 @@ def _map_messages(value: Any, change: Callable[[str], str]) -> Any:
             for key, item in value.items()
         }
     return [_map_messages(item, change) for item in value] if isinstance(value, list) else value
+
+
+class Fragments:
+    """Holds back the events of a connection while one of its messages is not whole; returns them in their order."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor = redactor
+        self._held: dict[int, list[WireEvent]] = {}
+        self._open: dict[int, set[Direction]] = {}
+
+    def add(self, event: WireEvent) -> list[Ready]:
+        """Take an event; return those that can be written now."""
+        number = event.connection
+        unfinished = self._open.setdefault(number, set())
+        if event.kind in ("text", "binary") and not event.facts.get("fin", True):
+            unfinished.add(event.direction)
+        elif event.kind == "continuation" and event.facts.get("fin", True):
+            unfinished.discard(event.direction)
+        held = self._held.setdefault(number, [])
+        held.append(event)
+        if unfinished:
+            return []
+        del self._held[number]
+        return self._whole(held)
+
+    def rest(self) -> Iterator[Ready]:
+        """Yield the events of messages that never became whole."""
+        for number in list(self._held):
+            yield from self._whole(self._held.pop(number))
+
+    def _whole(self, events: list[WireEvent]) -> list[Ready]:
+        found = [(event, False) for event in events]
+        for direction in ("client", "server"):
+            message: list[int] = []
+            for index, event in enumerate(events):
+                if event.direction != direction or event.kind not in _FRAMES:
+                    continue
+                message.append(index)
+                if event.facts.get("fin", True):
+                    self._hide(found, message)
+                    message = []
+            self._hide(found, message)
+        return found
+
+    def _hide(self, events: list[Ready], indexes: list[int]) -> None:
+        """Mask secrets in the joined message; where that changes its length, the last fragment gets all of it."""
+        if len(indexes) < 2:
+            return
+        parts = [as_bytes(events[index][0].data) for index in indexes]
+        sizes = [len(part) for part in parts]
+        hidden = self._redactor.binary(b"".join(parts))
+        if len(hidden) != sum(sizes):
+            sizes = [0] * (len(indexes) - 1) + [len(hidden)]
+        done = 0
+        for index, size in zip(indexes, sizes, strict=True):
+            events[index] = replace(events[index][0], data=hidden[done : done + size]), True
+            done += size
+
+
+def as_bytes(data: str | bytes | None) -> bytes:
+    """Return recorded data as the bytes that were sent."""
+    return data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data or b""

@@ -1,4 +1,4 @@
-"""``Router``: records each request and WebSocket of a server, and decides what happens to it."""
+"""``Router`` records each request and WebSocket of a server and chooses what happens to it; ``Responder`` answers."""
 
 from __future__ import annotations
 
@@ -8,13 +8,35 @@ from dataclasses import replace
 from urllib.parse import unquote
 
 from rawlogs.testing.faults import Serve, Step
+from rawlogs.testing.model.api import Api
 from rawlogs.testing.model.connection_log import Connection, SocketName
 from rawlogs.testing.model.rest import Answer, RestRequest
+from rawlogs.testing.model.state import ServerState
 from rawlogs.testing.net.access import Refusal, check_request
 from rawlogs.testing.plan import FaultPlan
-from rawlogs.testing.responder import Responder
 
 _SOCKETS: dict[str | None, SocketName] = {"/logs/out": "logs", "/events/out": "events"}
+
+
+class Responder:
+    """Answers as the modelled server does where no fault or script says otherwise; playbacks derive from it."""
+
+    def __init__(self, state: ServerState) -> None:
+        self.state = state
+        self.api = Api(state)
+
+    def begin(self) -> None:
+        """Prepare for a client; called before each connection and request."""
+
+    def steps(self, connection: Connection) -> Sequence[Step]:
+        """Return what happens to a WebSocket."""
+        return (Serve(),)
+
+    async def answer(self, request: RestRequest) -> Answer:
+        """Return the answer to a request, once all posted logs are stored."""
+        answer = self.api.answer(request)
+        await self.state.ingested()
+        return answer
 
 
 class Router:
@@ -57,6 +79,7 @@ class Router:
         connections.append(record)
         self.state.changed()
         normal = self.responder.steps(record)
+        # A path without a socket is refused by the model; faults for logs can happen to it before.
         return record, self.plan.steps(channel or "logs", record.number, record.path, normal)
 
     def receive(self, request: RestRequest) -> tuple[RestRequest, Sequence[Step]]:
@@ -70,10 +93,6 @@ class Router:
         self.requests.append(request)
         self.state.changed()
         return request, self.plan.steps("rest", len(self.requests) - 1, request.path, (Serve(),))
-
-    async def answer(self, request: RestRequest) -> Answer:
-        """Return the answer to a received request."""
-        return await self.responder.answer(request)
 
     def rng(self, number: int) -> random.Random:
         """Return the chance of one connection."""

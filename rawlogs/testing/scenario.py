@@ -23,10 +23,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, InstanceOf, TypeAdapter, ValidationError
 
 from rawlogs import files
 from rawlogs.config.sources import toml_parser
@@ -99,18 +99,14 @@ class Traffic(Checked):
 class Fault:
     """A step before the normal behaviour of each connection or request that fits."""
 
-    step: Step
-    where: Where = "logs"
-    connection: int | None = None
-    path: str | None = None
-    times: int | None = None
-
-
-class _Target(Strict):
+    step: InstanceOf[Step]
     where: Where = "logs"
     connection: Amount | None = None
     path: str | None = None
     times: Amount | None = None
+
+
+_TARGET = ("where", "connection", "path", "times")
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,21 +166,20 @@ def fault(entry: Mapping[str, Any], name: str = "fault") -> Fault | Action:
     kind = rest.pop("kind", None)
     known: Mapping[str, object] = ACTIONS if "at" in rest else STEPS
     if not isinstance(kind, str) or kind not in known:
+        wrong = "cannot happen at a time" if "at" in rest else "needs at, in seconds"
         if not isinstance(kind, str) or kind not in {*STEPS, *ACTIONS}:
             wrong = "is unknown"
-        else:
-            wrong = "cannot happen at a time" if "at" in rest else "needs at, in seconds"
         raise _bad(f"{name}: kind {kind!r} {wrong}", f"Known: {', '.join(sorted(known))}.")
     if "at" in rest:
         action = _build(ACTIONS[kind], rest, f"{name} ({kind})")
         return Action(kind, action.at, action.model_dump(exclude={"at"}, exclude_unset=True))
-    target = _build(
-        _Target, {key: rest.pop(key) for key in _Target.model_fields if key in rest}, f"{name} ({kind})"
-    )
+    target = {key: rest.pop(key) for key in _TARGET if key in rest}
+    # What all faults have in common is checked first, then the fields of this step.
+    found = _build(Fault, {"step": faults.Serve(), **target}, f"{name} ({kind})")
     step = _build(STEPS[kind], rest, f"{name} ({kind})")
-    if not (step.on_rest if target.where == "rest" else step.on_socket):
-        raise _bad(f"{name}: {kind} cannot happen to {target.where}")
-    return Fault(step, **target.model_dump())
+    if not (step.on_rest if found.where == "rest" else step.on_socket):
+        raise _bad(f"{name}: {kind} cannot happen to {found.where}")
+    return replace(found, step=step)
 
 
 def _build(kind: type[T], values: Mapping[str, Any], name: str) -> T:

@@ -58,10 +58,8 @@ async def _produce(
             if on_stored is not None:
                 on_stored(row)
         number += size
-        # Behind its schedule it does not wait, but lets other tasks run.
-        await asyncio.sleep(
-            max(begun + number / traffic.rate - loop.time(), 0.0) if traffic.rate > 0 else 0.0
-        )
+        early = begun + number / traffic.rate - loop.time() if traffic.rate > 0 else 0.0
+        await asyncio.sleep(max(early, 0.0))  # behind its schedule it does not wait, but lets other tasks run
 
 
 async def _act(server: FakeServer, action: Action) -> None:
@@ -75,6 +73,6 @@ async def _act(server: FakeServer, action: Action) -> None:
         await server.restart(given.get("downtime", 1.0), abrupt=action.kind == "kill")
     elif action.kind == "refuse":
         server.refuse()
-        with suppress(asyncio.CancelledError):
+        with suppress(asyncio.CancelledError):  # the end of the scenario opens the port again
             await asyncio.sleep(given.get("seconds", 5.0))
         server.refuse(False)

@@ -29,8 +29,7 @@ from rawlogs.testing.model.subscriptions import outgoing
 from rawlogs.testing.plan import Rule
 from rawlogs.testing.playback import InOrder, Playback
 from rawlogs.testing.recording import Recording, read
-from rawlogs.testing.responder import Responder
-from rawlogs.testing.router import Router
+from rawlogs.testing.router import Responder, Router
 from rawlogs.waiting import within
 
 T = TypeVar("T")
@@ -87,42 +86,42 @@ class FakeServer:
 
     @property
     def port(self) -> int:
-        """Return the port; 0 before the server has started where none was chosen."""
+        """The port; 0 before the server has started where none was chosen."""
         return self._server.port
 
     @property
     def origin(self) -> str:
-        """Return scheme, host and port, as a URL has them."""
+        """The scheme, host and port, as a URL has them."""
         return self._server.origin
 
     @property
     def api_url(self) -> str:
-        """Return the URL of the API: the value of PREFECT_API_URL."""
+        """The URL of the API: the value of PREFECT_API_URL."""
         return f"{self.origin}{self.behaviour.base_path}"
 
     @property
     def connections(self) -> list[Connection]:
-        """Return the records of all WebSockets but those for events, the first one first."""
+        """The records of all WebSockets but those for events, the first one first."""
         return self._router.connections
 
     @property
     def event_connections(self) -> list[Connection]:
-        """Return the records of all WebSockets for events."""
+        """The records of all WebSockets for events."""
         return self._router.event_connections
 
     @property
     def requests(self) -> list[RestRequest]:
-        """Return all REST requests, the first one first."""
+        """The REST requests, the first one first."""
         return self._router.requests
 
     @property
     def logs(self) -> list[dict[str, Any]]:
-        """Return what is stored, as the REST list shows it, by timestamp."""
+        """The stored logs as the REST list shows them, by timestamp."""
         return self._call(lambda: [dict(entry.row) for entry in self.state.logs])
 
     @property
     def sent(self) -> list[list[str]]:
-        """Return the ids of the logs that each WebSocket was sent."""
+        """The ids of the logs that each WebSocket was sent."""
         return [list(connection.sent) for connection in self.connections]
 
     @property
@@ -137,7 +136,7 @@ class FakeServer:
 
     @property
     def world(self) -> ServerState:
-        """Return ``state``: its name before 0.2.0."""
+        """``state``: its name before 0.2.0."""
         return self.state
 
     async def until(self, condition: Callable[[], object], timeout: float = 10.0) -> None:
@@ -183,15 +182,12 @@ class FakeServer:
         return self._add(self.state.publish, logs, fields)
 
     def _add(
-        self,
-        add: Callable[[list[Entry]], None],
-        logs: LogLike | Iterable[LogLike],
-        fields: Mapping[str, Any],
+        self, add: Callable[[list[Entry]], None], logs: LogLike | Iterable[LogLike], fields: Mapping[str, Any]
     ) -> list[dict[str, Any]]:
         def work() -> list[dict[str, Any]]:
             entries = self.state.entries([logs] if isinstance(logs, (str, Mapping)) else logs, fields)
             add(entries)
-            return [dict(entry.row) for entry in entries]
+            return [dict(entry.row) for entry in entries]  # copies: a test may change them
 
         return self._call(work)
 
@@ -215,15 +211,10 @@ class FakeServer:
         parent: the flow run that it is a subflow of.
         """
 
+        above, chosen = str(parent) if parent else None, str(UUID(str(id))) if id else None
+
         def work() -> str:
-            run = self.state.runs.add_flow_run(
-                name,
-                flow=flow,
-                parent=str(parent) if parent else None,
-                deployment=deployment,
-                tags=tags,
-                id=str(UUID(str(id))) if id else None,
-            )
+            run = self.state.runs.add_flow_run(name, flow, above, deployment, tags, chosen)
             self.state.set_state(run["id"], state, None, None)
             return str(run["id"])
 
@@ -294,8 +285,8 @@ class FakeServer:
         """
 
         def work() -> None:
-            for subscribers in (self.state.log_subscribers, self.state.event_subscribers):
-                subscribers.push(outgoing(frame))
+            self.state.log_subscribers.push(outgoing(frame))
+            self.state.event_subscribers.push(outgoing(frame))
 
         self._call(work)
 
@@ -316,7 +307,7 @@ class FakeServer:
         try:
             return self._thread.run(self.__aenter__())
         except BaseException:
-            self._end_thread()
+            self._end_thread(self._thread)
             raise
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -324,36 +315,31 @@ class FakeServer:
         try:
             self._thread.run(self.__aexit__(kind))
         finally:
-            self._end_thread()
+            self._end_thread(self._thread)
 
-    def _end_thread(self) -> None:
-        assert self._thread is not None
-        self._thread.stop()
-        self._thread = None
+    def _end_thread(self, thread: LoopThread) -> None:
+        thread.stop()
+        self._thread = None  # what is stored can still be read, from any thread
 
     def _call(self, work: Callable[[], T]) -> T:
         """Call a function on the server's own loop, since nothing in the model is safe for threads."""
-        if self._thread is None or _running_loop() is self._loop:
-            return work()
 
         async def call() -> T:
             return work()
 
-        return self._thread.run(call())
+        return work() if self._thread is None or self._is_running_here() else self._thread.run(call())
 
     async def _await(self, work: Coroutine[Any, Any, T]) -> T:
         """Await a coroutine on the server's own loop."""
-        if self._thread is None or _running_loop() is self._loop:
+        if self._thread is None or self._loop is None or self._is_running_here():
             return await work
-        assert self._loop is not None
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+
+    def _is_running_here(self) -> bool:
+        try:
+            return asyncio.get_running_loop() is self._loop
+        except RuntimeError:  # this thread runs no loop
+            return False
 
     def __repr__(self) -> str:
         return f"<FakeServer {self.api_url} logs={len(self.state.logs)} subscribed={self.subscribed}>"
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None

@@ -10,10 +10,9 @@ from urllib.parse import urlsplit
 
 from rawlogs.errors import RawlogsError
 from rawlogs.rest.forward import ForwardingClient, forwardable_headers
-from rawlogs.testing.model.rest import Answer, RestRequest
-from rawlogs.testing.model.subscriptions import Outgoing, outgoing
+from rawlogs.testing.model.rest import Answer, RestRequest, json_value
+from rawlogs.testing.model.subscriptions import outgoing
 from rawlogs.testing.net.websocket_session import WebSocketSession
-from rawlogs.testing.recording_view import decoded
 from rawlogs.wire.connection import Connection, Target, open_connection
 from rawlogs.wire.events import WireEvent
 
@@ -50,14 +49,11 @@ class Upstream:
             return Answer({"detail": self.problem}, 502)
         self.problem = None
         answered = forwardable_headers(passed.headers)
-        asked = exchange_events(
-            number,
-            (method, api_path(self._settings, target), forwardable_headers(request.headers), request.content),
-            (passed.status, answered, passed.body),
-        )
-        for event in asked:
+        path, sent = api_path(self._settings, target), forwardable_headers(request.headers)
+        asked = (method, path, sent, request.content)
+        for event in exchange_events(number, asked, (passed.status, answered, passed.body)):
             self._record(event)
-        return Answer(decoded(passed.body), passed.status, answered, raw=passed.body)
+        return Answer(json_value(passed.body), passed.status, answered, raw=passed.body)
 
     async def converse(self, channel: WebSocketSession) -> None:
         """Connect a client that has sent its filter to the server, until either side ends the connection."""
@@ -67,16 +63,21 @@ class Upstream:
         try:
             channel.become("subscribed")
             while True:
-                await channel.send_frames([_frame(payload) for payload in await connection.batch()])
+                await channel.send_frames(
+                    [outgoing(_text(payload) or "") for payload in await connection.batch()]
+                )
         except RawlogsError:
-            if not closes:
+            if not closes:  # the server cut the connection: so is the client's
                 await channel.drop()
             code = closes[0].facts["code"]
+            # 1005 stands for a close frame without a code (RFC 6455, section 7.4.1); it is never sent.
             await channel.close(None if code == 1005 else code, str(closes[0].data or ""))
         finally:
             code = channel.record.close_code
             try:
-                if code is not None or not channel.gone:
+                if (
+                    code is not None or not channel.gone
+                ):  # the client has closed in order, or the task is cancelled
                     await connection.close(1000 if code in (None, 1005, 1006) else code)
             finally:  # the wait for the server's close frame may be cancelled
                 connection.abort()
@@ -138,10 +139,3 @@ def _text(content: bytes) -> str | bytes | None:
         return content.decode() or None
     except UnicodeDecodeError:
         return content
-
-
-def _frame(payload: bytes) -> Outgoing:
-    try:
-        return outgoing(payload.decode())
-    except UnicodeDecodeError:
-        return outgoing(payload)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import random
 import re
 import secrets
 from collections.abc import Callable, Mapping
@@ -17,12 +16,7 @@ from pydantic import BaseModel, ValidationError
 from rawlogs.log_values import rfc3339
 from rawlogs.testing.model.rest import Answer, RestRequest
 from rawlogs.testing.model.schemas import LogSort, Page, ReadNamed, ReadRuns, read_logs
-from rawlogs.testing.model.starting import (
-    CreateFlowRun,
-    SetState,
-    create_flow_run,
-    set_flow_run_state,
-)
+from rawlogs.testing.model.starting import CreateFlowRun, SetState, create_flow_run, set_flow_run_state
 from rawlogs.testing.model.state import LOGS, ServerState
 
 UNAUTHORIZED = Answer({"exception_message": "Unauthorized"}, 401)
@@ -33,7 +27,8 @@ API_VERSION = "0.8.4"
 _OPEN = {("GET", "/health"), ("GET", "/ready")}
 Body = TypeVar("Body", bound=BaseModel)
 PageBody = TypeVar("PageBody", bound=Page)
-Handler = Callable[["Api", RestRequest, "re.Match[str]"], Answer]
+Handler = Callable[..., Answer]
+"""A function of the Api, the request and the groups of its route's pattern."""
 
 
 class Invalid(Exception):
@@ -48,12 +43,14 @@ class Api:
 
     def __init__(self, state: ServerState) -> None:
         self._state = state
+        self._runs = state.runs
         self._csrf: dict[str, str] = {}
         self._read_logs = read_logs(state.behaviour)
 
     def answer(self, request: RestRequest) -> Answer:
         """Return the answer to a request, whose path is below the API's base path."""
         path = request.path
+        # Before the route is looked up: a client without credentials is not told which paths exist.
         if (request.method, path) not in _OPEN and not self._authorized(request):
             return UNAUTHORIZED
         if (refusal := self._csrf_refusal(request)) is not None:
@@ -69,12 +66,13 @@ class Api:
         return NOT_FOUND
 
     def _handle(self, handler: Handler, request: RestRequest, match: re.Match[str]) -> Answer:
+        # Only the format is checked: a client of another version is served.
         version = request.headers.get("x-prefect-api-version")
         if version and not re.fullmatch(r"\d+\.\d+\.\d+", version):
             expected = "Invalid X-PREFECT-API-VERSION header format.Expected header in format 'x.y.z'"
             return Answer({"detail": f"{expected} but received {version}"}, 400)
         try:
-            return handler(self, request, match)
+            return handler(self, request, *match.groups())
         except Invalid as error:
             return error.answer
 
@@ -88,6 +86,7 @@ class Api:
         return given == "Basic " + base64.b64encode(behaviour.auth_string.encode()).decode()
 
     def _csrf_refusal(self, request: RestRequest) -> Answer | None:
+        # GET and HEAD change nothing, and need no token.
         if not self._state.behaviour.csrf or request.method not in ("POST", "PUT", "PATCH", "DELETE"):
             return None
         token, client = request.headers.get("prefect-csrf-token"), request.headers.get("prefect-csrf-client")
@@ -99,40 +98,25 @@ class Api:
             return Answer({"detail": "Invalid CSRF token or client identifier."}, 403)
         return None
 
-    # Handlers, in the order of the table below.
+    # Handlers: each gets the request and the parts of its path that vary.
 
-    def _health(self, _request: RestRequest, _match: re.Match[str]) -> Answer:
-        return Answer(True)
-
-    def _ready(self, _request: RestRequest, _match: re.Match[str]) -> Answer:
-        return Answer({"message": "OK"})
-
-    def _version(self, _request: RestRequest, _match: re.Match[str]) -> Answer:
-        return Answer(API_VERSION)
-
-    def _admin_version(self, _request: RestRequest, _match: re.Match[str]) -> Answer:
-        return Answer(self._state.behaviour.version)
-
-    def _settings(self, _request: RestRequest, _match: re.Match[str]) -> Answer:
+    def _settings(self, _request: RestRequest) -> Answer:
         behaviour = self._state.behaviour
         server: dict[str, Any] = {
             "api": {"default_limit": behaviour.page_limit, "csrf_protection_enabled": behaviour.csrf},
             "events": {"stream_out_enabled": behaviour.events},
         }
-        if behaviour.has_logs_out:
-            server["logs"] = {
-                "stream_out_enabled": behaviour.streaming,
-                "stream_publishing_enabled": behaviour.publishing,
-            }
+        if behaviour.has_logs_out:  # the settings came with the socket
+            streaming, publishing = behaviour.streaming, behaviour.publishing
+            server["logs"] = {"stream_out_enabled": streaming, "stream_publishing_enabled": publishing}
         return Answer({"server": server})
 
-    def _csrf_token(self, request: RestRequest, _match: re.Match[str]) -> Answer:
+    def _csrf_token(self, request: RestRequest) -> Answer:
         client = request.query.get("client")
         if client is None:
-            raise Invalid(
-                _invalid([{"type": "missing", "loc": ["query", "client"], "msg": "Field required"}], None)
-            )
-        if not self._state.behaviour.csrf:
+            missing = {"type": "missing", "loc": ["query", "client"], "msg": "Field required"}
+            raise Invalid(_invalid([missing], None))
+        if not self._state.behaviour.csrf:  # how a client learns that it needs no token
             return Answer({"detail": "CSRF protection is disabled."}, 422)
         now = self._state.now()
         token = self._csrf[client] = secrets.token_hex(32)
@@ -147,7 +131,7 @@ class Api:
             }
         )
 
-    def _post_logs(self, request: RestRequest, _match: re.Match[str]) -> Answer:
+    def _post_logs(self, request: RestRequest) -> Answer:
         if _has_lone_surrogate(request.content):
             return INTERNAL_ERROR
         given = _decoded(request)
@@ -158,64 +142,46 @@ class Api:
         self._state.ingest(self._state.entries(given))
         return Answer(None, 201)
 
-    def _list_logs(self, request: RestRequest, _match: re.Match[str]) -> Answer:
+    def _list_logs(self, request: RestRequest) -> Answer:
         body: Any = self._body(request, self._read_logs)
         limit = self._limit(body)
         behaviour = self._state.behaviour
         if behaviour.search_broken and getattr(body.logs, "text", None) is not None:
             return INTERNAL_ERROR
-        shuffle: random.Random | None = self._state.rng if behaviour.unstable_ties else None
+        shuffle = self._state.rng if behaviour.unstable_ties else None
         newest_first = body.sort is LogSort.TIMESTAMP_DESC
         page = self._state.logs.list(
             body.logs, limit=limit, offset=body.offset, newest_first=newest_first, shuffle=shuffle
         )
         return Answer([entry.row for entry in page])
 
-    def _flow_run(self, _request: RestRequest, match: re.Match[str]) -> Answer:
-        return self._by_id(self._state.runs.flow_runs, match, "Flow run not found")
-
-    def _task_run(self, _request: RestRequest, match: re.Match[str]) -> Answer:
-        return self._by_id(self._state.runs.task_runs, match, "Task not found")
-
-    def _deployment(self, _request: RestRequest, match: re.Match[str]) -> Answer:
-        runs = self._state.runs
+    def _deployment(self, _request: RestRequest, flow: str, name: str) -> Answer:
+        runs = self._runs
         for row in runs.deployments.values():
-            if (runs.flows[row["flow_id"]]["name"], row["name"]) == (match[1], match[2]):
+            if (runs.flows[row["flow_id"]]["name"], row["name"]) == (flow, name):
                 return Answer(row)
         return Answer({"detail": "Deployment not found"}, 404)
 
-    def _list_flow_runs(self, request: RestRequest, _match: re.Match[str]) -> Answer:
-        return self._page(request, ReadRuns, self._state.runs.list_flow_runs)
-
-    def _list_task_runs(self, request: RestRequest, _match: re.Match[str]) -> Answer:
-        return self._page(request, ReadRuns, self._state.runs.list_task_runs)
-
-    def _list_flows(self, request: RestRequest, _match: re.Match[str]) -> Answer:
-        return self._page(request, ReadNamed, self._state.runs.list_flows)
-
-    def _list_deployments(self, request: RestRequest, _match: re.Match[str]) -> Answer:
-        return self._page(request, ReadNamed, self._state.runs.list_deployments)
-
-    def _create_flow_run(self, request: RestRequest, match: re.Match[str]) -> Answer:
-        deployment = self._state.runs.deployments.get(match[1])
+    def _create_flow_run(self, request: RestRequest, id: str) -> Answer:
+        deployment = self._runs.deployments.get(id)
         if deployment is None:
             return Answer({"detail": "Deployment not found"}, 404)
         row, new = create_flow_run(self._state, deployment, self._body(request, CreateFlowRun))
         return Answer(row, 201 if new else 200)
 
-    def _set_flow_run_state(self, request: RestRequest, match: re.Match[str]) -> Answer:
+    def _set_flow_run_state(self, request: RestRequest, id: str) -> Answer:
         body = self._body(request, SetState)
-        run = self._state.runs.flow_runs.get(match[1])
+        run = self._runs.flow_runs.get(id)
         if run is None:
-            return Answer({"exception_message": f"Flow run with id {match[1]} not found"}, 404)
+            return Answer({"exception_message": f"Flow run with id {id} not found"}, 404)
         return Answer(set_flow_run_state(self._state, run, body), 201)
 
     # What handlers share.
 
-    def _by_id(self, table: Mapping[str, Any], match: re.Match[str], missing: str) -> Answer:
+    def _by_id(self, table: Mapping[str, Any], text: str, missing: str) -> Answer:
         try:
-            id = str(UUID(match[1]))
-        except ValueError:
+            id = str(UUID(text))
+        except ValueError:  # the route of the real server takes UUIDs only
             return NOT_FOUND
         return Answer(table[id]) if id in table else Answer({"detail": missing}, 404)
 
@@ -245,10 +211,8 @@ def _decoded(request: RestRequest) -> Any:
     try:
         return orjson.loads(request.content)
     except orjson.JSONDecodeError as error:
-        detail = [
-            {"type": "json_invalid", "loc": ["body", error.pos], "msg": "JSON decode error", "input": {}}
-        ]
-        raise Invalid(_invalid(detail, request.content.decode("utf-8", "replace"))) from None
+        wrong = {"type": "json_invalid", "loc": ["body", error.pos], "msg": "JSON decode error", "input": {}}
+        raise Invalid(_invalid([wrong], request.content.decode("utf-8", "replace"))) from None
 
 
 def _has_lone_surrogate(content: bytes) -> bool:
@@ -263,11 +227,8 @@ def _has_lone_surrogate(content: bytes) -> bool:
 
 
 def _invalid(detail: Any, body: Any) -> dict[str, Any]:
-    return {
-        "exception_message": "Invalid request received.",
-        "exception_detail": detail,
-        "request_body": body,
-    }
+    text = "Invalid request received."
+    return {"exception_message": text, "exception_detail": detail, "request_body": body}
 
 
 def _invalid_body(error: ValidationError, body: Any) -> Invalid:
@@ -275,24 +236,37 @@ def _invalid_body(error: ValidationError, body: Any) -> Invalid:
     return Invalid(_invalid([{**item, "loc": ["body", *item["loc"]]} for item in errors], body))
 
 
+_NO_RUN, _NO_TASK = "Flow run not found", "Task not found"
 ROUTES: tuple[tuple[str, re.Pattern[str], Handler], ...] = tuple(
     (method, re.compile(pattern), handler)
     for method, pattern, handler in (
-        ("GET", "/health", Api._health),
-        ("GET", "/ready", Api._ready),
-        ("GET", "/version", Api._version),
-        ("GET", "/admin/version", Api._admin_version),
+        ("GET", "/health", lambda _api, _request: Answer(True)),
+        ("GET", "/ready", lambda _api, _request: Answer({"message": "OK"})),
+        ("GET", "/version", lambda _api, _request: Answer(API_VERSION)),
+        ("GET", "/admin/version", lambda api, _request: Answer(api._state.behaviour.version)),
         ("GET", "/admin/settings", Api._settings),
         ("GET", "/csrf-token", Api._csrf_token),
         ("POST", "/logs/", Api._post_logs),
         ("POST", "/logs/filter", Api._list_logs),
-        ("GET", "/flow_runs/([^/]+)", Api._flow_run),
-        ("POST", "/flow_runs/filter", Api._list_flow_runs),
-        ("GET", "/task_runs/([^/]+)", Api._task_run),
-        ("POST", "/task_runs/filter", Api._list_task_runs),
-        ("POST", "/flows/filter", Api._list_flows),
+        ("GET", "/flow_runs/([^/]+)", lambda api, _, id: api._by_id(api._runs.flow_runs, id, _NO_RUN)),
+        (
+            "POST",
+            "/flow_runs/filter",
+            lambda api, asked: api._page(asked, ReadRuns, api._runs.list_flow_runs),
+        ),
+        ("GET", "/task_runs/([^/]+)", lambda api, _, id: api._by_id(api._runs.task_runs, id, _NO_TASK)),
+        (
+            "POST",
+            "/task_runs/filter",
+            lambda api, asked: api._page(asked, ReadRuns, api._runs.list_task_runs),
+        ),
+        ("POST", "/flows/filter", lambda api, asked: api._page(asked, ReadNamed, api._runs.list_flows)),
         ("GET", "/deployments/name/([^/]+)/([^/]+)", Api._deployment),
-        ("POST", "/deployments/filter", Api._list_deployments),
+        (
+            "POST",
+            "/deployments/filter",
+            lambda api, asked: api._page(asked, ReadNamed, api._runs.list_deployments),
+        ),
         ("POST", "/deployments/([^/]+)/create_flow_run", Api._create_flow_run),
         ("POST", "/flow_runs/([^/]+)/set_state", Api._set_flow_run_state),
     )

@@ -19,7 +19,7 @@ import orjson
 
 from rawlogs.log_values import micros
 from rawlogs.search import TextQuery
-from rawlogs.testing.model.schemas import LogFilter, LogFilterWithoutText
+from rawlogs.testing.model.schemas import Ids, LogFilter, LogFilterWithoutText, TaskRunId
 
 
 def in_utc(moment: datetime) -> datetime:
@@ -57,60 +57,50 @@ class Entry:
 
 
 Predicate = Callable[[Entry], bool]
+_StoredRow = tuple[int, int, Entry]
+"""The timestamp in microseconds, the number of the arrival, the log."""
 
 
-def _level(chosen: LogFilterWithoutText) -> Iterator[Predicate]:
-    if (part := chosen.level) is not None:
-        low, high = part.ge_, part.le_
-        yield (
-            lambda entry: (
-                (low is None or entry.row["level"] >= low) and (high is None or entry.row["level"] <= high)
-            )
-        )
-
-
-def _timestamp(chosen: LogFilterWithoutText) -> Iterator[Predicate]:
+def _live_parts(chosen: LogFilterWithoutText) -> Iterator[Predicate]:
+    """Yield a predicate for each part of the filter that both readings apply."""
+    if (level := chosen.level) is not None:
+        yield lambda entry: _in_range(entry.row["level"], level.ge_, level.le_)
     if chosen.timestamp is not None:
         low, high = time_range(chosen)
-        yield lambda entry: (low is None or entry.stamp >= low) and (high is None or entry.stamp <= high)
+        yield lambda entry: _in_range(entry.stamp, low, high)
+    for field, part in (("flow_run_id", chosen.flow_run_id), ("task_run_id", chosen.task_run_id)):
+        if part is not None:
+            yield _runs(field, part)
 
 
-def _flow_run(chosen: LogFilterWithoutText) -> Iterator[Predicate]:
-    if (part := chosen.flow_run_id) is not None:
-        runs = None if part.any_ is None else frozenset(map(str, part.any_))
-        yield lambda entry: runs is None or entry.row["flow_run_id"] in runs
+def _in_range(value: int, low: int | None, high: int | None) -> bool:
+    return (low is None or value >= low) and (high is None or value <= high)
 
 
-def _task_run(chosen: LogFilterWithoutText) -> Iterator[Predicate]:
-    if (part := chosen.task_run_id) is not None:
-        runs, null = None if part.any_ is None else frozenset(map(str, part.any_)), part.is_null_
-        yield (
-            lambda entry: (
-                (runs is None or entry.row["task_run_id"] in runs)
-                and (null is None or (entry.row["task_run_id"] is None) is null)
-            )
-        )
-
-
-def _text(chosen: LogFilterWithoutText) -> Iterator[Predicate]:
-    if isinstance(chosen, LogFilter) and chosen.text is not None:
-        query = TextQuery.parse(chosen.text.query)
-        yield lambda entry: query.matches(entry.row["message"], entry.row["name"])
-
-
-_LIVE = (_level, _timestamp, _flow_run, _task_run)
+def _runs(field: str, part: Ids) -> Predicate:
+    runs = None if part.any_ is None else frozenset(map(str, part.any_))
+    null = part.is_null_ if isinstance(part, TaskRunId) else None
+    return lambda entry: (
+        (runs is None or entry.row[field] in runs) and (null is None or (entry.row[field] is None) is null)
+    )
 
 
 def live(chosen: LogFilterWithoutText) -> Predicate:
     """Return a predicate of the logs that the WebSocket sends; it accepts text and ``or_``, and ignores them."""
-    tests = [test for part in _LIVE for test in part(chosen)]
+    tests = list(_live_parts(chosen))
     return lambda entry: all(test(entry) for test in tests)
 
 
 def listed(chosen: LogFilterWithoutText | None) -> Predicate:
     """Return a predicate of the logs that the REST list shows."""
-    tests = [test for part in (*_LIVE, _text) for test in part(chosen)] if chosen is not None else []
-    agree = any if tests and chosen is not None and chosen.operator == "or_" else all
+    if chosen is None:
+        return lambda _entry: True
+    tests = list(_live_parts(chosen))
+    if isinstance(chosen, LogFilter) and chosen.text is not None:
+        query = TextQuery.parse(chosen.text.query)
+        tests.append(lambda entry: query.matches(entry.row["message"], entry.row["name"]))
+    # Without any part, or_ chooses everything as and_ does.
+    agree = any if tests and chosen.operator == "or_" else all
     return lambda entry: agree(test(entry) for test in tests)
 
 
@@ -127,7 +117,7 @@ class LogStore:
     """The logs that REST shows, sorted by timestamp, equal ones by arrival."""
 
     def __init__(self) -> None:
-        self._rows: list[tuple[int, int, Entry]] = []
+        self._rows: list[_StoredRow] = []
         self._arrivals = itertools.count()
 
     def add(self, entries: Iterable[Entry]) -> None:
@@ -158,6 +148,7 @@ class LogStore:
         """Return one page; ``shuffle`` puts rows of one timestamp in a random order."""
         accepts = listed(chosen)
         first, last = 0, len(self._rows)
+        # With or_ a log outside of the time range may fit another part of the filter.
         if chosen is None or chosen.operator == "and_":
             low, high = time_range(chosen)
             if low is not None:
@@ -165,7 +156,7 @@ class LogStore:
             if high is not None:
                 last = bisect.bisect_left(self._rows, (high + 1,))
         order = range(first, last)
-        rows: Iterator[tuple[int, int, Entry]] = (
+        rows: Iterable[_StoredRow] = (
             self._rows[index] for index in (reversed(order) if newest_first else order)
         )
         if shuffle is not None:
@@ -174,9 +165,7 @@ class LogStore:
         return list(itertools.islice(found, offset, offset + limit))
 
 
-def _shuffled_ties(
-    rows: Iterator[tuple[int, int, Entry]], rng: random.Random
-) -> Iterator[tuple[int, int, Entry]]:
+def _shuffled_ties(rows: Iterable[_StoredRow], rng: random.Random) -> Iterator[_StoredRow]:
     for _, ties in itertools.groupby(rows, key=lambda row: row[0]):
         group = list(ties)
         rng.shuffle(group)

@@ -9,6 +9,20 @@ from typing import Any
 import orjson
 
 
+def json_value(data: str | bytes | None) -> Any:
+    """Return the JSON value; None where there is none or it is no JSON."""
+    try:
+        return orjson.loads(data or b"")
+    except orjson.JSONDecodeError:
+        return None
+
+
+def json_object(data: str | bytes | None) -> dict[str, Any] | None:
+    """Return the JSON object; None for any other data."""
+    value = json_value(data)
+    return value if isinstance(value, dict) else None
+
+
 @dataclass(frozen=True, slots=True)
 class RestRequest:
     """One request. ``path`` is decoded and without the API's base path; ``headers`` have lower-case names."""
@@ -26,10 +40,7 @@ class RestRequest:
     @property
     def body(self) -> Any:
         """Return the decoded JSON body; None where there is none or it is no JSON."""
-        try:
-            return orjson.loads(self.content)
-        except orjson.JSONDecodeError:
-            return None
+        return json_value(self.content)
 
 
 @dataclass(frozen=True, slots=True)

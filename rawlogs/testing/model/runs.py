@@ -74,29 +74,19 @@ class RunStore:
         for row in self.deployments.values():
             if (row["flow_id"], row["name"]) == (flow_id, name):
                 return row
-        return self._add(
-            self.deployments,
-            {
-                "name": name,
-                "flow_id": flow_id,
-                "paused": False,
-                "tags": [],
-                "parameters": {},
-                "status": "READY",
-            },
-        )
+        fields = {"name": name, "flow_id": flow_id, "paused": False, "tags": [], "parameters": {}}
+        return self._add(self.deployments, {**fields, "status": "READY"})
 
     def add_flow_run(
         self,
         name: str | None,
-        *,
         flow: str,
         parent: str | None,
         deployment: str | None,
         tags: Iterable[str],
-        id: str | None,
+        id: str | None = None,
     ) -> Row:
-        """Add a run without a state. A subflow also gets a task run in its parent that points at it, as in Prefect."""
+        """Add a run without a state; a name of None gets a random one. ``parent`` is the flow run that calls it."""
         flow_id = self.add_flow(flow)["id"]
         row = self._add(
             self.flow_runs,
@@ -118,7 +108,7 @@ class RunStore:
             },
             id,
         )
-        if parent is not None:
+        if parent is not None:  # as in Prefect, a task run of the parent stands for the subflow
             task = self.add_task_run(parent, f"{flow}-0", child=row["id"])
             row["parent_task_run_id"] = task["id"]
         return row
@@ -182,17 +172,18 @@ class RunStore:
         related = [("flow", self.flows[run["flow_id"]])]
         if (task := self.task_runs.get(run["parent_task_run_id"] or "")) is not None:
             related.append(("task-run", task))
-        return [
-            {
-                "prefect.resource.id": f"prefect.{kind}.{row['id']}",
-                "prefect.resource.role": kind,
-                "prefect.resource.name": row["name"],
-            }
-            for kind, row in related
-        ]
+        names = ("prefect.resource.id", "prefect.resource.role", "prefect.resource.name")
+        values = ((f"prefect.{kind}.{row['id']}", kind, row["name"]) for kind, row in related)
+        return [dict(zip(names, each, strict=True)) for each in values]
 
     def list_flow_runs(self, body: ReadRuns) -> Sequence[Row]:
-        rows = [row for row in self.flow_runs.values() if self._chooses(body, row)]
+        rows = [
+            row
+            for row in self.flow_runs.values()
+            if _matches(self._with_parent(row), body.flow_runs)
+            and _matches(self.flows[row["flow_id"]], body.flows)
+            and _matches(self.deployments.get(row["deployment_id"] or ""), body.deployments)
+        ]
         return _sorted(rows, body.sort.value)
 
     def list_task_runs(self, body: ReadRuns) -> Sequence[Row]:
@@ -200,10 +191,7 @@ class RunStore:
             row
             for row in self.task_runs.values()
             if _matches(row, body.task_runs)
-            and (
-                body.flow_runs is None
-                or self._run_matches(self.flow_runs.get(row["flow_run_id"]), body.flow_runs)
-            )
+            and _matches(self._with_parent(self.flow_runs.get(row["flow_run_id"])), body.flow_runs)
         ]
 
     def list_flows(self, body: ReadNamed) -> Sequence[Row]:
@@ -221,19 +209,8 @@ class RunStore:
     def _with_flow(self, row: Row) -> Row:
         return {**row, "flow_or_deployment_name": f"{self.flows[row['flow_id']]['name']}\n{row['name']}"}
 
-    def _chooses(self, body: ReadRuns, row: Row) -> bool:
-        deployment = self.deployments.get(row["deployment_id"] or "")
-        return (
-            (body.flow_runs is None or self._run_matches(row, body.flow_runs))
-            and _matches(self.flows[row["flow_id"]], body.flows)
-            and (
-                body.deployments is None
-                or (deployment is not None and _matches(deployment, body.deployments))
-            )
-        )
-
-    def _run_matches(self, row: Row | None, chosen: RunFilter) -> bool:
-        return row is not None and _matches({**row, "parent_flow_run_id": self.parent_of(row)}, chosen)
+    def _with_parent(self, row: Row | None) -> Row | None:
+        return row and {**row, "parent_flow_run_id": self.parent_of(row)}
 
 
 _by_name = operator.itemgetter("name")
@@ -241,13 +218,14 @@ _by_name = operator.itemgetter("name")
 
 def _sorted(rows: list[Row], sort: str) -> list[Row]:
     field, _, order = sort.rpartition("_")
+    # The next scheduled start is not modelled; for a run that has not begun it is the expected one.
     key = {"NEXT_SCHEDULED_START_TIME": "expected_start_time"}.get(field, field.lower())
     return sorted(rows, key=lambda row: (row[key] is not None, row[key] or ""), reverse=order == "DESC")
 
 
-def _matches(row: Row, chosen: RunFilter | NamedFilter | None) -> bool:
-    if chosen is None:
-        return True
+def _matches(row: Row | None, chosen: RunFilter | NamedFilter | None) -> bool:
+    if chosen is None or row is None:  # a run without a deployment fits no filter of deployments
+        return chosen is None
     parts = {name: part for name, part in chosen if isinstance(part, BaseModel)}
     agree = any if parts and chosen.operator == "or_" else all
     return agree(_part(row, name, part) for name, part in parts.items())
@@ -256,11 +234,9 @@ def _matches(row: Row, chosen: RunFilter | NamedFilter | None) -> bool:
 def _part(row: Row, name: str, part: BaseModel) -> bool:
     value = row.get(name)
     if isinstance(part, State):
-        state = row["state"] or {"type": None, "name": None}
-        return all(
-            wanted is None or _part(state, field, wanted)
-            for field, wanted in (("type", part.type), ("name", part.name))
-        )
+        state = row["state"] or {"type": None, "name": None}  # a run has no state at first
+        wanted = {"type": part.type, "name": part.name}
+        return all(inner is None or _part(state, field, inner) for field, inner in wanted.items())
     if isinstance(part, AnyTag):
         tags = set(value or ())
         return (
@@ -287,7 +263,7 @@ def _part(row: Row, name: str, part: BaseModel) -> bool:
 def _between(value: str | None, part: Between) -> bool:
     if part.is_null_ is not None and (value is None) is not part.is_null_:
         return False
-    if value is None:
+    if value is None:  # as in SQL, NULL is neither before nor after anything
         return part.after_ is None and part.before_ is None
     moment = parse_timestamp(value)
     return (part.after_ is None or moment >= part.after_) and (part.before_ is None or moment <= part.before_)

@@ -49,14 +49,8 @@ def create_flow_run(state: ServerState, deployment: Row, body: CreateFlowRun) ->
         known = row.get("idempotency_key")
         if known is not None and (known, row["flow_id"]) == (body.idempotency_key, deployment["flow_id"]):
             return row, False
-    row = state.runs.add_flow_run(
-        body.name,
-        flow=state.runs.flows[deployment["flow_id"]]["name"],
-        parent=None,
-        deployment=deployment["name"],
-        tags=body.tags,
-        id=None,
-    )
+    flow = state.runs.flows[deployment["flow_id"]]["name"]
+    row = state.runs.add_flow_run(body.name, flow, None, deployment["name"], body.tags)
     row["parameters"] = {**deployment["parameters"], **body.parameters}
     row["idempotency_key"] = body.idempotency_key
     asked = body.state or NewState(type=StateType.SCHEDULED)

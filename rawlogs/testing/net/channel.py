@@ -7,7 +7,7 @@ import random
 from collections.abc import Mapping, Sequence
 from email.utils import format_datetime
 from http import HTTPStatus
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 from rawlogs.testing.model.bounds import Checked
 from rawlogs.testing.model.state import ServerState
@@ -49,7 +49,7 @@ class Channel:
         """Behave like Prefect from here on; on a socket until ``frames`` logs or events are sent."""
         raise NotImplementedError
 
-    async def http(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+    async def http(self, status: int, headers: Mapping[str, str], body: bytes) -> NoReturn:
         """Send this HTTP answer and close the connection."""
         head = self.head(status, {"content-type": "text/plain", "connection": "close", **headers}, len(body))
         await self.writer.write(head + body)
@@ -57,6 +57,7 @@ class Channel:
 
     def head(self, status: int, headers: Mapping[str, str], length: int) -> bytes:
         """Return the head of an HTTP answer, with the server's date and name."""
+        # A script may send a status that has no name, such as 599.
         phrase = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "Unknown"
         fields = {
             "date": format_datetime(self.state.now(), usegmt=True),
@@ -67,21 +68,16 @@ class Channel:
         lines = [f"HTTP/1.1 {status} {phrase}", *(f"{name}: {value}" for name, value in fields.items())]
         return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
-    async def drop(self) -> None:
+    async def drop(self) -> NoReturn:
         """Close the TCP connection without a close frame."""
         await self.writer.close()
         raise Ended
 
-    def abort(self) -> None:
+    def abort(self) -> NoReturn:
         """Reset the TCP connection."""
         self.writer.abort()
         raise Ended
 
-    async def silence(self) -> None:
-        """Send nothing more for ever; pings are still answered."""
-        await asyncio.get_running_loop().create_future()
-
-    async def blackhole(self) -> None:
-        """Send nothing at all for ever, no pongs either, and keep the connection open (half-open)."""
-        self.mute = True
-        await self.silence()
+    async def silence(self) -> NoReturn:
+        """Send nothing more for ever; pings are still answered unless ``mute`` is set."""
+        raise await asyncio.get_running_loop().create_future()

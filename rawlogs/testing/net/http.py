@@ -44,7 +44,7 @@ class RequestReader:
             elif isinstance(event, h11.EndOfMessage):
                 assert head is not None
                 return _request(head, body)
-            else:
+            else:  # the client has closed the connection
                 return None
 
     def next(self) -> bool:
@@ -74,15 +74,14 @@ class RestExchange(Channel):
 
     async def serve(self, frames: int | None = None) -> None:
         """Send the right answer, once."""
-        if self._answered:
+        if self._answered:  # a script may say Serve() twice
             return
         self._answered = True
         head, content = self._rendered()
         lines = (line.partition(b": ") for line in head.split(b"\r\n")[1:-2])
+        headers = [(name, value) for name, _, value in lines]
         # h11 only keeps count of the connection's state; the bytes go through the faulty writer.
-        self._http.send(
-            h11.Response(status_code=self._answer.status, headers=[(name, value) for name, _, value in lines])
-        )
+        self._http.send(h11.Response(status_code=self._answer.status, headers=headers))
         self._http.send(h11.Data(data=content))
         self._http.send(h11.EndOfMessage())
         await self.writer.write(head + content)
@@ -107,12 +106,7 @@ def _request(head: h11.Request, body: bytes) -> RestRequest:
     headers: dict[str, str] = {}
     for raw_name, raw_value in head.headers:
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        # RFC 9110, section 5.3: a repeated header is one header with a list.
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    return RestRequest(
-        head.method.decode("latin-1"),
-        path,
-        dict(parse_qsl(query, keep_blank_values=True)),
-        headers,
-        body,
-        target,
-    )
+    fields = dict(parse_qsl(query, keep_blank_values=True))
+    return RestRequest(head.method.decode("latin-1"), path, fields, headers, body, target)

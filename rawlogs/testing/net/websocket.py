@@ -6,8 +6,8 @@ import asyncio
 import collections
 import contextlib
 import random
-from collections.abc import Coroutine, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import NoReturn
 
 from websockets.exceptions import ProtocolError
 from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
@@ -21,7 +21,7 @@ from rawlogs.testing.model.state import ServerState
 from rawlogs.testing.model.subscriptions import Outgoing
 from rawlogs.testing.net.channel import BAD_REQUEST, Channel, Step
 from rawlogs.testing.net.faulty_writer import Ended, FaultyWriter
-from rawlogs.waiting import first_of
+from rawlogs.waiting import first_of, wait_until_set
 from rawlogs.wire.logger import SERVER_WITHOUT_FRAMES
 
 MAX_FRAME = 16 << 20
@@ -45,6 +45,7 @@ class WebSocketChannel(Channel):
         super().__init__(state, writer, rng)
         self.record = record
         self.answers_close = True
+        # The parameters that the websockets library gives its own servers.
         deflate = ServerPerMessageDeflateFactory(
             server_max_window_bits=12, client_max_window_bits=12, compress_settings={"memLevel": 5}
         )
@@ -62,31 +63,27 @@ class WebSocketChannel(Channel):
         self._fragments: list[Frame] = []
         self._inbox: collections.deque[str | bytes] = collections.deque()
         self._arrived = asyncio.Event()
+        self._upgraded = asyncio.Event()
         self._ponged = asyncio.Event()
         self._closed = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self, steps: Sequence[Step]) -> None:
         """Play the steps until they or the client end the connection, and stay until the client leaves."""
-        self._start(self._read())
-        script = asyncio.ensure_future(self._play_then_stay(steps))
         try:
-            await first_of(script, self._closed.wait())
-            for _ in range(5):  # the script still reads what the client sent before it left
-                await asyncio.sleep(0)
+            script = self._play_then_stay(steps)
+            await first_of(script, self._read(), self._keep_alive(), self._until_closed())
         finally:
-            for task in (script, *self._tasks):
-                task.cancel()
-            results = await asyncio.gather(script, *self._tasks, return_exceptions=True)
             self.ended()
             self.become("ended")
-        for result in results:
-            if isinstance(result, Exception) and not isinstance(result, Ended):
-                raise result
 
     async def _play_then_stay(self, steps: Sequence[Step]) -> None:
         await self.play(steps)
+        await self._until_closed()
+
+    async def _until_closed(self) -> None:
         await self._closed.wait()
+        for _ in range(5):  # the script still reads what the client sent before it left
+            await asyncio.sleep(0)
 
     def ended(self) -> None:
         """Release what the connection held; called once, at its end."""
@@ -96,7 +93,7 @@ class WebSocketChannel(Channel):
         self.record.state = state
         self.state.changed()
 
-    async def refuse(self, status: int) -> None:
+    async def refuse(self, status: int) -> NoReturn:
         """Answer the upgrade with an HTTP status and an empty body, and close the connection."""
         self.become("refused")
         await self.http(status, {}, b"")
@@ -109,7 +106,6 @@ class WebSocketChannel(Channel):
         if self.request is None:
             await self.writer.write(BAD_REQUEST)
             await self.drop()
-            return
         response = self._protocol.accept(self.request)
         if response.status_code != 101:
             await self.refuse(response.status_code)
@@ -121,13 +117,11 @@ class WebSocketChannel(Channel):
         self._protocol.send_response(response)
         self.become("open")
         await self._flush()
-        behaviour = self.state.behaviour
-        if behaviour.ping_interval is not None:
-            self._start(self._keep_alive(behaviour.ping_interval, behaviour.ping_timeout))
+        self._upgraded.set()
 
     @property
     def gone(self) -> bool:
-        """Whether the connection is over, with a close frame of the client or without."""
+        """True once the connection is over, with a close frame of the client or without."""
         return self._closed.is_set()
 
     async def receive(self) -> str | bytes:
@@ -151,7 +145,7 @@ class WebSocketChannel(Channel):
                 b"".join(frame_bytes(opcodes[frame.binary], frame.payload) for frame in batch)
             )
 
-    async def close(self, code: int | None, reason: str = "") -> None:
+    async def close(self, code: int | None, reason: str = "") -> NoReturn:
         """Send a close frame with any code (None: without one), wait for the client's, and close the connection."""
         if self._protocol.state is OPEN:
             try:
@@ -160,13 +154,12 @@ class WebSocketChannel(Channel):
                 payload = (code or 0).to_bytes(2, "big") + reason.encode()
                 await self.writer.write(frame_bytes(Opcode.CLOSE, payload))
             await self._flush()
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._closed.wait(), CLOSE_TIMEOUT)
+        await wait_until_set(self._closed, CLOSE_TIMEOUT)
         await self.drop()
 
     async def leave(self, code: int, reason: str) -> None:
         """Close the connection from outside its script, as a server that goes down does."""
-        if self.record.state == "opening":
+        if self.record.state == "opening":  # before the upgrade there is no close frame
             self.cut()
             return
         with contextlib.suppress(Ended):
@@ -176,9 +169,6 @@ class WebSocketChannel(Channel):
         """End the connection from outside its script, without a close frame."""
         self.writer.abort() if reset else self.writer.close_now()
         self._closed.set()
-
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        self._tasks.append(asyncio.ensure_future(work))
 
     async def _flush(self) -> None:
         data = b"".join(self._protocol.data_to_send())
@@ -191,9 +181,10 @@ class WebSocketChannel(Channel):
                 self._protocol.receive_data(data)
                 self._take_in()
                 await self._reply()
-        except (ConnectionError, OSError, Ended):
+        except (OSError, Ended):  # the client is gone, or this side cut the connection
             pass
         self._closed.set()
+        await self._until_closed()
 
     async def _reply(self) -> None:
         data = self._protocol.data_to_send()
@@ -229,17 +220,19 @@ class WebSocketChannel(Channel):
         self._inbox.append(message)
         self._arrived.set()
 
-    async def _keep_alive(self, interval: float, timeout: float | None) -> None:
+    async def _keep_alive(self) -> None:
+        await self._upgraded.wait()
+        behaviour = self.state.behaviour
+        if behaviour.ping_interval is None:
+            await self.silence()
         while True:
-            await asyncio.sleep(interval)
+            await asyncio.sleep(behaviour.ping_interval)
             if self._protocol.state is not OPEN or self.mute:
-                return
+                await self.silence()
             self._ponged.clear()
             self._protocol.send_ping(b"fake")
             await self._flush()
-            try:
-                await asyncio.wait_for(self._ponged.wait(), timeout)
-            except asyncio.TimeoutError:
+            if not await wait_until_set(self._ponged, behaviour.ping_timeout):
                 await self.close(1011, "keepalive ping timeout")
 
 

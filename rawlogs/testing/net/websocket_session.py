@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
-
-import orjson
+from typing import Any, NoReturn
 
 from rawlogs.testing.model import events, logs
 from rawlogs.testing.model.handshake import Closed, Refused, check_auth, check_filter, check_upgrade
+from rawlogs.testing.model.rest import json_object
 from rawlogs.testing.model.schemas import EventFilter, log_filter
 from rawlogs.testing.model.subscriptions import Outgoing, Subscription, Subscriptions, outgoing
-from rawlogs.testing.net.faulty_writer import Ended
 from rawlogs.testing.net.websocket import WebSocketChannel
 
 ByTheRules: Any = "by the rules"
@@ -37,27 +35,26 @@ class WebSocketSession(WebSocketChannel):
             return
         if subprotocol is ByTheRules:
             offered = self.request.headers.get_all("Sec-WebSocket-Protocol") if self.request else []
-            verdict = check_upgrade(self.record.channel, offered, self.state.behaviour)
-            if isinstance(verdict, Refused):
-                await self.refuse(verdict.status)
-                return
-            subprotocol = verdict.subprotocol
+            try:
+                subprotocol = check_upgrade(self.record.channel, offered, self.state.behaviour)
+            except Refused:
+                await self.refuse(403)
         self._legacy = subprotocol is None
         await self.upgrade(subprotocol, key)
 
     async def expect_auth(self, *, answer: bool = True) -> None:
         """Read the auth frame, and answer it by the model's rules; a legacy client sends none."""
         await self.accept()
+        # A script may have read the frame already, or refused the upgrade.
         if self._legacy or self.record.state != "open" or self.record.auth is not None:
             return
         frame = await self.receive()
-        self.record.auth = _object(frame)
+        self.record.auth = json_object(frame)
         self.state.changed()
         if not answer:
             return
-        verdict = check_auth(frame, self.state.behaviour)
-        if isinstance(verdict, Closed):
-            await self._end(verdict)
+        if (refusal := check_auth(frame, self.state.behaviour)) is not None:
+            await self._end(refusal)
         self.become("authenticated")
         await self.send({"type": "auth_success"})
 
@@ -66,7 +63,7 @@ class WebSocketSession(WebSocketChannel):
         await self.expect_auth()
         if self._frame is None:
             self._frame = await self.receive()
-            self.record.envelope = _object(self._frame)
+            self.record.envelope = json_object(self._frame)
             self.record.filter = (self.record.envelope or {}).get("filter")
             self.state.changed()
         return self._frame
@@ -95,6 +92,7 @@ class WebSocketSession(WebSocketChannel):
                 self._backfill = tuple(map(events.outgoing, filter(accepts, self.state.events)))
         else:
             accepts = logs.live(chosen)
+            # A recording's times are long past: its playback asks for logs of any time.
             self._chooses = logs.live(chosen.model_copy(update={"timestamp": None}))
         self._subscription = Subscription(accepts, behaviour.queue)
         self._subscribers.add(self._subscription)
@@ -103,10 +101,10 @@ class WebSocketSession(WebSocketChannel):
     async def serve(self, frames: int | None = None) -> None:
         """Do what is left of the handshake, and send what the client subscribed to, at most ``frames`` of it."""
         await self.expect_filter()
-        if self._subscription is None:
+        if self._subscription is None:  # the filter was answered otherwise: nothing is ever sent
             await self.silence()
-            return
         left = frames
+        # Old events come first, as from Prefect; what is posted meanwhile waits in the queue.
         while left is None or left > 0:
             room = _CHUNK if left is None else min(left, _CHUNK)
             if self._backfill:
@@ -146,18 +144,9 @@ class WebSocketSession(WebSocketChannel):
     def _subscribers(self) -> Subscriptions[Any]:
         return self.state.event_subscribers if self.record.channel == "events" else self.state.log_subscribers
 
-    async def _end(self, verdict: Closed) -> None:
+    async def _end(self, verdict: Closed) -> NoReturn:
         if verdict.says is not None:
             await self.send(verdict.says)
         if verdict.code is None:
             await self.drop()
         await self.close(verdict.code, verdict.reason)
-        raise Ended
-
-
-def _object(frame: str | bytes) -> dict[str, Any] | None:
-    try:
-        message = orjson.loads(frame)
-    except orjson.JSONDecodeError:
-        return None
-    return message if isinstance(message, dict) else None
