@@ -112,7 +112,7 @@ async def auth(case: CheckContext) -> Finding:
     except HistoryError as error:
         if error.status is None:
             raise
-        # Prefect Cloud has no /admin/version.
+        # It need not exist on Prefect Cloud, which is not Prefect's open server.
         if error.status == 404 and case.settings.is_cloud:
             return Finding("ok", "not told by this route; the log list will tell")
         # One route that is closed need not close the others.
