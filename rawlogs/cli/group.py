@@ -62,6 +62,7 @@ class _Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        # click would not say which command has a similar name.
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             from rawlogs.cli.help import nearest
 
@@ -119,7 +120,7 @@ def run(arguments: list[str], *, started_at: datetime | None = None) -> int:
         return exit_code(error)
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
-    except BrokenPipeError:
+    except BrokenPipeError:  # whoever reads the pipe has seen enough: rawlogs help | head
         silence_stdout()
         return 0
     except Exception as error:

@@ -94,6 +94,7 @@ async def _record(file: str, settings: Settings, given: dict[str, Any]) -> int:
             count = await _converse(recorder, settings, wire, given)
         finally:
             if not given["no_list"]:
+                # Most recordings end by Ctrl-C, which must not take the list from them.
                 await asyncio.shield(_add_list(recorder, settings, wire, started))
     click.echo(f"rawlogs: {count} messages recorded in {file}", err=True)
     return exit_codes.DONE

@@ -71,6 +71,7 @@ async def _replay(file: str, host: str, port: int, speed: float | None, loop: bo
             port = server.port
             if not loop:
                 await asyncio.sleep(float("inf"))
+            # The bound that ``until`` requires is 34 years here.
             await server.until(partial(getattr, server, "replayed"), timeout=float(1 << 30))
 
 

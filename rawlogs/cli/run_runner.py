@@ -29,6 +29,7 @@ class RunRunner(TailRunner):
 
     def stop(self, code: int) -> None:
         """End soon; the run goes on, or is cancelled where that was asked for."""
+        # A pipe whose reader has left says nothing about the run.
         if self.stop_code is None and code != exit_codes.DONE:
             self._interrupted = asyncio.create_task(self._started.interrupted(code))
         super().stop(code)

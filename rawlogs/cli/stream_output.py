@@ -42,6 +42,7 @@ class StreamOutput:
         self._timestamps = timestamps
         self._utc = utc
         self._color: Literal["auto", "always", "never"] = "never" if no_color else color
+        # Who reads logs as objects reads notices so, too; people at a terminal do not.
         self.notices = NoticePrinter(
             sys.stderr,
             color=self._wants_color(sys.stderr),

@@ -65,6 +65,7 @@ class StreamSetup:
         from rawlogs.api import run_stream, stream
 
         chosen, options = dict(self._chosen), dict(self._options)
+        # Which logs were delivered is kept only for a cursor: it costs memory.
         options["track"] = self._cursor_file is not None
         for ids in ("flow_run_id", "task_run_id"):
             chosen[ids] = chosen[ids] or None

@@ -188,6 +188,7 @@ class _Tracing:
         if self._stop_code is not None:
             return self._stop_code
         ending = outcome.ending
+        # However a script makes the conversation end, that is what it was played for.
         if (
             ending is None
             or job.plan.script is not None
@@ -235,6 +236,6 @@ class _Tracing:
 
     def _end(self, code: int) -> None:
         if self._stop_code is not None:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt  # the second time nobody waits for the server's close frame
         self._stop_code = code
         self._stop.set()
