@@ -13,7 +13,7 @@ from rawlogs.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The result; the ids are in the order of the side that has them."""
+    """The result of ``compare``; the ids are in the order of the side that has them."""
 
     sent: int
     received: int

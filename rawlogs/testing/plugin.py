@@ -1,26 +1,9 @@
-"""The pytest fixtures ``fake_prefect``, a fake server, and ``prefect_cassette``, a recorded one.
+"""The pytest fixtures ``fake_prefect``, a fake server, and ``prefect_cassette``, a recorded one (docs/testing.md).
 
-The plugin is loaded only where it is asked for: with ``-p rawlogs.testing.plugin``, or in the top ``conftest.py``::
-
-    pytest_plugins = ["rawlogs.testing.plugin"]
-
-    def test_the_page_shows_errors(fake_prefect, client):
-        fake_prefect.post("boom", level=40)
-        ...
-
-    @pytest.mark.prefect_cassette
-    def test_report():
-        ...
-
-Both servers run in threads of their own: the test may block, or be a coroutine of any asyncio plugin. Override
-``fake_prefect_behaviour`` for another server::
-
-    @pytest.fixture
-    def fake_prefect_behaviour():
-        return Behaviour(auth_string="admin:pass")
-
-The file of ``prefect_cassette`` (the fixture, or the marker alone) is ``cassettes/MODULE/TEST.jsonl`` beside the test's
-module. Override ``prefect_cassette_upstream`` where the settings do not name the server to be recorded.
+The plugin is loaded only where it is asked for: with ``-p rawlogs.testing.plugin``, or in the top ``conftest.py`` with
+``pytest_plugins = ["rawlogs.testing.plugin"]``. Both servers run in threads of their own: the test may block, or be a
+coroutine of any asyncio plugin. The file of ``prefect_cassette`` (the fixture, or the marker alone) is
+``cassettes/MODULE/TEST.jsonl`` beside the test's module.
 
 For the length of the test the environment's PREFECT_API_URL, PREFECT_API_AUTH_STRING and PREFECT_API_KEY match the
 server; PREFECT_API_SSL_CERT_FILE and PREFECT_CLIENT_CUSTOM_HEADERS are removed.
@@ -33,7 +16,7 @@ import os
 import re
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -46,14 +29,8 @@ if TYPE_CHECKING:
 
 MARKER = "prefect_cassette"
 _CASSETTE = pytest.StashKey[Cassette]()
-_NO_CREDENTIALS = dict.fromkeys(
-    (
-        "PREFECT_API_AUTH_STRING",
-        "PREFECT_API_KEY",
-        "PREFECT_API_SSL_CERT_FILE",
-        "PREFECT_CLIENT_CUSTOM_HEADERS",
-    )
-)
+_CREDENTIALS = ("PREFECT_API_AUTH_STRING", "PREFECT_API_KEY")
+_NO_CREDENTIALS = dict.fromkeys((*_CREDENTIALS, "PREFECT_API_SSL_CERT_FILE", "PREFECT_CLIENT_CUSTOM_HEADERS"))
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.\[\]=+,-]")
 _RESERVED = re.compile(r"(?i:con|prn|aux|nul|com\d|lpt\d)(\..*)?")
 """Names that Windows takes for devices."""
@@ -89,12 +66,12 @@ def prefect_cassette(
     """Run the test's cassette, which the environment's settings point at."""
     item = request.node
     chosen = item.get_closest_marker(MARKER)
-    path, options = _chosen(*(chosen.args if chosen else ()), **(chosen.kwargs if chosen else {}))
+    path, mode, upstream = _chosen(*chosen.args, **chosen.kwargs) if chosen else (None, None, None)
+    # The plugin may be loaded by a conftest.py too deep for the option to be known.
     asked: Mode | None = request.config.getoption("prefect_record", default=None)
-    mode = asked or options["mode"] or "once"
-    upstream = options["upstream"] or prefect_cassette_upstream
     file = default_path(item) if path is None else item.path.parent / path
-    with use_cassette(file, mode=mode, upstream=upstream) as cassette:
+    recorded = upstream or prefect_cassette_upstream
+    with use_cassette(file, mode=asked or mode or "once", upstream=recorded) as cassette:
         item.stash[_CASSETTE] = cassette
         _set(monkeypatch, {**_NO_CREDENTIALS, "PREFECT_API_URL": cassette.api_url})
         yield cassette
@@ -106,14 +83,14 @@ def _prefect_cassette(request: pytest.FixtureRequest) -> None:
         request.getfixturevalue("prefect_cassette")
 
 
+_Path = str | os.PathLike[str] | None
+
+
 def _chosen(
-    path: str | os.PathLike[str] | None = None,
-    *,
-    mode: Mode | None = None,
-    upstream: str | Settings | None = None,
-) -> tuple[str | os.PathLike[str] | None, dict[str, Any]]:
+    path: _Path = None, *, mode: Mode | None = None, upstream: str | Settings | None = None
+) -> tuple[_Path, Mode | None, str | Settings | None]:
     """Return the marker's arguments. Raises TypeError for arguments that it does not have."""
-    return path, {"mode": mode, "upstream": upstream}
+    return path, mode, upstream
 
 
 @pytest.hookimpl(wrapper=True)
@@ -125,6 +102,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     except BaseException as error:
         if cassette is not None:
             cassette.discard()
+            # An interrupted test stays interrupted.
             if isinstance(error, Exception):
                 _check(cassette, error)
         raise

@@ -1,21 +1,7 @@
 """A scenario: which server, which logs, and what goes wrong when. A TOML file, checked before anything runs.
 
-[server]                 # fields of Behaviour
-version = "3.8.8"
-[logs]
-count = 5000             # in all; 0: without end
-rate = 200               # logs a second; 0: at once
-batch = 50               # logs of one POST
-runs = 2                 # flow runs that the logs belong to, in turn
-[[fault]]
-kind = "http"            # the name of a step, see rawlogs.testing.faults
-where = "rest"           # logs (default), events, rest
-status = 500             # the step's own fields
-times = 3                # or connection = 0, path = "/logs/filter"
-[[fault]]
-kind = "restart"         # happens to the running server: drop, close, restart, kill, refuse
-at = 2.0                 # seconds after the start
-downtime = 1.0
+``[server]`` has the fields of ``Behaviour``, ``[logs]`` those of ``Traffic``; each ``[[fault]]`` is a step
+(``rawlogs.testing.faults``) with its fields, or with ``at`` one of ``ACTIONS``. docs/fake.md shows one.
 """
 
 from __future__ import annotations
@@ -120,7 +106,7 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """All of it; the defaults are a healthy Prefect 3.8.8 with ten logs a second."""
+    """The whole of it; the defaults are a healthy Prefect 3.8.8 with ten logs a second."""
 
     behaviour: Behaviour = field(default_factory=Behaviour)
     traffic: Traffic = field(default_factory=Traffic)

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from rawlogs.log_values import parse_timestamp
-from rawlogs.testing.model.schemas import EventFilter, EventResource
+from rawlogs.testing.model.schemas import EventFilter, EventName, EventResource
 from rawlogs.testing.model.subscriptions import Outgoing
 
 BACKFILL = timedelta(minutes=15)
@@ -44,21 +44,15 @@ def fits(chosen: EventFilter) -> Callable[[Event], bool]:
     """Return a predicate of the events that a filter chooses, whenever they occurred."""
 
     def accept(event: Event) -> bool:
-        name: str = event["event"]
         resources = [event["resource"], *event["related"]]
-        return (
-            _name(chosen, name)
-            and _resource(chosen.resource, resources[:1])
-            and _resource(chosen.any_resource, resources)
-        )
+        own = _resource(chosen.resource, resources[:1]) and _resource(chosen.any_resource, resources)
+        return own and _name(chosen.event, event["event"])
 
     return accept
 
 
-def _name(chosen: EventFilter, name: str) -> bool:
-    if (part := chosen.event) is None:
-        return True
-    return (
+def _name(part: EventName | None, name: str) -> bool:
+    return part is None or (
         (part.prefix is None or name.startswith(tuple(part.prefix)))
         and not name.startswith(tuple(part.exclude_prefix or ()))
         and (part.name is None or name in part.name)
@@ -75,18 +69,12 @@ def _resource(part: EventResource | None, resources: list[dict[str, str]]) -> bo
     )
 
 
-def run_event(
-    run: dict[str, Any],
-    previous: dict[str, Any] | None,
-    *,
-    id: str,
-    follows: str | None,
-    related: list[dict[str, str]],
-    received: str,
-) -> Event:
-    """Return the event of a flow run's new state; ``previous`` is the state before, None for the first."""
+def run_event(run: dict[str, Any], previous: dict[str, Any] | None) -> Event:
+    """Return the event of a flow run's new state; ``previous`` is the state before, None for the first.
+
+    What the server adds is missing: ``id``, ``follows``, ``related`` and ``received``.
+    """
     state = run["state"]
-    brief = {"type": state["type"], "name": state["name"]}
     return {
         "occurred": state["timestamp"],
         "event": f"prefect.flow-run.{state['name']}",
@@ -98,13 +86,9 @@ def run_event(
             "prefect.state-timestamp": state["timestamp"].replace("Z", "+00:00"),
             "prefect.state-type": state["type"],
         },
-        "related": related,
         "payload": {
             "intended": {"from": previous and previous["type"], "to": state["type"]},
             "initial_state": previous and {"type": previous["type"], "name": previous["name"]},
-            "validated_state": brief,
+            "validated_state": {"type": state["type"], "name": state["name"]},
         },
-        "id": id,
-        "follows": follows,
-        "received": received,
     }

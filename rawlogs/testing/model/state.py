@@ -31,12 +31,10 @@ class ServerState:
         self.behaviour = behaviour
         self.rng = rng
         self.logs = LogStore()
-        self.log_subscribers: Subscriptions[Entry] = Subscriptions(
-            lambda entry: Outgoing(entry.id, entry.frame())
-        )
+        self.log_subscribers = Subscriptions[Entry](lambda entry: Outgoing(entry.id, entry.frame()))
         self.runs = RunStore(self.now, self.new_id)
         self.events: list[events.Event] = []
-        self.event_subscribers: Subscriptions[events.Event] = Subscriptions(events.outgoing)
+        self.event_subscribers = Subscriptions[events.Event](events.outgoing)
         self._clock = clock
         self._tasks: set[asyncio.Task[None]] = set()
         self._ingesting: set[asyncio.Task[None]] = set()
@@ -60,7 +58,7 @@ class ServerState:
             fields: dict[str, Any] = {"name": "prefect.flow_runs", "level": 20, "timestamp": self.now()}
             own = {"message": log} if isinstance(log, str) else log
             given.append({**fields, **(defaults or {}), **own})
-        ids = [fields.pop("id", None) for fields in given]
+        ids = [fields.pop("id", None) for fields in given]  # the API's own schema rejects it
         return [self._entry(log, id) for log, id in zip(LOGS.validate_python(given), ids, strict=True)]
 
     def _entry(self, log: LogCreate, id: object) -> Entry:
@@ -103,9 +101,9 @@ class ServerState:
     def _ingest_part(self, entries: Sequence[Entry]) -> None:
         self.publish(entries)
         delay = self.behaviour.commit_delay
-        if delay == 0.0:
+        if delay == 0.0:  # in this turn: the answer to a POST comes after its logs are stored
             self.store(entries)
-        elif delay is not None:
+        elif delay is not None:  # None: the transaction is rolled back
             self.spawn(self._store_later(entries, delay))
 
     async def _store_later(self, entries: Sequence[Entry], delay: float) -> None:
@@ -126,14 +124,10 @@ class ServerState:
         """Move a flow run to a state, and store and publish the event of it. Raises KeyError for an unknown run."""
         run = self.runs.flow_runs[run_id]
         previous = self.runs.set_state(run, type, name, message)
-        event = events.run_event(
-            run,
-            previous,
-            id=str(self.new_id()),
-            follows=events.latest(self.events, run_id) if previous else None,
-            related=self.runs.related(run),
-            received=rfc3339(self.now()),
-        )
+        event = events.run_event(run, previous)
+        event |= {"related": self.runs.related(run), "id": str(self.new_id())}
+        event["follows"] = events.latest(self.events, run_id) if previous else None
+        event["received"] = rfc3339(self.now())
         self.events.append(event)
         if self.behaviour.events:
             self.event_subscribers.publish([event])

@@ -58,33 +58,21 @@ class Subscription(Generic[Item]):
         return len(self._queue)
 
 
-class Subscriptions(Generic[Item]):
-    """All subscriptions of one socket path; ``frame`` renders an item."""
+class Subscriptions(list[Subscription[Item]]):
+    """The subscriptions of one socket path; ``frame`` renders an item."""
 
     def __init__(self, frame: Callable[[Item], Outgoing]) -> None:
+        super().__init__()
         self._frame = frame
-        self._subscriptions: list[Subscription[Item]] = []
-
-    def add(self, subscription: Subscription[Item]) -> None:
-        """Subscribe."""
-        self._subscriptions.append(subscription)
-
-    def discard(self, subscription: Subscription[Item]) -> None:
-        """Unsubscribe, where it is subscribed."""
-        if subscription in self._subscriptions:
-            self._subscriptions.remove(subscription)
 
     def publish(self, items: Iterable[Item]) -> None:
         """Offer each item to each subscriber. No sender runs meanwhile: a large burst overflows the queues."""
         for item in items:
             frame = cache(lambda item=item: self._frame(item))  # rendered once, and only where it is wanted
-            for subscription in self._subscriptions:
+            for subscription in self:
                 subscription.offer(item, frame)
 
     def push(self, frame: Outgoing) -> None:
         """Queue a frame for every subscriber, whatever its filter and limit."""
-        for subscription in self._subscriptions:
+        for subscription in self:
             subscription.push(frame)
-
-    def __len__(self) -> int:
-        return len(self._subscriptions)

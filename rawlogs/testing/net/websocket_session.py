@@ -95,7 +95,7 @@ class WebSocketSession(WebSocketChannel):
             # A recording's times are long past: its playback asks for logs of any time.
             self._chooses = logs.live(chosen.model_copy(update={"timestamp": None}))
         self._subscription = Subscription(accepts, behaviour.queue)
-        self._subscribers.add(self._subscription)
+        self._subscribers.append(self._subscription)
         self.become("subscribed")
 
     async def serve(self, frames: int | None = None) -> None:
@@ -138,7 +138,7 @@ class WebSocketSession(WebSocketChannel):
     def ended(self) -> None:
         """Unsubscribe the client."""
         if self._subscription is not None:
-            self._subscribers.discard(self._subscription)
+            self._subscribers.remove(self._subscription)
 
     @property
     def _subscribers(self) -> Subscriptions[Any]:
