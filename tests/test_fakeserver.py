@@ -917,6 +917,18 @@ async def test_server_speaks_tls() -> None:
                 pass
 
 
+async def test_a_client_that_sends_no_http_and_is_gone_is_no_failure_of_the_server() -> None:
+    pem = Path(__file__).with_name("loopback.pem")
+    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    serving.load_cert_chain(pem)
+    trusting = ssl.create_default_context(cafile=str(pem))
+    async with FakeServer(tls=serving) as server:
+        _, writer = await asyncio.open_connection("127.0.0.1", server.port, ssl=trusting)
+        writer.write(b"no HTTP\r\n\r\n")
+        writer.close()  # TLS ends in both directions, so the answer cannot be sent
+        await writer.wait_closed()
+
+
 async def test_fragments_of_a_client_are_joined() -> None:
     async with FakeServer() as server, socket(server) as ws:
         await ws.send([AUTH[:5], AUTH[5:9], AUTH[9:]])

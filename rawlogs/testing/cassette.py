@@ -89,7 +89,7 @@ class Cassette:
 
     @property
     def unknown(self) -> tuple[str, ...]:
-        """Descriptions of what was asked and refused, because the cassette does not know it."""
+        """The descriptions of what was asked and refused, because the cassette does not know it."""
         return tuple(self._responder.unknown) if self._responder is not None else ()
 
     @property
@@ -129,14 +129,14 @@ class Cassette:
     ) -> None:
         assert self._thread is not None
         assert self._server is not None
-        whole = False
+        complete = False
         try:
             self._thread.run(self._stop(self._server))
-            whole = kind is None and not self._discarded and self._error() is None
+            complete = kind is None and not self._discarded and self._error() is None
         finally:
             self._thread.stop()
             if self._writer is not None:
-                self._writer.keep() if whole else self._writer.discard()
+                self._writer.keep() if complete else self._writer.discard()
         wrong = self._error()
         # An interrupted test stays interrupted: KeyboardInterrupt is not replaced.
         if wrong is not None and not self._raised and (kind is None or issubclass(kind, Exception)):
@@ -156,13 +156,14 @@ class Cassette:
         recording = self._read()
         replays = recording is not None
         settings = None
+        # A replay alone needs no settings: it runs where Prefect was never configured.
         if not replays or self.mode == "new_episodes":
             try:
                 settings = self._settings()
             except ConfigError as error:
                 if not replays:
                     raise
-                self._no_settings = error.text  # told only where something unknown is asked
+                self._no_settings = error.text  # an error only where something unknown is asked
         if recording is None:
             assert settings is not None
             recording = Recording(datetime.now(timezone.utc), None, settings.api_url, ())

@@ -141,6 +141,7 @@ class ByMatch(Responder):
         """Return the recorded answer; for a list of known logs the model's; else the real server's, or 501."""
         if (answer := self.index.answer(request)) is not None:
             return answer
+        # The recorded logs are complete for such a filter, whatever time range is asked for.
         if self.index.has_logs_for(request):
             await self.state.ingested()
             return self.api.answer(_without_later_times(request, self.state.now()))
@@ -162,7 +163,7 @@ class ByMatch(Responder):
         return asked
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class ServeByFilter(SocketStep):
     """Plays the recorded WebSocket with the client's filter, or passes the client on, or refuses it."""
 
@@ -171,6 +172,7 @@ class ServeByFilter(SocketStep):
     async def act(self, channel: WebSocketSession) -> None:
         responder = self.responder
         index, path = responder.index, f"/{channel.record.channel}/out"
+        # A recorded client that was refused, or left in the handshake, never sent a filter.
         if (refused := index.without_filter(path)) is not None:
             await PlaySession(responder.playback, refused).act(channel)
             return
@@ -179,6 +181,7 @@ class ServeByFilter(SocketStep):
             await PlaySession(responder.playback, session).act(channel)
         elif responder.upstream is not None:
             await responder.upstream.converse(channel)
+        # The recorded client would have connected again; this one does, and gets what the model has.
         elif index.ended_by_server(path, frame):
             await channel.serve()
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import h11
 
@@ -41,7 +42,8 @@ class ClientConnection:
         except Ended:
             pass
         except h11.RemoteProtocolError:
-            await self._writer.write(BAD_REQUEST)
+            with contextlib.suppress(Ended):  # the client is gone already
+                await self._writer.write(BAD_REQUEST)
         finally:
             self._writer.close_now()
 

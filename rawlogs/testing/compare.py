@@ -25,25 +25,21 @@ class Comparison:
 
     @property
     def complete(self) -> bool:
-        """Return whether nothing is missing, repeated or unknown."""
+        """True if nothing is missing, repeated or unknown."""
         return not (self.missing or self.repeated or self.unknown)
 
 
 def compare(sent: Iterable[str], received: Iterable[str]) -> Comparison:
     """Compare the received ids with the sent ones."""
     order = {log_id: position for position, log_id in enumerate(dict.fromkeys(sent))}
-    came = list(received)
-    counts = Counter(came)
+    counts = Counter(received)  # in the order in which each id came first
     furthest, reordered = -1, 0
-    for log_id in dict.fromkeys(came):
-        position = order.get(log_id)
-        if position is None:
-            continue
+    for position in [order[log_id] for log_id in counts if log_id in order]:
         reordered += position < furthest
         furthest = max(furthest, position)
     return Comparison(
         sent=len(order),
-        received=len(came),
+        received=sum(counts.values()),
         missing=tuple(log_id for log_id in order if log_id not in counts),
         repeated=tuple(log_id for log_id, count in counts.items() if count > 1),
         unknown=tuple(log_id for log_id in counts if log_id not in order),
@@ -58,6 +54,7 @@ def ids(lines: Iterable[bytes], name: str) -> Iterator[str]:
         if not text:
             continue
         found: object = text.decode("utf-8", "replace")
+        # A bare line is an id; a frame has its log one level deeper than a log of -o json.
         if text[:1] in (b"{", b'"'):
             try:
                 found = orjson.loads(text)

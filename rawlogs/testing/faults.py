@@ -63,18 +63,16 @@ Where = Literal["logs", "events", "rest"]
 class SocketStep(Step):
     """A step that only a WebSocket can take."""
 
-    __slots__ = ()
     on_rest = False
 
 
 class RestStep(Step):
     """A step that only a REST request can take."""
 
-    __slots__ = ()
     on_socket = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Serve(Step):
     logs: Amount | None = None
 
@@ -82,7 +80,7 @@ class Serve(Step):
         await channel.serve(self.logs)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Sleep(Step):
     seconds: Seconds
 
@@ -90,7 +88,7 @@ class Sleep(Step):
         await asyncio.sleep(self.seconds)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Http(Step):
     status: Status
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -101,7 +99,7 @@ class Http(Step):
         await channel.http(self.status, self.headers, body)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Redirect(Step):
     location: str
     status: Status = 307
@@ -110,7 +108,7 @@ class Redirect(Step):
         await channel.http(self.status, {"location": self.location}, b"")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Html(Step):
     body: str = "<!DOCTYPE html><title>Sign in</title>"
 
@@ -118,13 +116,13 @@ class Html(Step):
         await channel.http(200, {"content-type": "text/html; charset=utf-8"}, self.body.encode())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class EmptyPage(RestStep):
     async def act(self, channel: RestExchange) -> None:
         await channel.http(200, {"content-type": "application/json"}, b"[]")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Truncate(RestStep):
     keep: Amount = 10
 
@@ -132,7 +130,7 @@ class Truncate(RestStep):
         await channel.truncated(self.keep)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Raw(Step):
     data: bytes
 
@@ -140,26 +138,26 @@ class Raw(Step):
         await channel.writer.write(self.data)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Blackhole(Step):
     async def act(self, channel: Channel) -> None:
         channel.mute = True
         await channel.silence()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Drop(Step):
     async def act(self, channel: Channel) -> None:
         await channel.drop()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Abort(Step):
     async def act(self, channel: Channel) -> None:
         channel.abort()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Slice(Step):
     size: Count = 1
     pause: Seconds = 0.0
@@ -168,7 +166,7 @@ class Slice(Step):
         channel.writer.slice, channel.writer.pause = self.size, self.pause
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Throttle(Step):
     rate: Rate
 
@@ -176,7 +174,7 @@ class Throttle(Step):
         channel.writer.rate = self.rate
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CutAfter(Step):
     size: Amount
     reset: bool = False
@@ -185,7 +183,7 @@ class CutAfter(Step):
         channel.writer.left, channel.writer.reset = self.size, self.reset
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Linger(Step):
     seconds: Seconds
 
@@ -193,7 +191,7 @@ class Linger(Step):
         channel.writer.linger = self.seconds
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Accept(SocketStep):
     subprotocol: str | None = ByTheRules
     key: str | None = None
@@ -202,19 +200,19 @@ class Accept(SocketStep):
         await channel.accept(self.subprotocol, self.key)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class NoSubprotocol(SocketStep):
     async def act(self, channel: WebSocketSession) -> None:
         await channel.accept(None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class WrongAccept(SocketStep):
     async def act(self, channel: WebSocketSession) -> None:
         await channel.accept(ByTheRules, "bm90IHRoZSByaWdodCBrZXkgYXQgYWw=")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ExpectAuth(SocketStep):
     answer: bool = True
 
@@ -222,7 +220,7 @@ class ExpectAuth(SocketStep):
         await channel.expect_auth(answer=self.answer)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ExpectFilter(SocketStep):
     subscribe: bool = True
 
@@ -230,7 +228,7 @@ class ExpectFilter(SocketStep):
         await channel.expect_filter(subscribe=self.subscribe)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Stall(SocketStep):
     at: Literal["upgrade", "auth", "filter", "close"]
 
@@ -246,7 +244,7 @@ class Stall(SocketStep):
         await channel.silence()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class AuthFailure(SocketStep):
     reason: str = "Invalid API key"
 
@@ -258,8 +256,6 @@ class AuthFailure(SocketStep):
 
 class Send(SocketStep):
     """Frames as they are; ``Send(a, b)`` sends two. A log to send: ``{"type": "log", "log": {...}}``."""
-
-    __slots__ = ("what",)
 
     def __init__(self, *what: Mapping[str, Any] | str | bytes) -> None:
         self.what = what
@@ -273,7 +269,7 @@ class Send(SocketStep):
         return f"Send{self.what!r}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class BadFrame(SocketStep):
     data: str = '{"type":"log","log":{'
 
@@ -282,7 +278,7 @@ class BadFrame(SocketStep):
         await channel.send(self.data)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Close(SocketStep):
     code: CloseCode | None = 1000
     reason: str = ""
@@ -292,13 +288,13 @@ class Close(SocketStep):
         await channel.close(self.code, self.reason)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Duplicate(SocketStep):
     async def act(self, channel: WebSocketSession) -> None:
         channel.shape(lambda frames: [frame for frame in frames for _ in range(2)])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Late(SocketStep):
     by: Amount = 1
 
@@ -322,13 +318,13 @@ class Late(SocketStep):
         channel.shape(shape)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reorder(SocketStep):
     async def act(self, channel: WebSocketSession) -> None:
         channel.shape(lambda frames: channel.rng.sample(frames, len(frames)))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Lose(SocketStep):
     every: Count = 2
 

@@ -66,6 +66,7 @@ def _plain(value: Any) -> Any:
         parts = {name: _plain(item) for name, item in value.items() if (name, item) != ("operator", "and_")}
         return {name: item for name, item in parts.items() if item is not None}
     if isinstance(value, list):
+        # A list of ids is a set: clients send it in any order.
         items = [_plain(item) for item in value]
         return sorted(items) if all(isinstance(item, str) for item in items) else items
     return _MOMENT if isinstance(value, str) and _is_moment(value) else value

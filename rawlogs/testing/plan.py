@@ -15,7 +15,7 @@ class Rule:
     connection: the number of one connection or request, from 0; None for all.
     path: one path; None for all.
     left: how many more times it applies; None for no limit.
-    whole: the steps are a script; otherwise they come before the normal behaviour.
+    is_script: the steps are a script; otherwise they come before the normal behaviour.
     """
 
     where: Where
@@ -23,7 +23,7 @@ class Rule:
     connection: int | None = None
     path: str | None = None
     left: int | None = None
-    whole: bool = False
+    is_script: bool = False
 
     def fits(self, where: Where, number: int, path: str) -> bool:
         """Return whether the rule applies here, and still."""
@@ -58,7 +58,7 @@ class FaultPlan:
         that fits is applied before the normal steps.
         """
         fitting = [rule for rule in self.rules if rule.fits(where, number, path)]
-        scripts = [rule for rule in fitting if rule.whole]
-        if scripts:
+        scripts = [rule for rule in fitting if rule.is_script]
+        if scripts:  # a script replaces everything, faults too
             return next((rule for rule in scripts if rule.connection is not None), scripts[0]).use()
         return [*(step for rule in fitting for step in rule.use()), *normal]

@@ -1,6 +1,6 @@
 """Plays a recording: ``Playback`` is the engine; ``InOrder`` gives each client the next recorded WebSocket.
 
-What a client says is not compared with the recording (its token may be another one). Its filter is honoured, but not
+What a client sends is not compared with the recording (its token may be another one). Its filter is honoured, but not
 its times: those of a recording are long past, and a client that asks for logs from now on means the recorded ones.
 """
 
@@ -41,7 +41,7 @@ class PlaybackClock(SystemClock):
         self._started: float | None = None
 
     def start(self) -> None:
-        """Let it run from now on."""
+        """Start the clock."""
         self._started = self.monotonic()
 
     def now(self) -> datetime:
@@ -94,7 +94,7 @@ class Playback:
             await self.clock.sleep(wait)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class PlaySession(SocketStep):
     """Plays one recorded WebSocket, from the upgrade (or from where the client is by now) to its end."""
 
@@ -172,20 +172,20 @@ class PlaySession(SocketStep):
         await channel.serve()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class RefuseLateClient(SocketStep):
-    """Closes a client that comes after the last recorded WebSocket, with a reason; calls ``tell`` before.
+    """Closes a client that comes after the last recorded WebSocket, with a reason; calls ``on_refused`` before.
 
     code: 1000 where no other client can be served any more, 1013 where a later attempt may succeed.
     """
 
-    tell: Callable[[], None]
+    on_refused: Callable[[], None]
     code: int
     reason: str
 
     async def act(self, channel: WebSocketSession) -> None:
         await channel.expect_filter(subscribe=False)
-        self.tell()
+        self.on_refused()
         await channel.close(self.code, self.reason)
 
 
@@ -213,7 +213,7 @@ class InOrder(Responder):
 
     @property
     def finished(self) -> bool:
-        """Return whether every recorded WebSocket for logs was played, as far as its client stayed."""
+        """True if every recorded WebSocket for logs was played, as far as its client stayed."""
         return self._playback.played.issuperset(self._logs)
 
     def begin(self) -> None:
@@ -223,6 +223,7 @@ class InOrder(Responder):
     def steps(self, connection: Connection) -> Sequence[Step]:
         """Return the playback of the next recorded WebSocket."""
         sessions = self._events if connection.channel == "events" else self._logs
+        # Clients take the recorded WebSockets of each kind in turn.
         if connection.number < len(sessions):
             return (PlaySession(self._playback, sessions[connection.number]),)
         return self._after if connection.channel == "logs" else (Serve(),)

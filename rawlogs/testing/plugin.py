@@ -152,6 +152,7 @@ def safe_name(name: str) -> str:
     safe = _UNSAFE.sub("-", name)[:_LONGEST].strip(". ")
     if safe == name and not _RESERVED.fullmatch(name):
         return name
+    # Half of a surrogate pair may stand in a parametrized name.
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:10]
     return f"{safe}-{digest}"
 

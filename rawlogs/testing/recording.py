@@ -98,6 +98,7 @@ class Recorder:
         elif event.data is not None:
             data64 = event.data if hidden else self._redactor.binary(event.data)
             line["data64"] = base64.b64encode(data64).decode()
+        # No fact may take the place of a key that a reader needs.
         facts = {key: value for key, value in event.facts.items() if key not in _KEYS}
         self._write(line | self._redactor.facts(facts))
         self.events += 1
@@ -137,7 +138,7 @@ class Recording:
 
     @property
     def duration(self) -> float:
-        """Return the seconds from the first event to the last."""
+        """The seconds from the first event to the last."""
         return max((event.at for event in self.events), default=0.0)
 
 

@@ -30,13 +30,13 @@ class Session:
 
     @property
     def filter(self) -> str | bytes | None:
-        """Return the client's filter message; None where the session ended before it."""
+        """The client's filter message; None where the session ended before it."""
         sent = (event.data for event in self.events if event.direction == "client" and event.kind in _FRAMES)
         return next((data for data in sent if data is not None and kind_of(data) == "filter"), None)
 
     @property
     def ended_by_server(self) -> bool:
-        """Return whether the server closed or cut it; False where the client did, or neither."""
+        """True if the server closed or cut it; False where the client did, or neither."""
         ends = [event.direction for event in self.events if event.kind in ("close", "drop")]
         return bool(ends) and ends[0] == "server"
 
@@ -52,7 +52,7 @@ class RecordedExchange:
 
     @property
     def path(self) -> str:
-        """Return the path without the query."""
+        """The path without the query."""
         return path_of(self.target)
 
 
@@ -84,6 +84,7 @@ def sessions(events: Sequence[WireEvent]) -> list[Session]:
             current[event.connection] = [event]
             path = unquote(path_of(event.facts.get("path", "")))
             found.append(Session(path, current[event.connection]))
+        # REST exchanges are numbered like connections; `exchanges` reads them.
         elif event.connection in current and event.kind not in ("request", "response"):
             current[event.connection].append(event)
     return found

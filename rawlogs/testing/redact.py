@@ -38,6 +38,7 @@ class Redactor:
         except orjson.JSONDecodeError:
             return blank(data) if self._messages else self._masker.payload(data)
         changed = False
+        # The key in an auth frame is masked also where nobody named it as a secret.
         if isinstance(value, dict) and isinstance(value.get("token"), str) and value["token"]:
             value["token"], changed = MASK, True
         if self._messages:

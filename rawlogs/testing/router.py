@@ -68,6 +68,7 @@ class Router:
         self.responder.begin()
         channel = _SOCKETS.get(self._below_base(request.path))
         connections = self.event_connections if channel == "events" else self.connections
+        # Fields of one name were joined by commas when the request was read.
         offered = request.headers.get("sec-websocket-protocol", "").split(",")
         record = Connection(
             number=len(connections),
@@ -86,6 +87,7 @@ class Router:
         """Record a request; return it with the path below the base path, and what happens to it."""
         self.responder.begin()
         below = self._below_base(request.path)
+        # The model answers 404; a cassette does not pass it on.
         if below is None:
             request = replace(request, below_base=False)
         else:

@@ -38,7 +38,7 @@ async def _produce(
 ) -> None:
     traffic = scenario.traffic
     runs = [str(UUID(int=rng.getrandbits(128), version=4)) for _ in range(max(traffic.runs, 1))]
-    levels = (10, 20, 20, 20, 30, 40)
+    levels = (10, 20, 20, 20, 30, 40)  # most logs are INFO
     loop = asyncio.get_running_loop()
     begun, number = loop.time(), 0
     while not traffic.count or number < traffic.count:
@@ -49,7 +49,9 @@ async def _produce(
                 "name": "rawlogs.fake",
                 "level": rng.choice(levels),
                 "message": f"log {number + offset}",
-                "timestamp": (stamp + timedelta(microseconds=offset)).isoformat(),
+                "timestamp": (
+                    stamp + timedelta(microseconds=offset)
+                ).isoformat(),  # no two of one POST are equal
                 "flow_run_id": runs[(number + offset) % len(runs)],
             }
             for offset in range(size)

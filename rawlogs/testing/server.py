@@ -21,9 +21,7 @@ from rawlogs.loop_thread import LoopThread
 from rawlogs.testing.faults import Serve, Step, Where
 from rawlogs.testing.http_server import HttpServer
 from rawlogs.testing.model.behaviour import Behaviour
-from rawlogs.testing.model.connection_log import Connection
 from rawlogs.testing.model.logs import Entry
-from rawlogs.testing.model.rest import RestRequest
 from rawlogs.testing.model.state import LogLike, ServerState
 from rawlogs.testing.model.subscriptions import outgoing
 from rawlogs.testing.plan import Rule
@@ -68,6 +66,7 @@ class FakeServer:
         playback: Playback | None = None
         if recording is not None:
             playback = Playback(recording if isinstance(recording, Recording) else read(recording), speed)
+            # The recorded server and its time, unless the caller names others.
             behaviour, clock = behaviour or playback.behaviour(), clock or playback.clock
         self.behaviour = behaviour or Behaviour()
         self.state = ServerState(self.behaviour, clock or SystemClock(), random.Random(seed))
@@ -78,6 +77,12 @@ class FakeServer:
             loopback=is_loopback(host),
             seed=seed,
         )
+        self.connections = self._router.connections
+        """The records of all WebSockets but those for events, the first one first."""
+        self.event_connections = self._router.event_connections
+        """The records of all WebSockets for events."""
+        self.requests = self._router.requests
+        """The REST requests, the first one first."""
         self._server = HttpServer(self._router, host=host, port=port, tls=tls)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: LoopThread | None = None
@@ -100,21 +105,6 @@ class FakeServer:
         return f"{self.origin}{self.behaviour.base_path}"
 
     @property
-    def connections(self) -> list[Connection]:
-        """The records of all WebSockets but those for events, the first one first."""
-        return self._router.connections
-
-    @property
-    def event_connections(self) -> list[Connection]:
-        """The records of all WebSockets for events."""
-        return self._router.event_connections
-
-    @property
-    def requests(self) -> list[RestRequest]:
-        """The REST requests, the first one first."""
-        return self._router.requests
-
-    @property
     def logs(self) -> list[dict[str, Any]]:
         """The stored logs as the REST list shows them, by timestamp."""
         return self._call(lambda: [dict(entry.row) for entry in self.state.logs])
@@ -126,17 +116,17 @@ class FakeServer:
 
     @property
     def replayed(self) -> bool:
-        """Return whether every recorded WebSocket was played to a client, as far as the client stayed."""
+        """True if every recorded WebSocket was played to a client, as far as the client stayed."""
         return self._playback is None or self._playback.finished
 
     @property
     def subscribed(self) -> int:
-        """Return how many clients are subscribed to logs now."""
+        """The number of clients that are subscribed to logs now."""
         return len(self.state.log_subscribers)
 
     @property
     def world(self) -> ServerState:
-        """``state``: its name before 0.2.0."""
+        """The old name of ``state``, kept for one version."""
         return self.state
 
     async def until(self, condition: Callable[[], object], timeout: float = 10.0) -> None:
@@ -147,7 +137,7 @@ class FakeServer:
         await self._await(within(timeout, self.state.until(condition)))
 
     async def until_subscribed(self, clients: int = 1, timeout: float = 10.0) -> None:
-        """Wait until so many clients are subscribed to logs; the protocol does not tell the client itself.
+        """Wait until so many clients are subscribed to logs: their own side of the protocol does not show it.
 
         Raises TimeoutError after ``timeout`` seconds.
         """
@@ -159,7 +149,7 @@ class FakeServer:
         Raises RuntimeError unless the server was started with ``with``.
         """
         if self._thread is None:
-            work.close()
+            work.close()  # otherwise Python warns that nobody awaited it
             raise RuntimeError("start the server with `with FakeServer() as server:` to use run()")
         return self._thread.run(work)
 
@@ -239,7 +229,7 @@ class FakeServer:
 
         connection: its number, from 0; None: every connection without a script of its own.
         """
-        self._call(lambda: self._router.plan.add(Rule(channel, tuple(steps), connection, whole=True)))
+        self._call(lambda: self._router.plan.add(Rule(channel, tuple(steps), connection, is_script=True)))
 
     def fault(
         self,
@@ -299,7 +289,7 @@ class FakeServer:
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         await self._server.stop()
-        if kind is None:
+        if kind is None:  # the test's own exception is not replaced
             self._server.check()
 
     def __enter__(self) -> FakeServer:

@@ -92,6 +92,7 @@ class Upstream:
             if (event.direction, event.kind) == ("server", "close"):
                 closes.append(event)
 
+        # Without a URL the target is the socket for logs.
         events = self._settings.address.events_url if channel.record.channel == "events" else None
         target = Target.of(self._settings, events)
         text = frame if isinstance(frame, str) else frame.decode("utf-8", "backslashreplace")
@@ -127,10 +128,10 @@ def exchange_events(
     method, path, headers, content = asked
     status, fields, body = answered
     facts: dict[str, Any] = {"method": method, "path": path, "headers": list(headers.items())}
-    told: dict[str, Any] = {"status": status, "headers": list(fields.items())}
+    answer_facts: dict[str, Any] = {"status": status, "headers": list(fields.items())}
     return (
         WireEvent(now, number, "client", "request", _text(content), facts),
-        WireEvent(now, number, "server", "response", _text(body), told),
+        WireEvent(now, number, "server", "response", _text(body), answer_facts),
     )
 
 

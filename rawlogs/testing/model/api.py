@@ -135,7 +135,7 @@ class Api:
         if _has_lone_surrogate(request.content):
             return INTERNAL_ERROR
         given = _decoded(request)
-        try:
+        try:  # here, as entries() takes an id, which the API rejects
             LOGS.validate_python(given)
         except ValidationError as error:
             raise _invalid_body(error, given) from None

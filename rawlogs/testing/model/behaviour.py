@@ -57,40 +57,40 @@ class Behaviour(Checked):
 
     @property
     def release(self) -> Version:
-        """Return the version as comparable numbers."""
+        """The version as comparable numbers."""
         return tuple(int(number) for number in re.findall(r"\d+", self.version)[:3])
 
     @property
     def has_logs_out(self) -> bool:
-        """Return whether ``/logs/out`` exists."""
+        """True if ``/logs/out`` exists."""
         return self.logs_out if self.logs_out is not None else self.release >= (3, 4, 7)
 
     @property
     def has_text_filter(self) -> bool:
-        """Return whether filters have the part ``text``."""
+        """True if filters have the part ``text``."""
         return self.release >= (3, 4, 20)
 
     @property
     def accepts_legacy(self) -> bool:
-        """Return whether a client without the subprotocol is accepted (never with authentication)."""
+        """True if a client without the subprotocol is accepted (never with authentication)."""
         return self.release >= (3, 6, 14) and not self.authenticates
 
     @property
     def trims_subprotocols(self) -> bool:
-        """Return whether blanks between the offered subprotocols are ignored."""
+        """True if blanks between the offered subprotocols are ignored."""
         return self.release >= (3, 7, 2)
 
     @property
     def strips_nul(self) -> bool:
-        """Return whether NUL characters are removed from logs."""
+        """True if NUL characters are removed from logs."""
         return self.release >= (3, 6, 18)
 
     @property
     def compares_ascii_only(self) -> bool:
-        """Return whether the token is compared by a function that raises on anything but ASCII text."""
+        """True if the token is compared by a function that raises on anything but ASCII text."""
         return self.release >= (3, 6, 22)
 
     @property
     def authenticates(self) -> bool:
-        """Return whether clients need credentials."""
+        """True if clients need credentials."""
         return self.auth_string is not None or self.api_key is not None

@@ -11,7 +11,7 @@ State = Literal["opening", "refused", "open", "authenticated", "subscribed", "en
 
 @dataclass(slots=True)
 class Connection:
-    """What one client of a WebSocket said, and what it was sent.
+    """The record of one WebSocket: what its client sent, and what it was sent.
 
     headers: of the upgrade, with lower-case names.
     channel: None for a path that has no socket.
@@ -39,5 +39,5 @@ class Connection:
 
     @property
     def token(self) -> Any:
-        """Return the token of the auth frame; None where there was none."""
+        """The token of the auth frame; None where there was none."""
         return self.auth.get("token") if self.auth else None

@@ -34,7 +34,7 @@ def accepts(chosen: EventFilter, now: datetime) -> Callable[[Event], bool]:
 
     Without ``occurred.until`` the client gets old events and never a live one: it means ``now``.
     """
-    since = max(chosen.occurred.since or now - BACKFILL, now - BACKFILL)
+    since = max(chosen.occurred.since or now - BACKFILL, now - BACKFILL)  # older ones are never sent
     until = chosen.occurred.until or now
     fitting = fits(chosen)
     return lambda event: since <= parse_timestamp(event["occurred"]) <= until and fitting(event)

@@ -51,11 +51,11 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """The end of the connection. code: None: without a close frame. says: a text frame that is sent before."""
+    """The end of the connection. A code of None: without a close frame. ``message`` is sent before."""
 
     code: int | None = None
     reason: str = ""
-    says: str | None = None
+    message: str | None = None
 
 
 def check_upgrade(channel: str | None, offered: Iterable[str], behaviour: Behaviour) -> str | None:
@@ -88,7 +88,7 @@ def check_auth(frame: str | bytes, behaviour: Behaviour) -> Closed | None:
             return None
         reason = "Invalid API key" if token else "No API key was sent"
         failure = orjson.dumps({"type": "auth_failure", "reason": reason}).decode()
-        return Closed(1008, says=failure)
+        return Closed(1008, message=failure)
     if behaviour.auth_string is None:
         return None
     if isinstance(token, (int, float)) and token:  # every release fails on a number

@@ -32,6 +32,7 @@ def in_utc(moment: datetime) -> datetime:
 
 def uuid7(moment: datetime, rng: random.Random) -> UUID:
     """Return an id as the server makes it: ordered by milliseconds, in random order inside one."""
+    # RFC 9562, section 5.7: 48 bits of time, the version, 12 random bits, the variant, 62 random bits.
     milliseconds = micros(moment) // 1000 & (1 << 48) - 1
     bits = rng.getrandbits(74)
     return UUID(int=milliseconds << 80 | 0x7 << 76 | (bits >> 62) << 64 | 0b10 << 62 | bits & (1 << 62) - 1)
@@ -47,7 +48,7 @@ class Entry:
 
     @property
     def id(self) -> str:
-        """Return the log's id."""
+        """The log's id."""
         return self.row["id"]  # type: ignore[no-any-return]
 
     def frame(self) -> bytes:
@@ -146,6 +147,7 @@ class LogStore:
         shuffle: random.Random | None = None,
     ) -> Sequence[Entry]:
         """Return one page; ``shuffle`` puts rows of one timestamp in a random order."""
+        # The rows are sorted by time: a range is found without looking at the others.
         accepts = listed(chosen)
         first, last = 0, len(self._rows)
         # With or_ a log outside of the time range may fit another part of the filter.

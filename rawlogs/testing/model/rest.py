@@ -39,7 +39,7 @@ class RestRequest:
 
     @property
     def body(self) -> Any:
-        """Return the decoded JSON body; None where there is none or it is no JSON."""
+        """The decoded JSON body; None where there is none or it is no JSON."""
         return json_value(self.content)
 
 
@@ -55,5 +55,5 @@ class Answer:
 
     @property
     def content(self) -> bytes:
-        """Return the body's bytes."""
+        """The body's bytes."""
         return orjson.dumps(self.body) if self.raw is None else self.raw

@@ -30,7 +30,7 @@ Row = dict[str, Any]
 
 
 class StateType(str, enum.Enum):
-    """What a state can be of."""
+    """The types of a state."""
 
     SCHEDULED = "SCHEDULED"
     PENDING = "PENDING"
@@ -45,6 +45,7 @@ class StateType(str, enum.Enum):
 
 STATES = tuple(StateType.__members__)
 TERMINAL = frozenset({"COMPLETED", "FAILED", "CANCELLED", "CRASHED"})
+_NULL_AT_FIRST = ("parent_task_run_id", "state_type", "state_name", "state", "start_time", "end_time")
 _NOUNS = (
     ("amber", "brave", "calm", "dusty", "eager", "fuzzy"),
     ("badger", "crane", "finch", "otter", "robin", "stoat"),
@@ -94,17 +95,12 @@ class RunStore:
                 "name": name or "-".join(self._names.choice(words) for words in _NOUNS),
                 "flow_id": flow_id,
                 "deployment_id": self.add_deployment(flow, deployment)["id"] if deployment else None,
-                "parent_task_run_id": None,
                 "tags": list(tags),
                 "labels": {},
                 "parameters": {},
                 "run_count": 0,
-                "state_type": None,
-                "state_name": None,
-                "state": None,
                 "expected_start_time": rfc3339(self._now()),
-                "start_time": None,
-                "end_time": None,
+                **dict.fromkeys(_NULL_AT_FIRST),
             },
             id,
         )
@@ -140,7 +136,7 @@ class RunStore:
         run.update(state=state, state_type=type, state_name=state["name"], updated=state["timestamp"])
         if type == "RUNNING":
             run["run_count"] += 1
-            run["start_time"] = run["start_time"] or state["timestamp"]
+            run["start_time"] = run["start_time"] or state["timestamp"]  # a retry keeps the first start
         run["end_time"] = state["timestamp"] if type in TERMINAL else None
         return previous
 
@@ -247,7 +243,7 @@ def _part(row: Row, name: str, part: BaseModel) -> bool:
     if isinstance(part, Between):
         return _between(value, part)
     if isinstance(part, LikeText):
-        return part.like_.casefold() in str(value).casefold()
+        return part.like_.casefold() in str(value).casefold()  # ILIKE in SQL
     assert isinstance(part, (AnyId, AnyText))
     # Both at once in state.type: Prefect drops that part silently up to 3.9.0; 3.9.1 asks for both.
     if isinstance(part, AnyText) and part.any_ is not None and part.not_any_ is not None and name == "type":

@@ -48,7 +48,7 @@ def create_flow_run(state: ServerState, deployment: Row, body: CreateFlowRun) ->
     for row in state.runs.flow_runs.values():
         known = row.get("idempotency_key")
         if known is not None and (known, row["flow_id"]) == (body.idempotency_key, deployment["flow_id"]):
-            return row, False
+            return row, False  # a client that repeats its request gets one run
     flow = state.runs.flows[deployment["flow_id"]]["name"]
     row = state.runs.add_flow_run(body.name, flow, None, deployment["name"], body.tags)
     row["parameters"] = {**deployment["parameters"], **body.parameters}
@@ -76,6 +76,7 @@ def set_flow_run_state(state: ServerState, run: Row, body: SetState) -> dict[str
     elif (now, wanted) == ("PAUSED", "CANCELLING"):
         status = "REJECT"
         reason = f"This run cannot transition to the StateType.{wanted} state from the StateType.{now} state."
+    # Rejected, and moved all the same: to the state that needs no infrastructure.
     if status == "ACCEPT" or (now, wanted) == ("SCHEDULED", "CANCELLED"):
         state.set_state(run["id"], wanted, name, body.state.message)
     details = {"type": f"{status.lower()}_details", **({"reason": reason} if reason else {})}

@@ -63,6 +63,7 @@ class ServerState:
 
     def _entry(self, log: LogCreate, id: object) -> Entry:
         created = rfc3339(self.now())
+        # Postgres cannot store NUL in a text.
         strip = self.behaviour.strips_nul
         row = {
             "id": str(id or self.new_id()),

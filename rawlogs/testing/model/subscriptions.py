@@ -29,7 +29,7 @@ def outgoing(frame: Mapping[str, Any] | str | bytes) -> Outgoing:
 
 
 class Subscription(Generic[Item]):
-    """One subscriber's queue. A frame that does not fit is dropped, and nobody is told."""
+    """One subscriber's queue. A frame that does not fit is dropped silently, as in Prefect."""
 
     def __init__(self, accepts: Callable[[Item], bool], limit: int) -> None:
         self.accepts = accepts

@@ -30,6 +30,7 @@ def check_request(
     target: the path with its query, as the request line has it.
     loopback: the server listens on the loopback interface only.
     """
+    # RFC 9112, section 3.2: no Host, two of them, or a wrong one is answered with 400.
     named = parse_host(host or "")
     if named is None:
         return Refusal(400, "A request needs one Host header: a name or an address, and perhaps a port.")

@@ -22,7 +22,6 @@ BAD_REQUEST = (
 class Step(Checked):
     """One step of a script. Steps are values: they can be compared and reused."""
 
-    __slots__ = ()
     on_socket: ClassVar[bool] = True
     on_rest: ClassVar[bool] = True
 

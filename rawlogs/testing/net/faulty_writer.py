@@ -37,6 +37,7 @@ class FaultyWriter:
         async with self._lock:  # slices of two frames must not mix
             if self._writer.transport.is_closing():
                 raise Ended
+            # Also with exactly as many bytes as are left: the next ones may never be written.
             cut = self.left is not None and len(data) >= self.left
             await self._write_slices(data[: self.left])
             if self.left is not None:

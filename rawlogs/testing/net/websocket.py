@@ -188,6 +188,7 @@ class WebSocketChannel(Channel):
 
     async def _reply(self) -> None:
         data = self._protocol.data_to_send()
+        # A half-open connection answers nothing; Stall("close") leaves the client's close frame unanswered.
         if self.mute or (self._protocol.close_rcvd is not None and not self.answers_close):
             return
         if payload := b"".join(data):
@@ -196,6 +197,7 @@ class WebSocketChannel(Channel):
             await self.writer.finish()
 
     def _take_in(self) -> None:
+        # Pings are not among these kinds: the protocol has queued their pongs already.
         for event in self._protocol.events_received():
             assert isinstance(event, Frame)
             if event.opcode == Opcode.CLOSE and self._protocol.close_rcvd is not None:
@@ -210,6 +212,7 @@ class WebSocketChannel(Channel):
 
     def _take_message(self, frame: Frame) -> None:
         self._fragments.append(frame)
+        # A message may come in fragments (RFC 6455, section 5.4).
         if not frame.fin:
             return
         data = b"".join(part.data for part in self._fragments)

@@ -19,7 +19,7 @@ _CHUNK = 64
 
 
 class WebSocketSession(WebSocketChannel):
-    """The server's side. Each method goes as far as its name says, and repeats nothing that was done before."""
+    """The server's side of one WebSocket. A method does what has to precede it, and nothing twice."""
 
     _frame: str | bytes | None = None
     _checked = False
@@ -39,7 +39,7 @@ class WebSocketSession(WebSocketChannel):
                 subprotocol = check_upgrade(self.record.channel, offered, self.state.behaviour)
             except Refused:
                 await self.refuse(403)
-        self._legacy = subprotocol is None
+        self._legacy = subprotocol is None  # such a client sends its filter at once
         await self.upgrade(subprotocol, key)
 
     async def expect_auth(self, *, answer: bool = True) -> None:
@@ -145,8 +145,8 @@ class WebSocketSession(WebSocketChannel):
         return self.state.event_subscribers if self.record.channel == "events" else self.state.log_subscribers
 
     async def _end(self, verdict: Closed) -> NoReturn:
-        if verdict.says is not None:
-            await self.send(verdict.says)
-        if verdict.code is None:
+        if verdict.message is not None:
+            await self.send(verdict.message)
+        if verdict.code is None:  # an error in the real server
             await self.drop()
         await self.close(verdict.code, verdict.reason)
