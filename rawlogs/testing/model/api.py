@@ -15,8 +15,18 @@ from pydantic import BaseModel, ValidationError
 
 from rawlogs.log_values import rfc3339
 from rawlogs.testing.model.rest import Answer, RestRequest
-from rawlogs.testing.model.schemas import LogSort, Page, ReadNamed, ReadRuns, read_logs
-from rawlogs.testing.model.starting import CreateFlowRun, SetState, create_flow_run, set_flow_run_state
+from rawlogs.testing.model.runs import TERMINAL
+from rawlogs.testing.model.schemas import (
+    CreateFlowRun,
+    LogSort,
+    NewState,
+    Page,
+    ReadNamed,
+    ReadRuns,
+    SetState,
+    StateType,
+    read_logs,
+)
 from rawlogs.testing.model.state import LOGS, ServerState
 
 UNAUTHORIZED = Answer({"exception_message": "Unauthorized"}, 401)
@@ -163,18 +173,49 @@ class Api:
         return Answer({"detail": "Deployment not found"}, 404)
 
     def _create_flow_run(self, request: RestRequest, id: str) -> Answer:
-        deployment = self._runs.deployments.get(id)
+        runs, deployment = self._runs, self._runs.deployments.get(id)
         if deployment is None:
             return Answer({"detail": "Deployment not found"}, 404)
-        row, new = create_flow_run(self._state, deployment, self._body(request, CreateFlowRun))
-        return Answer(row, 201 if new else 200)
+        body = self._body(request, CreateFlowRun)
+        for row in (
+            runs.flow_runs.values()
+        ):  # a client that repeats its request gets the run that the first one made
+            known = row.get("idempotency_key")
+            if known is not None and (known, row["flow_id"]) == (body.idempotency_key, deployment["flow_id"]):
+                return Answer(row)
+        flow = runs.flows[deployment["flow_id"]]["name"]
+        row = runs.add_flow_run(body.name, flow, None, deployment["name"], body.tags)
+        row["parameters"] = {**deployment["parameters"], **body.parameters}
+        row["idempotency_key"] = body.idempotency_key
+        state = body.state or NewState(type=StateType.SCHEDULED)
+        if (scheduled := state.state_details.get("scheduled_time")) is not None:
+            row["expected_start_time"] = scheduled
+        self._state.set_state(row["id"], state.type.value, state.name, state.message)
+        return Answer(row, 201)
 
     def _set_flow_run_state(self, request: RestRequest, id: str) -> Answer:
+        """Move a run to a state, by the rules that 3.4.7 to 3.9.1 apply to a cancellation."""
         body = self._body(request, SetState)
         run = self._runs.flow_runs.get(id)
         if run is None:
             return Answer({"exception_message": f"Flow run with id {id} not found"}, 404)
-        return Answer(set_flow_run_state(self._state, run, body), 201)
+        now, status, reason = run["state_type"], "ACCEPT", ""
+        wanted, name = body.state.type.value, body.state.name
+        if now in TERMINAL:
+            status, reason = "ABORT", f"Run is already in terminal state {now}."
+        elif (now, wanted) == ("SCHEDULED", "CANCELLING"):
+            wanted, name = "CANCELLED", "Cancelled"
+            status, reason = "REJECT", "Scheduled flow run has no infrastructure to terminate."
+        elif (now, wanted) == ("PAUSED", "CANCELLING"):
+            text = (
+                f"This run cannot transition to the StateType.{wanted} state from the StateType.{now} state."
+            )
+            status, reason = "REJECT", text
+        # A scheduled run is moved although the request was rejected: no infrastructure has to end first.
+        if status == "ACCEPT" or (now, wanted) == ("SCHEDULED", "CANCELLED"):
+            self._state.set_state(run["id"], wanted, name, body.state.message)
+        details = {"type": f"{status.lower()}_details", **({"reason": reason} if reason else {})}
+        return Answer({"state": run["state"], "status": status, "details": details}, 201)
 
     # What handlers share.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import operator
 import random
 from collections.abc import Callable, Iterable, Sequence
@@ -24,23 +23,10 @@ from rawlogs.testing.model.schemas import (
     ReadRuns,
     RunFilter,
     State,
+    StateType,
 )
 
 Row = dict[str, Any]
-
-
-class StateType(str, enum.Enum):
-    """The types of a state."""
-
-    SCHEDULED = "SCHEDULED"
-    PENDING = "PENDING"
-    RUNNING = "RUNNING"
-    COMPLETED = "COMPLETED"
-    FAILED = "FAILED"
-    CANCELLED = "CANCELLED"
-    CRASHED = "CRASHED"
-    PAUSED = "PAUSED"
-    CANCELLING = "CANCELLING"
 
 
 STATES = tuple(StateType.__members__)

@@ -99,6 +99,20 @@ class RunSort(str, enum.Enum):
     END_TIME_DESC = "END_TIME_DESC"
 
 
+class StateType(str, enum.Enum):
+    """The types of a state."""
+
+    SCHEDULED = "SCHEDULED"
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    CRASHED = "CRASHED"
+    PAUSED = "PAUSED"
+    CANCELLING = "CANCELLING"
+
+
 class AnyId(Ids):
     not_any_: list[UUID] | None = None
     is_null_: bool | None = None
@@ -192,6 +206,35 @@ class ReadNamed(Page):
     deployments: NamedFilter | None = None
     flow_runs: RunFilter | None = None
     sort: str | None = None
+
+
+class NewState(BaseModel):
+    """The state of a request. Of its details only the time of a start is read."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    type: StateType
+    name: str | None = None
+    message: str | None = None
+    state_details: dict[str, Any] = Field(default_factory=dict)
+
+
+class CreateFlowRun(Strict):
+    """The body of ``POST /deployments/{id}/create_flow_run``, as far as it is kept."""
+
+    state: NewState | None = None
+    name: str | None = None
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    tags: list[str] = Field(default_factory=list)
+    idempotency_key: str | None = None
+    parent_task_run_id: UUID | None = None
+
+
+class SetState(Strict):
+    """The body of ``POST /flow_runs/{id}/set_state``."""
+
+    state: NewState
+    force: bool = False
 
 
 class Occurred(Strict):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from email.utils import format_datetime
 from http import HTTPStatus
 from typing import Any, ClassVar, NoReturn
@@ -30,14 +31,14 @@ class Step(Checked):
         raise NotImplementedError
 
 
+@dataclass(eq=False)
 class Channel:
     """One client on one TCP connection."""
 
-    def __init__(self, state: ServerState, writer: FaultyWriter, rng: random.Random) -> None:
-        self.state = state
-        self.writer = writer
-        self.rng = rng
-        self.mute = False
+    state: ServerState
+    writer: FaultyWriter
+    rng: random.Random
+    mute = False
 
     async def play(self, steps: Sequence[Step]) -> None:
         """Run the steps in order. Raises Ended where a step ends the connection."""

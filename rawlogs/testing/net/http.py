@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import random
+from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 import h11
 
 from rawlogs.testing.model.rest import Answer, RestRequest
-from rawlogs.testing.model.state import ServerState
 from rawlogs.testing.net.channel import Channel
-from rawlogs.testing.net.faulty_writer import FaultyWriter
 
 
 class RequestReader:
@@ -56,21 +54,13 @@ class RequestReader:
         return True
 
 
+@dataclass(eq=False)
 class RestExchange(Channel):
-    """The server's side of one request."""
+    """The server's side of one request. ``connection`` keeps the state of HTTP; ``answer`` is the right one."""
 
-    def __init__(
-        self,
-        state: ServerState,
-        writer: FaultyWriter,
-        rng: random.Random,
-        http: h11.Connection,
-        answer: Answer,
-    ) -> None:
-        super().__init__(state, writer, rng)
-        self._http = http
-        self._answer = answer
-        self._answered = False
+    connection: h11.Connection
+    answer: Answer
+    _answered = False
 
     async def serve(self, frames: int | None = None) -> None:
         """Send the right answer, once."""
@@ -81,11 +71,11 @@ class RestExchange(Channel):
         lines = (line.partition(b": ") for line in head.split(b"\r\n")[1:-2])
         headers = [(name, value) for name, _, value in lines]
         # h11 only keeps count of the connection's state; the bytes go through the faulty writer.
-        self._http.send(h11.Response(status_code=self._answer.status, headers=headers))
-        self._http.send(h11.Data(data=content))
-        self._http.send(h11.EndOfMessage())
+        self.connection.send(h11.Response(status_code=self.answer.status, headers=headers))
+        self.connection.send(h11.Data(data=content))
+        self.connection.send(h11.EndOfMessage())
         await self.writer.write(head + content)
-        if self._answer.hangs_up:
+        if self.answer.hangs_up:
             await self.drop()
 
     async def truncated(self, keep: int) -> None:
@@ -95,9 +85,9 @@ class RestExchange(Channel):
         await self.drop()
 
     def _rendered(self) -> tuple[bytes, bytes]:
-        content = self._answer.content
-        fields = {"content-type": "application/json", **self._answer.headers}
-        return self.head(self._answer.status, fields, len(content)), content
+        content = self.answer.content
+        fields = {"content-type": "application/json", **self.answer.headers}
+        return self.head(self.answer.status, fields, len(content)), content
 
 
 def _request(head: h11.Request, body: bytes) -> RestRequest:
