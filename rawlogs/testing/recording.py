@@ -85,12 +85,8 @@ class Recorder:
     def _write_event(self, event: WireEvent, hidden: bool) -> None:
         """Write one event; ``hidden``: its secrets are masked already."""
         assert self._start is not None
-        line: dict[str, Any] = {
-            "t": round(event.at - self._start, 6),
-            "connection": event.connection,
-            "dir": event.direction,
-            "event": event.kind,
-        }
+        at = round(event.at - self._start, 6)
+        line = {"t": at, "connection": event.connection, "dir": event.direction, "event": event.kind}
         if isinstance(event.data, str):
             data = event.data.encode("utf-8", "backslashreplace").decode()  # JSON carries no lone surrogates
             # A close reason is prose; a frame's text is JSON, whose escapes could hide a secret.

@@ -14,19 +14,9 @@ import orjson
 from pydantic import BaseModel, ValidationError
 
 from rawlogs.log_values import rfc3339
+from rawlogs.testing.model import schemas
 from rawlogs.testing.model.rest import Answer, RestRequest
 from rawlogs.testing.model.runs import TERMINAL
-from rawlogs.testing.model.schemas import (
-    CreateFlowRun,
-    LogSort,
-    NewState,
-    Page,
-    ReadNamed,
-    ReadRuns,
-    SetState,
-    StateType,
-    read_logs,
-)
 from rawlogs.testing.model.state import LOGS, ServerState
 
 UNAUTHORIZED = Answer({"exception_message": "Unauthorized"}, 401)
@@ -36,7 +26,7 @@ INTERNAL_ERROR = Answer({"exception_message": "Internal Server Error"}, 500, han
 API_VERSION = "0.8.4"
 _OPEN = {("GET", "/health"), ("GET", "/ready")}
 Body = TypeVar("Body", bound=BaseModel)
-PageBody = TypeVar("PageBody", bound=Page)
+PageBody = TypeVar("PageBody", bound=schemas.Page)
 Handler = Callable[..., Answer]
 """A function of the Api, the request and the groups of its route's pattern."""
 
@@ -55,7 +45,7 @@ class Api:
         self._state = state
         self._runs = state.runs
         self._csrf: dict[str, str] = {}
-        self._read_logs = read_logs(state.behaviour)
+        self._read_logs = schemas.read_logs(state.behaviour)
 
     def answer(self, request: RestRequest) -> Answer:
         """Return the answer to a request, whose path is below the API's base path."""
@@ -130,16 +120,9 @@ class Api:
             return Answer({"detail": "CSRF protection is disabled."}, 422)
         now = self._state.now()
         token = self._csrf[client] = secrets.token_hex(32)
-        return Answer(
-            {
-                "id": str(self._state.new_id()),
-                "created": rfc3339(now),
-                "updated": rfc3339(now),
-                "token": token,
-                "client": client,
-                "expiration": rfc3339(now + timedelta(hours=1)),
-            }
-        )
+        expiration = rfc3339(now + timedelta(hours=1))
+        dates = {"created": rfc3339(now), "updated": rfc3339(now), "expiration": expiration}
+        return Answer({"id": str(self._state.new_id()), **dates, "token": token, "client": client})
 
     def _post_logs(self, request: RestRequest) -> Answer:
         if _has_lone_surrogate(request.content):
@@ -159,7 +142,7 @@ class Api:
         if behaviour.search_broken and getattr(body.logs, "text", None) is not None:
             return INTERNAL_ERROR
         shuffle = self._state.rng if behaviour.unstable_ties else None
-        newest_first = body.sort is LogSort.TIMESTAMP_DESC
+        newest_first = body.sort is schemas.LogSort.TIMESTAMP_DESC
         page = self._state.logs.list(
             body.logs, limit=limit, offset=body.offset, newest_first=newest_first, shuffle=shuffle
         )
@@ -176,7 +159,7 @@ class Api:
         runs, deployment = self._runs, self._runs.deployments.get(id)
         if deployment is None:
             return Answer({"detail": "Deployment not found"}, 404)
-        body = self._body(request, CreateFlowRun)
+        body = self._body(request, schemas.CreateFlowRun)
         for row in (
             runs.flow_runs.values()
         ):  # a client that repeats its request gets the run that the first one made
@@ -187,7 +170,7 @@ class Api:
         row = runs.add_flow_run(body.name, flow, None, deployment["name"], body.tags)
         row["parameters"] = {**deployment["parameters"], **body.parameters}
         row["idempotency_key"] = body.idempotency_key
-        state = body.state or NewState(type=StateType.SCHEDULED)
+        state = body.state or schemas.NewState(type=schemas.StateType.SCHEDULED)
         if (scheduled := state.state_details.get("scheduled_time")) is not None:
             row["expected_start_time"] = scheduled
         self._state.set_state(row["id"], state.type.value, state.name, state.message)
@@ -195,7 +178,7 @@ class Api:
 
     def _set_flow_run_state(self, request: RestRequest, id: str) -> Answer:
         """Move a run to a state, by the rules that 3.4.7 to 3.9.1 apply to a cancellation."""
-        body = self._body(request, SetState)
+        body = self._body(request, schemas.SetState)
         run = self._runs.flow_runs.get(id)
         if run is None:
             return Answer({"exception_message": f"Flow run with id {id} not found"}, 404)
@@ -238,7 +221,7 @@ class Api:
         except ValidationError as error:
             raise _invalid_body(error, given) from None
 
-    def _limit(self, body: Page) -> int:
+    def _limit(self, body: schemas.Page) -> int:
         most = self._state.behaviour.page_limit
         limit = most if body.limit is None else body.limit
         if limit < 0:
@@ -277,39 +260,29 @@ def _invalid_body(error: ValidationError, body: Any) -> Invalid:
     return Invalid(_invalid([{**item, "loc": ["body", *item["loc"]]} for item in errors], body))
 
 
-_NO_RUN, _NO_TASK = "Flow run not found", "Task not found"
-ROUTES: tuple[tuple[str, re.Pattern[str], Handler], ...] = tuple(
-    (method, re.compile(pattern), handler)
-    for method, pattern, handler in (
-        ("GET", "/health", lambda _api, _request: Answer(True)),
-        ("GET", "/ready", lambda _api, _request: Answer({"message": "OK"})),
-        ("GET", "/version", lambda _api, _request: Answer(API_VERSION)),
-        ("GET", "/admin/version", lambda api, _request: Answer(api._state.behaviour.version)),
-        ("GET", "/admin/settings", Api._settings),
-        ("GET", "/csrf-token", Api._csrf_token),
-        ("POST", "/logs/", Api._post_logs),
-        ("POST", "/logs/filter", Api._list_logs),
-        ("GET", "/flow_runs/([^/]+)", lambda api, _, id: api._by_id(api._runs.flow_runs, id, _NO_RUN)),
-        (
-            "POST",
-            "/flow_runs/filter",
-            lambda api, asked: api._page(asked, ReadRuns, api._runs.list_flow_runs),
-        ),
-        ("GET", "/task_runs/([^/]+)", lambda api, _, id: api._by_id(api._runs.task_runs, id, _NO_TASK)),
-        (
-            "POST",
-            "/task_runs/filter",
-            lambda api, asked: api._page(asked, ReadRuns, api._runs.list_task_runs),
-        ),
-        ("POST", "/flows/filter", lambda api, asked: api._page(asked, ReadNamed, api._runs.list_flows)),
-        ("GET", "/deployments/name/([^/]+)/([^/]+)", Api._deployment),
-        (
-            "POST",
-            "/deployments/filter",
-            lambda api, asked: api._page(asked, ReadNamed, api._runs.list_deployments),
-        ),
-        ("POST", "/deployments/([^/]+)/create_flow_run", Api._create_flow_run),
-        ("POST", "/flow_runs/([^/]+)/set_state", Api._set_flow_run_state),
-    )
-)
+_HANDLERS: dict[str, Handler] = {
+    "GET /health": lambda _api, _request: Answer(True),
+    "GET /ready": lambda _api, _request: Answer({"message": "OK"}),
+    "GET /version": lambda _api, _request: Answer(API_VERSION),
+    "GET /admin/version": lambda api, _request: Answer(api._state.behaviour.version),
+    "GET /admin/settings": Api._settings,
+    "GET /csrf-token": Api._csrf_token,
+    "POST /logs/": Api._post_logs,
+    "POST /logs/filter": Api._list_logs,
+    "GET /flow_runs/([^/]+)": lambda api, _, id: api._by_id(api._runs.flow_runs, id, "Flow run not found"),
+    "POST /flow_runs/filter": lambda api, asked: api._page(asked, schemas.ReadRuns, api._runs.list_flow_runs),
+    "GET /task_runs/([^/]+)": lambda api, _, id: api._by_id(api._runs.task_runs, id, "Task not found"),
+    "POST /task_runs/filter": lambda api, asked: api._page(asked, schemas.ReadRuns, api._runs.list_task_runs),
+    "POST /flows/filter": lambda api, asked: api._page(asked, schemas.ReadNamed, api._runs.list_flows),
+    "GET /deployments/name/([^/]+)/([^/]+)": Api._deployment,
+    "POST /deployments/filter": lambda api, asked: api._page(
+        asked, schemas.ReadNamed, api._runs.list_deployments
+    ),
+    "POST /deployments/([^/]+)/create_flow_run": Api._create_flow_run,
+    "POST /flow_runs/([^/]+)/set_state": Api._set_flow_run_state,
+}
 """Every request that is answered: the method, and the path below the API's base path."""
+ROUTES = [
+    (method, re.compile(path), handler)
+    for (method, path), handler in ((route.split(), handler) for route, handler in _HANDLERS.items())
+]

@@ -12,24 +12,12 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from rawlogs.log_values import parse_timestamp, rfc3339
-from rawlogs.testing.model.schemas import (
-    AnyId,
-    AnyTag,
-    AnyText,
-    Between,
-    LikeText,
-    NamedFilter,
-    ReadNamed,
-    ReadRuns,
-    RunFilter,
-    State,
-    StateType,
-)
+from rawlogs.testing.model import schemas
 
 Row = dict[str, Any]
 
 
-STATES = tuple(StateType.__members__)
+STATES = tuple(schemas.StateType.__members__)
 TERMINAL = frozenset({"COMPLETED", "FAILED", "CANCELLED", "CRASHED"})
 _NULL_AT_FIRST = ("parent_task_run_id", "state_type", "state_name", "state", "start_time", "end_time")
 _NOUNS = (
@@ -97,19 +85,10 @@ class RunStore:
 
     def add_task_run(self, flow_run_id: str, name: str, *, child: str | None = None) -> Row:
         """Add a running task run of a flow run; ``child``: the subflow that it stands for."""
-        row = self._add(
-            self.task_runs,
-            {
-                "name": name,
-                "flow_run_id": flow_run_id,
-                "task_key": name.rpartition("-")[0] or name,
-                "tags": [],
-                "state_type": "RUNNING",
-                "state_name": "Running",
-                "start_time": rfc3339(self._now()),
-                "end_time": None,
-            },
-        )
+        named = {"name": name, "flow_run_id": flow_run_id, "task_key": name.rpartition("-")[0] or name}
+        times = {"start_time": rfc3339(self._now()), "end_time": None}
+        running = {"state_type": "RUNNING", "state_name": "Running", **times}
+        row = self._add(self.task_runs, {**named, "tags": [], **running})
         row["state"] = self._state("RUNNING", "Running", None, child_flow_run_id=child, task_run_id=row["id"])
         return row
 
@@ -128,15 +107,8 @@ class RunStore:
 
     def _state(self, type: str, name: str, message: str | None, **details: str | None) -> Row:
         blank = {"flow_run_id": None, "task_run_id": None, "child_flow_run_id": None}
-        return {
-            "id": str(self._new_id()),
-            "type": type,
-            "name": name,
-            "timestamp": rfc3339(self._now()),
-            "message": message,
-            "data": None,
-            "state_details": blank | details,
-        }
+        fixed = {"id": str(self._new_id()), "timestamp": rfc3339(self._now()), "data": None}
+        return {**fixed, "type": type, "name": name, "message": message, "state_details": blank | details}
 
     def _add(self, table: dict[str, Row], fields: Row, id: str | None = None) -> Row:
         now = rfc3339(self._now())
@@ -158,7 +130,7 @@ class RunStore:
         values = ((f"prefect.{kind}.{row['id']}", kind, row["name"]) for kind, row in related)
         return [dict(zip(names, each, strict=True)) for each in values]
 
-    def list_flow_runs(self, body: ReadRuns) -> Sequence[Row]:
+    def list_flow_runs(self, body: schemas.ReadRuns) -> Sequence[Row]:
         rows = [
             row
             for row in self.flow_runs.values()
@@ -168,7 +140,7 @@ class RunStore:
         ]
         return _sorted(rows, body.sort.value)
 
-    def list_task_runs(self, body: ReadRuns) -> Sequence[Row]:
+    def list_task_runs(self, body: schemas.ReadRuns) -> Sequence[Row]:
         return [
             row
             for row in self.task_runs.values()
@@ -176,10 +148,10 @@ class RunStore:
             and _matches(self._with_parent(self.flow_runs.get(row["flow_run_id"])), body.flow_runs)
         ]
 
-    def list_flows(self, body: ReadNamed) -> Sequence[Row]:
+    def list_flows(self, body: schemas.ReadNamed) -> Sequence[Row]:
         return sorted((row for row in self.flows.values() if _matches(row, body.flows)), key=_by_name)
 
-    def list_deployments(self, body: ReadNamed) -> Sequence[Row]:
+    def list_deployments(self, body: schemas.ReadNamed) -> Sequence[Row]:
         rows = (
             row
             for row in self.deployments.values()
@@ -205,7 +177,7 @@ def _sorted(rows: list[Row], sort: str) -> list[Row]:
     return sorted(rows, key=lambda row: (row[key] is not None, row[key] or ""), reverse=order == "DESC")
 
 
-def _matches(row: Row | None, chosen: RunFilter | NamedFilter | None) -> bool:
+def _matches(row: Row | None, chosen: schemas.RunFilter | schemas.NamedFilter | None) -> bool:
     if chosen is None or row is None:  # a run without a deployment fits no filter of deployments
         return chosen is None
     parts = {name: part for name, part in chosen if isinstance(part, BaseModel)}
@@ -215,34 +187,34 @@ def _matches(row: Row | None, chosen: RunFilter | NamedFilter | None) -> bool:
 
 def _part(row: Row, name: str, part: BaseModel) -> bool:
     value = row.get(name)
-    if isinstance(part, State):
+    if isinstance(part, schemas.State):
         state = row["state"] or {"type": None, "name": None}  # a run has no state at first
         wanted = {"type": part.type, "name": part.name}
         return all(inner is None or _part(state, field, inner) for field, inner in wanted.items())
-    if isinstance(part, AnyTag):
+    if isinstance(part, schemas.AnyTag):
         tags = set(value or ())
         return (
             (part.any_ is None or not tags.isdisjoint(part.any_))
             and tags >= set(part.all_ or ())
             and (part.is_null_ is None or (not tags) is part.is_null_)
         )
-    if isinstance(part, Between):
+    if isinstance(part, schemas.Between):
         return _between(value, part)
-    if isinstance(part, LikeText):
+    if isinstance(part, schemas.LikeText):
         return part.like_.casefold() in str(value).casefold()  # ILIKE in SQL
-    assert isinstance(part, (AnyId, AnyText))
+    assert isinstance(part, (schemas.AnyId, schemas.AnyText))
     # Both at once in state.type: Prefect drops that part silently up to 3.9.0; 3.9.1 asks for both.
-    if isinstance(part, AnyText) and part.any_ is not None and part.not_any_ is not None and name == "type":
+    if name == "type" and isinstance(part, schemas.AnyText) and None not in (part.any_, part.not_any_):
         return True
     return (
         (part.any_ is None or value in [str(wanted) for wanted in part.any_])
         and value not in [str(unwanted) for unwanted in part.not_any_ or ()]
-        and (not isinstance(part, AnyText) or (part.like_ or "").casefold() in str(value).casefold())
-        and (not isinstance(part, AnyId) or part.is_null_ is None or (value is None) is part.is_null_)
+        and (not isinstance(part, schemas.AnyText) or (part.like_ or "").casefold() in str(value).casefold())
+        and (not isinstance(part, schemas.AnyId) or part.is_null_ is None or (value is None) is part.is_null_)
     )
 
 
-def _between(value: str | None, part: Between) -> bool:
+def _between(value: str | None, part: schemas.Between) -> bool:
     if part.is_null_ is not None and (value is None) is not part.is_null_:
         return False
     if value is None:  # as in SQL, NULL is neither before nor after anything
