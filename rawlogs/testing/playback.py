@@ -75,6 +75,7 @@ class Playback:
         if not self._begun:
             self._begun = True
             self.clock.start()
+            # These were there before the recorded client came, or were never sent to it.
             state.store(self._rows)
             state.spawn(self._store_streamed(state))
 

@@ -109,6 +109,7 @@ def logs(events: Sequence[WireEvent]) -> tuple[list[Entry], list[tuple[float, En
         rows = exchange.answer.body
         for row in rows if is_list and isinstance(rows, list) else ():
             if (entry := entry_of(row)) is not None:
+                # A log is the same in every answer: the first one is enough.
                 listed.setdefault(entry.id, entry)
     streamed: dict[str, tuple[float, Entry]] = {}
     for event in events:

@@ -98,6 +98,7 @@ class Router:
 
     def rng(self, number: int) -> random.Random:
         """Return the chance of one connection."""
+        # By its number: the order in which connections use their chance makes no difference.
         return random.Random(f"{self._seed}/{number}")
 
     def _below_base(self, path: str) -> str | None:

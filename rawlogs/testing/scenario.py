@@ -128,6 +128,7 @@ def read(path: str | os.PathLike[str]) -> Scenario:
         raise _bad(f"{path}: {error.strerror}") from error
     except ValueError as error:
         raise _bad(f"{path}: {error}") from None
+    # The parser calls itself for each level.
     except RecursionError:
         raise _bad(f"{path}: nested too deeply") from None
     return parse(data, str(path))

@@ -47,7 +47,7 @@ class Upstream:
         except RawlogsError as error:
             self.problem = f"{method} {target} was not answered: {error.text}"
             return Answer({"detail": self.problem}, 502)
-        self.problem = None
+        self.problem = None  # what failed before may have been asked once more
         answered = forwardable_headers(passed.headers)
         path, sent = api_path(self._settings, target), forwardable_headers(request.headers)
         asked = (method, path, sent, request.content)

@@ -83,6 +83,7 @@ def check_auth(frame: str | bytes, behaviour: Behaviour) -> Closed | None:
     if message.get("type") != "auth":
         return Closed(1008, "Expected 'auth' message")
     token = message.get("token")
+    # Prefect Cloud sends a frame with the reason before it closes; a server of your own does not.
     if behaviour.api_key is not None:
         if token == behaviour.api_key:
             return None

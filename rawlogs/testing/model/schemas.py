@@ -17,6 +17,7 @@ from rawlogs.testing.model.behaviour import Behaviour
 
 
 def _aware(moment: datetime) -> datetime:
+    # A time without an offset is UTC to Prefect.
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
 
 
@@ -176,6 +177,7 @@ class NamedFilter(Strict):
 class Page(BaseModel):
     """The fields of every list request."""
 
+    # The server ignores other fields of such a body; only those of filters are checked.
     limit: int | None = None
     offset: int = Field(default=0, ge=0)
 

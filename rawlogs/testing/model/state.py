@@ -136,6 +136,7 @@ class ServerState:
 
     def changed(self) -> None:
         """Let every waiting ``until`` check its condition again."""
+        # One event for each: a condition that still fails clears its own alone.
         for watcher in self._watchers:
             watcher.set()
 

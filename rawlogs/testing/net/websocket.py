@@ -112,6 +112,7 @@ class WebSocketChannel(Channel):
         if subprotocol is not None:
             response.headers["Sec-WebSocket-Protocol"] = subprotocol
         if key is not None:
+            # Headers can have several values: an assignment alone would add one.
             del response.headers["Sec-WebSocket-Accept"]
             response.headers["Sec-WebSocket-Accept"] = key
         self._protocol.send_response(response)

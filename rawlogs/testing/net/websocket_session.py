@@ -71,6 +71,7 @@ class WebSocketSession(WebSocketChannel):
     async def expect_filter(self, *, subscribe: bool = True) -> None:
         """Read the filter frame, close the connection where it is wrong, and subscribe the client."""
         frame = await self.read_filter()
+        # A script may name the step, and Serve() after it.
         if self._checked:
             return
         self._checked = True
