@@ -1,7 +1,7 @@
 """``FakeServer``: a configurable fake Prefect server on the loopback interface.
 
-A ``Listener`` hands each TCP connection to a ``ClientConnection``, which reads HTTP until a WebSocket is asked for. The
-``Router`` decides what happens to each request and WebSocket: the steps of the ``FaultPlan``, then those of the
+The ``HttpServer`` hands each TCP connection to a ``ClientConnection``, which reads HTTP until a WebSocket is asked for.
+The ``Router`` decides what happens to each request and WebSocket: the steps of the ``FaultPlan``, then those of the
 ``Responder``, which answers from the ``ServerState`` (what is stored, who is subscribed) or from a recording.
 """
 
