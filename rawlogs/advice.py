@@ -30,7 +30,7 @@ Credentials = Literal["none", "basic", "bearer", "custom"]
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known about a server when one of its failures is explained.
+    """The facts about a server that decide which advice fits.
 
     ``rest``: REST answers as Prefect does (None: not tried). ``authenticated``: the server requires credentials
     (None: unknown). ``body``: the beginning of the answer's body. ``token``: the setting that the socket's token
@@ -95,20 +95,20 @@ class Row(NamedTuple):
 
 
 def advise(channel: str, code: int | str | None, facts: Facts = NO_FACTS) -> Advice:
-    """Return the first row that fits.
+    """Return the cause and fix of the first row that fits.
 
     channel: upgrade, rest (HTTP statuses), tunnel (a proxy's status), dns, tcp, tls, certificate (OpenSSL's verify
     codes), token (the reason of a refused token), or line (a connection that ends or stays silent).
     """
-    row = next(row for row in TABLE if _fits(row, channel, code, facts))
+    row = next(
+        row
+        for row in TABLE
+        if channel in row.channels.split() and (not row.codes or code in row.codes) and row.when(facts)
+    )
     texts = [row.cause, row.fix]
     for fact in fields(facts):
         texts = [text.replace(f"{{{fact.name}}}", str(getattr(facts, fact.name))) for text in texts]
     return Advice(*texts)
-
-
-def _fits(row: Row, channel: str, code: int | str | None, facts: Facts) -> bool:
-    return channel in row.channels.split() and (not row.codes or code in row.codes) and row.when(facts)
 
 
 def _always(_: Facts) -> bool:
@@ -379,6 +379,7 @@ def streaming_is_off() -> str:
 
 def socket_refused(error: RawlogsError, version: str | None) -> str:
     """Return what to tell where the socket cannot be had. ``version`` is the server's (None: it does not say)."""
+    # The last try says why; GaveUp itself only how often.
     if isinstance(error, GaveUp) and isinstance(error.__cause__, RawlogsError):
         error = error.__cause__
     url = getattr(error, "url", "") or "the path /logs/out"
@@ -388,6 +389,7 @@ def socket_refused(error: RawlogsError, version: str | None) -> str:
     elif isinstance(error, ProtocolError) and "subprotocol" in error.text:
         advice = advise("line", "no subprotocol", facts)
     else:
+        # Hung up on the auth message: the upgrade before it had passed.
         kind = "not upgraded" if isinstance(error, ConnectError) and error.phase != "auth" else "other"
         advice = advise("line", kind, facts)
     return f"The server does not stream logs live ({error.text}); {LIST_INSTEAD} {advice.hint}"

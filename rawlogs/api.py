@@ -1,4 +1,4 @@
-"""The ways in: ``stream`` and ``follow``, complete and reconnecting, and ``connect``, one conversation as it is."""
+"""The public functions: ``stream`` and ``follow``, complete and reconnecting, and ``connect``, one connection."""
 
 from __future__ import annotations
 
@@ -131,37 +131,13 @@ def stream(
         ConfigError: here, before anything is opened. Entering the stream raises ConnectError, AuthError,
         UpgradeRefused and what else keeps it from starting; iterating raises what ends it (GaveUp, AuthError, ...).
     """
-    given: dict[str, Any] = {
-        "level": level,
-        "max_level": max_level,
-        "flow_run_id": flow_run_id,
-        "task_run_id": task_run_id,
-        "text": text,
-        "filter": filter,
-        "include": include,
-        "exclude": exclude,
-        "logger": logger,
-        "since": since,
-        "until": until,
-        "tail": tail,
-        "follow": follow,
-        "transport": transport,
-        "live_only": live_only,
-        "on_notice": on_notice,
-        "clock": clock,
-        "api_url": api_url,
-        "api_key": api_key,
-        "auth_string": auth_string,
-        "profile": profile,
-        "headers": headers,
-        "ssl_cert_file": ssl_cert_file,
-        "insecure": insecure,
-        **more,
-    }
+    # Every argument by its name; so this is the first statement, before there are other variables.
+    given: dict[str, Any] = {**locals(), **more}
+    runs = {name: given.pop(name) for name in ("flow", "deployment", "tag")}
+    del given["options"], given["more"]
     if options is not None:
         advice = "options= is deprecated: give its entries as arguments of their own, such as audit=5.0"
         warnings.warn(advice, DeprecationWarning, stacklevel=2)
-    runs = {"flow": flow, "deployment": deployment, "tag": tag}
     runs = {name: value for name, value in runs.items() if value is not None}
     if not runs:
         parts = _parts(given, options)
@@ -309,7 +285,7 @@ def _filter(given: Mapping[str, Any]) -> Chosen | None:
 
 
 class FrameStream:
-    """One conversation: frames as they come, until it ends. Made by ``rawlogs.connect(...)``.
+    """Frames of one connection as they come, until it ends. Made by ``rawlogs.connect(...)``.
 
     Iterating yields ``LogFrame``, ``UnknownFrame``, ``BadFrame`` and the like; a clean close ends it, any other end
     raises what it means. There is no reconnection and no list. The socket is read ahead up to 32 MiB; a reader that
@@ -380,27 +356,13 @@ def connect(
     ``WireEvent`` of both sides. The other arguments are those of ``stream``. Raises ConfigError here, and on entering
     what keeps the conversation from starting.
     """
+    given = dict(locals())  # every argument by its name, as in ``stream``
     from rawlogs.filters import LogFilter
 
-    access = {
-        "api_url": api_url,
-        "api_key": api_key,
-        "auth_string": auth_string,
-        "profile": profile,
-        "headers": headers,
-        "ssl_cert_file": ssl_cert_file,
-        "insecure": insecure,
-    }
-    check({**access, "filter": filter, "tap": tap})
+    check(given)
     chosen = LogFilter.coerce(filter)
-    socket = {
-        "compress": compress,
-        "legacy": legacy,
-        "max_size": max_size,
-        "open_timeout": open_timeout,
-        "ping_interval": ping_interval,
-        "ping_timeout": ping_timeout,
-    }
+    access = {name: given.pop(name) for name in Access.__annotations__}
+    socket = {name: value for name, value in given.items() if name not in ("filter", "tap")}
     options = options_of(socket, None, SystemClock().now())
     settings = settings_of(access)
     target = Target.of(settings, **{name: getattr(options, name) for name in socket})

@@ -1,4 +1,4 @@
-"""What callers give to ``rawlogs.stream`` and its like: checked by type, and named where it cannot work."""
+"""Arguments of ``rawlogs.stream`` and its like: checked by type, and named where they cannot work."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rawlogs.untrusted import shown
 
 Run = UUID | str
 Seconds = float | timedelta | str
-"""A duration: a number of seconds, a timedelta, or text ("90s", "2m")."""
+"""Number of seconds, timedelta, or text ("90s", "2m")."""
 
 
 class Access(TypedDict, total=False):
@@ -110,10 +110,10 @@ FILTER_PARTS = {
 }
 """The keyword arguments that make up a filter, and where each stands in a ``LogFilter``."""
 _SECRET = {"api_url", "api_key", "auth_string", "headers"}
-"""Of these no value is shown, also where it is of a wrong type: a list may hold a key."""
+"""Arguments whose value is not shown, also where it is of a wrong type: a list may hold a key."""
 _TYPES = {field.name: str(field.type) for field in fields(Options)}
 _OWN = {"since_ago"}
-"""What follows from other arguments."""
+"""Options that follow from other arguments."""
 _MAIN = {"since", "until", "tail", "follow", "transport", "live_only"}
 """The options that are arguments of ``stream`` by themselves."""
 _DEFAULTS = {field.name: field.default for field in fields(Options)}
@@ -135,10 +135,6 @@ def _patterns(value: object) -> bool:
 
 def _compiled(value: object) -> bool:
     return isinstance(value, Pattern) and isinstance(value.pattern, str)
-
-
-def _text(value: object) -> bool:
-    return isinstance(value, str)
 
 
 def _name(value: object) -> bool:
@@ -166,10 +162,10 @@ _KINDS: Mapping[str, tuple[str, Callable[[object], bool]]] = {
     "on_notice": ("a function that takes a Notice", callable),
     "tap": ("a function that takes a WireEvent", callable),
     "clock": ("a clock with now, monotonic and sleep", _is_clock),
-    "api_url": ("text", _text),
-    "api_key": ("text", _text),
-    "auth_string": ("text", _text),
-    "profile": ("the name of a profile", _text),
+    "api_url": ("text", lambda value: isinstance(value, str)),
+    "api_key": ("text", lambda value: isinstance(value, str)),
+    "auth_string": ("text", lambda value: isinstance(value, str)),
+    "profile": ("the name of a profile", lambda value: isinstance(value, str)),
     "headers": ("a mapping of names to values", lambda value: isinstance(value, (Mapping, str))),
     "ssl_cert_file": ("the path of a file", lambda value: isinstance(value, (str, os.PathLike))),
     "filter": (
@@ -179,7 +175,7 @@ _KINDS: Mapping[str, tuple[str, Callable[[object], bool]]] = {
         ),
     ),
 }
-"""What each argument is that is no option, and how that is told; None is allowed."""
+"""Expected kind of each argument that is no option, and its check; None is allowed."""
 _FILTERS = {  # what no filter could be made of
     "level": _LEVEL,
     "max_level": _LEVEL,
@@ -218,11 +214,13 @@ def settings_of(given: Mapping[str, Any]) -> Settings:
     check(access)
     try:
         settings = resolve(**access)
+        # Read now, so that a wrong file is told where it was given, not when a connection is opened.
         if settings.ssl_cert_file and "ssl_cert_file" in access:
             tls_context(settings.ssl_cert_file, insecure=False, origin="argument")
         return settings
     except ConfigError as error:
         name = next((name for name in access if SETTINGS[name] == error.setting), None)
+        # The settings' errors name Prefect's setting; the caller typed the argument.
         if name is not None and "(argument)" in error.text:
             error.text = error.text.replace(f"{SETTINGS[name]} (argument)", f"{name} (argument)")
             if name not in error.text:
@@ -239,15 +237,15 @@ def options_of(arguments: Mapping[str, Any], more: Mapping[str, Any] | None, now
     if more is not None and not isinstance(more, Mapping):
         raise wrong("options", more, "a mapping of names to values")
     extra = dict(more or {})
-    if strange := [
-        name for name in arguments if name not in MoreOptions.__annotations__ and name not in _MAIN
-    ]:
+    # As Python does for a name that is not in the signature: ``**more`` takes every name.
+    if strange := [name for name in arguments if name not in {*MoreOptions.__annotations__, *_MAIN}]:
         raise TypeError(f"stream() got an unexpected keyword argument {strange[0]!r}")
     known = [name for name in _TYPES if name not in _OWN]
     if unknown := sorted(str(name) for name in extra if name not in known):
         raise ConfigError(f"unknown options: {', '.join(unknown)}", hint=f"Known: {', '.join(known)}.")
     given = dict(arguments)
     for name, value in extra.items():
+        # An argument at its default cannot be told from one that was not given.
         if name in given and given[name] != _DEFAULTS[name]:
             raise ConfigError(f"{name} is given twice: as an argument and in options", setting=name)
         given[name] = value

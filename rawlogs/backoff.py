@@ -1,4 +1,4 @@
-"""How long to wait before another try: one rule for the socket and for REST. Pure."""
+"""The delay before another try: one rule for the socket and for REST. Pure."""
 
 from __future__ import annotations
 
@@ -15,4 +15,6 @@ def delay(attempt: int, floor: float | None, rng: random.Random) -> float:
 
     The jitter is at most 0.5 s, then 1 s, 2 s, and so on up to 30 s.
     """
-    return (floor or 0.0) + rng.uniform(0.0, min(CAP, BASE * 2.0 ** min(attempt, 16)))
+    return (floor or 0.0) + rng.uniform(
+        0.0, min(CAP, BASE * 2.0 ** min(attempt, 16))
+    )  # 2.0 ** 1024 overflows

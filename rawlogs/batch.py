@@ -1,4 +1,4 @@
-"""A batch: logs that travel together from the socket or the list to the reader, with their ids and times in columns."""
+"""Batches of logs from the socket or the list to the reader, with ids and times in columns."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Batch(Sequence[Log]):
     @property
     def newest(self) -> datetime:
         """The greatest timestamp. ValueError for an empty batch."""
-        if self.stamps is not None:
+        if self.stamps is not None:  # as above
             return parse_timestamp(max(self.stamps))
         return max(log.timestamp for log in self._logs)
 

@@ -1,4 +1,4 @@
-"""Time as a parameter: what the clock says, and waiting for it. No decision is taken here."""
+"""Time as a parameter: reading the clock, and waiting for it. No decision is taken here."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What rawlogs needs of time; a test hands in its own."""
+    """The time as rawlogs needs it; tests pass their own."""
 
     def now(self) -> datetime:
         """Return the wall clock, aware, in UTC."""

@@ -6,8 +6,7 @@
 ``low`` is the low-water mark; ``ids`` are the logs stamped at or after it that were flushed. A restart lists from
 ``low`` and leaves those out, and what was stored before ``started`` (where it is given).
 
-Its modification time tells when it was saved last, also where nothing had changed: who
-watches a run may take it for a sign of life.
+Its modification time tells when it was saved last, also where nothing had changed: a monitor may read it.
 
 Beside FILE stand FILE.lock, which holds the number of the process, FILE.new while it is saved, and FILE.bad after a
 reset. A path that is a symbolic link is resolved once, so all of them stand beside the file that it leads to.
@@ -35,10 +34,10 @@ from rawlogs.log_values import parse_timestamp
 
 VERSION = 1
 LIMIT = 64 << 20
-"""How many bytes a cursor file may have: about a million ids."""
+"""Bytes that a cursor file may have: about a million ids."""
 _IDS = re.compile(r"[0-9a-f]*").fullmatch
 _IN_USE = frozenset({errno.EACCES, errno.EAGAIN, errno.EDEADLK})
-"""How systems say that another process holds a lock."""
+"""Error numbers by which systems say that another process holds a lock."""
 
 
 class Entries(Sequence[tuple[float, str]]):
@@ -81,7 +80,7 @@ class Entries(Sequence[tuple[float, str]]):
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Where to go on: list from ``low``, without the logs in ``entries`` (timestamp in seconds, id in hexadecimal).
+    """The position to continue at: list from ``low``, without the logs in ``entries`` (seconds, id in hexadecimal).
 
     started: rows created before this are not the stream's; None: all that are stamped at or after ``low`` are.
     """
@@ -145,10 +144,9 @@ def decode(content: bytes, *, api: str, digest: str) -> Resume:
 def _resume(data: Mapping[str, Any]) -> Resume:
     try:
         low, saved = parse_timestamp(data["low"]), parse_timestamp(data["saved"])
-        started = data.get("started")
-        if started is not None:
-            started = parse_timestamp(started)
+        started = parse_timestamp(data["started"]) if data.get("started") is not None else None
         stamps, ids = data["stamps"], data["ids"]
+        # 32 hexadecimal digits an id.
         whole = type(stamps) is list and _IDS(ids) and len(ids) == 32 * len(stamps)
         if not whole or not all(type(stamp) in (float, int) for stamp in stamps):
             raise ValueError
@@ -158,7 +156,7 @@ def _resume(data: Mapping[str, Any]) -> Resume:
 
 
 class CursorFile:
-    """One cursor file, held by one process. ``api`` and ``digest`` name what it belongs to.
+    """Cursor file, held by one process. ``api`` and ``digest`` name what it belongs to.
 
     ``save`` may be called from another thread than ``open``, by one thread at a time: nothing of it needs an event
     loop, and nothing but the files is changed.
@@ -196,14 +194,8 @@ class CursorFile:
         self, low: datetime, entries: Sequence[tuple[float, str]], started: datetime | None = None
     ) -> None:
         """Write a temporary file, sync it, rename it over the old one. Raises CursorError."""
-        content = encode(
-            low,
-            entries,
-            api=self._api,
-            digest=self._digest,
-            saved=datetime.now(timezone.utc),
-            started=started,
-        )
+        saved = datetime.now(timezone.utc)
+        content = encode(low, entries, api=self._api, digest=self._digest, saved=saved, started=started)
         try:
             self._write_temp(content)
             # A rename would replace a device or a pipe by a file: what took our place meanwhile is not ours to remove.
@@ -291,6 +283,7 @@ class CursorFile:
             os.write(self._lock, str(os.getpid()).encode())
 
     def _sync_folder(self) -> None:
+        # A rename is on the disk only when its folder is; Windows cannot open one.
         if os.name == "posix":
             folder = os.open(self._file.parent, os.O_RDONLY)
             try:
@@ -299,12 +292,8 @@ class CursorFile:
                 os.close(folder)
 
     def _error(self, problem: str, hint: str | None = None) -> CursorError:
-        return CursorError(
-            f"The cursor file {self.path} cannot be used: {problem}",
-            path=str(self.path),
-            problem=problem,
-            hint=hint,
-        )
+        text = f"The cursor file {self.path} cannot be used: {problem}"
+        return CursorError(text, path=str(self.path), problem=problem, hint=hint)
 
 
 def _holder(handle: int) -> str:

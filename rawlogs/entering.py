@@ -1,4 +1,4 @@
-"""What is raised where a stream is entered in a way that cannot work: a sentence that says what to write."""
+"""Errors for a stream that is entered in a way that cannot work: each says what to write instead."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def running_loop(what: str, twin: str = "") -> asyncio.AbstractEventLoop:
 
 
 class AsyncOnly:
-    """What is entered with ``async with`` alone, and has a twin for code without async."""
+    """Base of the streams that only ``async with`` enters, and that have a twin for code without async."""
 
     called = ""
-    """What it is made by: ``rawlogs.stream``."""
+    """The function that makes it: ``rawlogs.stream``."""
 
     def check_loop(self) -> asyncio.AbstractEventLoop:
         """Return the running event loop. Raises RuntimeError that says what to write where there is none."""

@@ -96,7 +96,7 @@ class UpgradeRefused(RawlogsError):
 
 
 class RedirectRefused(RawlogsError):
-    """A redirect would have carried the key to another origin. ``location`` is where it pointed.
+    """Redirect that would have carried the key to another origin. ``location`` is where it pointed.
 
     The REST API raises it as it is; the socket raises UpgradeRedirected.
     """
@@ -119,7 +119,7 @@ class UpgradeRedirected(RedirectRefused, UpgradeRefused):
 class AuthError(RawlogsError):
     """The server refused the key or the auth string.
 
-    ``reason`` is the server's own word (empty where it gave none); ``code`` the close code or HTTP status.
+    ``reason`` is the server's text (empty where it gave none); ``code`` the close code or HTTP status.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class AuthError(RawlogsError):
 
 
 class FilterRejected(RawlogsError):
-    """The server hung up right after the filter. ``reason`` is its word, mostly empty."""
+    """The server hung up right after the filter. ``reason`` is the text of its close frame, mostly empty."""
 
     def __init__(self, text: str, *, reason: str = "", hint: str | None = None) -> None:
         super().__init__(text, hint=hint)
@@ -226,7 +226,8 @@ class SinkError(RawlogsError):
 
 
 def _again(kind: type[RawlogsError], text: str) -> RawlogsError:
-    """Return an error as it comes out of another process; its facts are put back by pickle."""
+    """Return an error that was pickled in another process; pickle puts its facts back."""
+    # Not by the class, whose __init__ wants the facts.
     error = kind.__new__(kind)
     Exception.__init__(error, text)
     return error

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import NoReturn
 
 SETTINGS_LIMIT = 1 << 20
-"""How many bytes a file of settings may have."""
+"""Bytes that a file of settings may have."""
 PIPE_PATIENCE = 2.0
 """Seconds that a pipe with settings may be silent (password managers write at once), and that a reader may be late."""
 _LOOK_AGAIN = 0.02
@@ -47,14 +47,14 @@ _KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
 
 
 class Unfit(OSError):
-    """A file that is refused for what it is: its kind, its owner, its size, or what it holds."""
+    """Refusal of a file for its kind, its owner, its size, or what it holds."""
 
     def __init__(self, problem: str, path: str | os.PathLike[str]) -> None:
         super().__init__(errno.EINVAL, problem, os.fspath(path))
 
 
 class TooLarge(Unfit):
-    """A file of more bytes than its use allows."""
+    """Refusal of a file with more bytes than its use allows."""
 
 
 def read(

@@ -1,4 +1,4 @@
-"""Which logs: the server's ``LogFilter``, checked here by the server's own rules, and what is applied where.
+"""The server's ``LogFilter``, checked here by the server's own rules, and split by who applies what.
 
 A filter that the server rejects kills the socket without a close frame (seen on 3.4.7 to 3.8.8), so nothing is sent
 that was not checked. The socket honours less than it accepts, therefore a filter is taken apart three ways: what
@@ -7,10 +7,10 @@ the socket is asked for, what the REST list is asked for, and what is left to de
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime, timezone
 from enum import Enum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -55,7 +55,7 @@ class LogFilterLevel(_Part):
 
 
 class LogFilterTimestamp(_Part):
-    """A range of the logs' own timestamps, both ends inclusive; a time without a zone is UTC."""
+    """Range of the logs' own timestamps, both ends inclusive; a time without a zone is UTC."""
 
     after_: Moment | None = None
     before_: Moment | None = None
@@ -103,6 +103,7 @@ class LogFilter(_Part):
             return cls()
         if isinstance(value, LogFilter):
             return value
+        # Prefect's own classes are other ones, and need not be installed.
         if hasattr(value, "model_dump") and not isinstance(value, type):
             value = value.model_dump(mode="json")
         try:
@@ -133,6 +134,7 @@ class LogFilter(_Part):
     def apart(self) -> Apart:
         """Split the filter by who applies what; see ``rawlogs.selection``."""
         here = ("operator", "timestamp", "text")
+        # Nothing is asked of the server then: the socket reads or_ as and_.
         asked = {} if self.operator == "or_" else self.to_wire()
         left, range_ = self, None
         if self.operator == "and_":
@@ -169,23 +171,16 @@ def _hint(error: ValidationError) -> str | None:
     if {loc[-1] for loc in unknown} & {"name", "logger", "logger_name"}:
         return "There is no filter on logger names on the server: use logger=... (--logger), applied here."
     if unknown:
-        fields = LogFilter.model_fields if len(unknown[0]) == 1 else _KNOWN[str(unknown[0][0])].model_fields
-        return f"Known fields: {', '.join(fields)}."
+        part: Any = LogFilter
+        if len(unknown[0]) > 1:
+            part = get_args(LogFilter.model_fields[str(unknown[0][0])].annotation)[0]  # of "... | None"
+        return f"Known fields: {', '.join(part.model_fields)}."
     return None
-
-
-_KNOWN: dict[str, type[_Part]] = {
-    "level": LogFilterLevel,
-    "timestamp": LogFilterTimestamp,
-    "flow_run_id": LogFilterFlowRunId,
-    "task_run_id": LogFilterTaskRunId,
-    "text": LogFilterTextSearch,
-}
 
 
 def _level_range(level: LogFilterLevel) -> dict[str, int]:
     """Return the bounds to ask the server for: of exact levels the range around them, an empty one for no level."""
-    if level.any_ == []:
+    if level.any_ == []:  # the server knows no empty list of levels; these bounds let no log through
         return {"ge_": 1, "le_": 0}
     low = [bound for bound in (level.ge_, min(level.any_) if level.any_ else None) if bound is not None]
     high = [bound for bound in (level.le_, max(level.any_) if level.any_ else None) if bound is not None]
@@ -198,16 +193,14 @@ def _predicates(chosen: LogFilter) -> list[Predicate]:
     parts = [
         wire_tests({part: asked[part]}) for part in ("level", "flow_run_id", "task_run_id") if part in asked
     ]
-    parts += [list(tests(part)) for part, tests in _tests(chosen) if part is not None]
+    if chosen.timestamp is not None:
+        parts.append(list(_timestamp_tests(chosen.timestamp)))
+    if chosen.text is not None and chosen.text.query.strip():  # the server takes a blank query for none
+        query = TextQuery.parse(chosen.text.query)
+        parts.append([lambda log: query.matches(log.message, log.name)])
     if chosen.operator == "or_" and parts:
         return [lambda log: any(all(test(log) for test in tests) for tests in parts)]
     return [test for tests in parts for test in tests]
-
-
-def _tests(chosen: LogFilter) -> Iterable[tuple[Any, Callable[[Any], Iterable[Predicate]]]]:
-    yield chosen.timestamp, _timestamp_tests
-    if chosen.text is not None and chosen.text.query.strip():  # the server takes a blank query for none
-        yield chosen.text, _text_tests
 
 
 def _timestamp_tests(part: LogFilterTimestamp) -> Iterable[Predicate]:
@@ -216,11 +209,6 @@ def _timestamp_tests(part: LogFilterTimestamp) -> Iterable[Predicate]:
         yield lambda log: log.timestamp >= after
     if before is not None:
         yield lambda log: log.timestamp <= before
-
-
-def _text_tests(part: LogFilterTextSearch) -> Iterable[Predicate]:
-    query = TextQuery.parse(part.query)
-    yield lambda log: query.matches(log.message, log.name)
 
 
 def _notes(chosen: LogFilter) -> Iterable[str]:

@@ -30,7 +30,7 @@ class Host:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether it can only mean this machine."""
+        """True where it can only mean this machine."""
         return is_loopback(self.name)
 
 

@@ -1,4 +1,4 @@
-"""A log as pydantic and OpenAPI see it: for models and endpoints that have logs in them. No pydantic here."""
+"""Schemas of a log for pydantic and OpenAPI: for models and endpoints that have logs in them. No pydantic here."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of what ``Log.model_dump(mode="json")`` gives."""
     text, number = {"type": "string"}, {"type": "integer"}
     uuid, moment = {**text, "format": "uuid"}, {**text, "format": "date-time"}
-    none = {"type": "null"}
+    none = {"type": "null"}  # OpenAPI 3.1; "nullable" is gone there
     return {
         "title": "Log",
         "type": "object",

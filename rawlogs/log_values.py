@@ -1,4 +1,4 @@
-"""What stands in a log beside texts: levels, timestamps, and how both become JSON. Pure; no pydantic."""
+"""Levels and timestamps of logs, and their JSON. Pure; no pydantic."""
 
 from __future__ import annotations
 
@@ -27,16 +27,13 @@ def level_name(level: int) -> str:
 
 def level_number(level: str | int) -> int:
     """Return the number of a level given by name (any case) or number. Raises ValueError with the known names."""
-    if isinstance(level, bool):
+    if isinstance(level, bool):  # True would be taken for level 1
         raise ValueError("a level is a name or a number, not true or false")
     if isinstance(level, int):
         return level
     text = level.strip()
-    number = _LEVEL_NUMBERS.get(text.upper())
-    if number is not None:
-        return number
     try:
-        return int(text)
+        return _LEVEL_NUMBERS[text.upper()] if text.upper() in _LEVEL_NUMBERS else int(text)
     except ValueError:
         known = ", ".join(LEVEL_NAMES.values())
         raise ValueError(f"unknown level {text[:40]!r}: use one of {known}, or a number") from None
@@ -68,7 +65,7 @@ def parse_timestamp(text: str) -> datetime:
     offset.
     """
     moment = _parse_iso(text)
-    if moment.tzinfo is _UTC:
+    if moment.tzinfo is _UTC:  # nearly always; a comparison is cheaper than astimezone
         return moment
     if moment.tzinfo is None:
         return moment.replace(tzinfo=_UTC)
@@ -89,6 +86,7 @@ def micros(moment: datetime) -> int:
 
 
 def to_json(value: dict[str, Any], option: int = 0) -> bytes:
+    """Return a dict of JSON values, UUIDs and datetimes as JSON. Raises TypeError for anything else."""
     option |= orjson.OPT_UTC_Z
     try:
         return orjson.dumps(value, _plain, option)

@@ -44,7 +44,7 @@ def forward(logs: Iterable[Log], logger: logging.Logger | str) -> int: ...
 def forward(
     logs: AsyncIterable[Log] | Iterable[Log], logger: logging.Logger | str
 ) -> Coroutine[Any, Any, int] | int:
-    """Hand every log to a logger until the stream ends; return how many the logger was given.
+    """Send every log to a logger until the stream ends. Return how many the logger was given.
 
     ``await forward(logs, logger)`` for what is read with ``async for``; ``forward(logs, logger)`` for
     ``rawlogs.stream_sync(...)`` and lists. Raises what iterating raises, and TypeError for another logger than one of
@@ -72,7 +72,7 @@ async def _forward_async(logs: AsyncIterable[Log], logger: logging.Logger) -> in
 
 
 def _hand_over(log: Log, logger: logging.Logger) -> bool:
-    if not logger.isEnabledFor(log.level):
+    if not logger.isEnabledFor(log.level):  # ``handle`` does not look at the level
         return False
     logger.handle(log.to_record())
     return True

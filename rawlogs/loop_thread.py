@@ -38,7 +38,7 @@ class LoopThread:
             raise
 
     def stop(self, timeout: float | None = None) -> None:
-        """End what still runs there, and the thread. Raises TimeoutError where that takes longer than ``timeout``."""
+        """Stop its tasks, then the thread. Raises TimeoutError where that takes longer than ``timeout``."""
         if self.ended:
             return
         self.run(_end_others(), timeout)

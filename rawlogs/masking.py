@@ -20,16 +20,16 @@ from typing import TYPE_CHECKING
 
 MASK = "***"
 SHORTEST = 4
-"""A secret of fewer characters is hidden by the name of its header alone: it would be found everywhere."""
+"""Secrets of fewer characters are hidden by the name of their header alone: they would be found everywhere."""
 PART = 6
-"""How many characters in a row tell a part of a secret."""
+"""The number of characters in a row that tell a part of a secret."""
 
 _HINT, _STRIDE = 4, 3
 """Of six characters in a row, four begin at a multiple of three: to look there first takes a third of the time."""
 _DEEPEST = 3
-"""How often what was escaped may have been escaped again."""
+"""The number of times that an escaped text may have been escaped again."""
 _ALIKE = str.maketrans({" ": "+", "-": "+", "_": "/"})
-"""A form writes a blank as a plus; base64 for URLs has ``-`` and ``_`` where the other has ``+`` and ``/``."""
+"""HTML forms write a blank as a plus; base64 for URLs has ``-`` and ``_`` where the other has ``+`` and ``/``."""
 _ESCAPES = re.compile(
     r"\\+u([dD][89abAB][0-9a-fA-F]{2})\\+u([dD][c-fC-F][0-9a-fA-F]{2})|\\+u([0-9a-fA-F]{4})|\\+x([0-9a-fA-F]{2})"
     r"|((?:%[0-9a-fA-F]{2})+)|\\+"
@@ -37,7 +37,7 @@ _ESCAPES = re.compile(
 _CONTROLS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _BY_CHANCE = 12
-"""A secret of hexadecimal digits shares six of them with one UUID in ten thousand: only more than that is no chance."""
+"""Hexadecimal secrets share six digits with one UUID in ten thousand: only a longer match is no chance."""
 _KEY = re.compile(r"\bpn[a-z]_\w{8,}")
 """Prefect Cloud's keys, also those that the settings do not know."""
 _PARAMETER = re.compile(
@@ -56,12 +56,12 @@ _PUBLIC = (
     "Authorization: Basic Bearer https:// http:// wss:// ws:// 127.0.0.1 localhost /workspaces/ user:password "
     "api.prefect.cloud/api/accounts/"
 )
-"""What every conversation with Prefect holds: to hide parts of it would hide nothing, and tear everything."""
+"""Texts of every conversation with Prefect: to hide parts of them would hide nothing and break everything."""
 
 
 if TYPE_CHECKING:
     Offsets = array[int]
-    """Where each character of a text began before its escapes were undone, and the end of the last one."""
+    """The positions of a text's characters before its escapes were undone, and the end of the last one."""
 
 
 class Masker:
@@ -145,12 +145,9 @@ class Masker:
         self, spans: list[tuple[int, int]], plain: str, text: str, offsets: Offsets | None
     ) -> list[tuple[int, int]]:
         """Return the spans without the short ones inside of a UUID."""
-        short = [span for span in spans if span[1] - span[0] < _BY_CHANCE]
-        if not short:
+        if all(last - first >= _BY_CHANCE for first, last in spans):
             return spans
         ids = [found.span() for found in _UUID.finditer(text)]
-        if not ids:
-            return spans
 
         def inside(span: tuple[int, int]) -> bool:
             start, end = span if offsets is None else (offsets[span[0]], offsets[span[1]])

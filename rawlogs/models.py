@@ -1,4 +1,4 @@
-"""A ``Log`` as the wire gives it: checked once, decoded when read. No filter lives here, and no pydantic."""
+"""The ``Log`` of the wire: checked once, decoded when read. No filter lives here, and no pydantic."""
 
 from __future__ import annotations
 
@@ -17,17 +17,11 @@ from rawlogs.log_values import level_name, parse_timestamp, to_json
 if TYPE_CHECKING:
     from logging import LogRecord
 
+# fmt: off
 FIELDS = (
-    "id",
-    "created",
-    "updated",
-    "name",
-    "level",
-    "message",
-    "timestamp",
-    "flow_run_id",
-    "task_run_id",
+    "id", "created", "updated", "name", "level", "message", "timestamp", "flow_run_id", "task_run_id",
 )
+# fmt: on
 """The fields of a log on every server from 3.4.7 to 3.8.8, in the wire's order."""
 
 _CANONICAL_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
@@ -41,14 +35,10 @@ MICROSECOND = timedelta(microseconds=1)
 
 
 def _uuid_text(value: object, field: str) -> str:
-    if type(value) is str:
-        if _CANONICAL_UUID(value):
-            return value
-        try:
-            return str(UUID(value))
-        except ValueError:
-            pass
-    raise ValueError(f"{field} is not a UUID")
+    try:
+        return str(UUID(value))  # type: ignore[arg-type]
+    except (AttributeError, TypeError, ValueError):  # what UUID raises for another type than text
+        raise ValueError(f"{field} is not a UUID") from None
 
 
 # Thousands of logs belong to one run, and to make a UUID takes as long as to decode a whole log.
@@ -60,7 +50,7 @@ def _run(text: str | None) -> UUID | None:
 
 
 Row = tuple[str, str, str, str, str, str, str]
-"""A log's id, name, level, message, timestamp, flow run and task run as the JSON has them: texts without their quotes
+"""The id, name, level, message, timestamp, flow run and task run as the JSON has them: texts without their quotes
 but with their escapes, the level's digits, an empty text for null. ``created`` and ``updated`` are null."""
 
 
@@ -138,7 +128,7 @@ class Log:
             raise ValueError(f"a log has no {missing.args[0]}") from None
         if type(log_id) is not str or not _CANONICAL_UUID(log_id):
             data = {**data, "id": _uuid_text(log_id, "id")}
-        if type(level) is not int:
+        if type(level) is not int:  # a bool, which is an int elsewhere in Python, is none here
             if not (type(level) is str and re.fullmatch(r"[+-]?\d{1,18}", level)):
                 raise ValueError("level is not a whole number")
             data = {**data, "level": int(level)}
@@ -148,6 +138,7 @@ class Log:
             raise ValueError("timestamp is not text")
         for field in ("flow_run_id", "task_run_id"):
             run = data.get(field)
+            # Canonical texts need no copy of the object, and nearly all are.
             if run is not None and not (type(run) is str and _CANONICAL_UUID(run)):
                 data = {**data, field: _uuid_text(run, field)}
         if type(data.get("name", "")) is not str:
@@ -169,12 +160,14 @@ class Log:
         if isinstance(obj, Log):
             return obj
         if isinstance(obj, (str, bytes, bytearray)):
+            # Not orjson alone: logs written by Python's json may hold NaN or lone surrogates.
             try:
                 source = untrusted.loads_lenient(obj if isinstance(obj, str) else bytes(obj))
             except ValueError:
                 raise ValueError("a log is not JSON") from None
         else:
             values = dict(obj) if isinstance(obj, Mapping) else {f: getattr(obj, f, None) for f in FIELDS}
+            # Through JSON, so that UUIDs, datetimes and their subclasses become the wire's texts.
             try:
                 source = orjson.loads(to_json(values))
             except TypeError as error:

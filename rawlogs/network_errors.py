@@ -1,4 +1,4 @@
-"""What the exceptions of a connection mean, whoever opened it: phase, text and advice. No I/O."""
+"""The meaning of a connection's exceptions, whoever opened it: phase, text and advice. No I/O."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rawlogs.untrusted import excerpt, origin_of
 PLAIN_HTTP = frozenset(
     {"HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE", "WRONG_VERSION_NUMBER"}
 )
-"""How OpenSSL names bytes that are no TLS at all."""
+"""OpenSSL's names for bytes that are no TLS at all."""
 _RESOLVER = {socket.EAI_NONAME: "EAI_NONAME", socket.EAI_AGAIN: "EAI_AGAIN"}
 _NO_TUNNEL = Advice(
     "The proxy cannot be reached.",
@@ -43,7 +43,7 @@ def explain(
     during: str = "connecting",
     secrets: Iterable[str] = (),
 ) -> Failure:
-    """Explain why no connection to ``url`` was made, or why it ended before the first answer.
+    """Return why no connection to ``url`` was made, or why it ended before the first answer.
 
     during: the step that a connection without TLS was in. secrets: what no text may show.
     """
@@ -86,8 +86,9 @@ def advice_for(exc: OSError, facts: Facts = NO_FACTS) -> Advice:
 
 def reason(exc: OSError, secrets: Iterable[str] = ()) -> str:
     """Return the system's words for an error."""
-    if isinstance(exc, ssl.SSLError):
+    if isinstance(exc, ssl.SSLError):  # its errno is OpenSSL's, not the system's
         return exc.reason or type(exc).__name__
+    # The number of a gaierror is the resolver's, not the system's.
     number = None if isinstance(exc, socket.gaierror) else _number(exc)
     if number is not None:
         return os.strerror(number)

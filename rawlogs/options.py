@@ -1,4 +1,4 @@
-"""How a stream is asked to behave: one immutable value, checked before anything is opened."""
+"""The options of a stream: one immutable value, checked before anything is opened."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ class Options:
     ping_timeout: float | None = 20.0
 
     def __post_init__(self) -> None:
+        # Compared with the server's aware timestamps, a naive one would raise TypeError in the middle of a stream.
         for name in ("since", "until", "started_at"):
             moment = getattr(self, name)
             if moment is not None and moment.tzinfo is None:
                 raise ConfigError(f"{name}: {moment} has no time zone: use an aware datetime", setting=name)
         if self.transport not in ("auto", "ws", "poll"):
-            raise ConfigError(
-                f"transport is {shown(self.transport)}: use auto, ws or poll", setting="transport"
-            )
+            problem = f"transport is {shown(self.transport)}: use auto, ws or poll"
+            raise ConfigError(problem, setting="transport")
         for name in ("retries", "tail", "rest_budget", "overlap", "settle"):
             value = getattr(self, name)
             if value is not None and value < 0:

@@ -40,7 +40,7 @@ _ESCAPE = re.compile(r'\\(["\\])')
 
 @dataclass(frozen=True, slots=True)
 class TextQuery:
-    """One query, taken apart: one of ``include``, all of ``require``, none of ``exclude`` must be there."""
+    """Terms of a query: one of ``include``, all of ``require``, none of ``exclude`` must be there."""
 
     include: tuple[str, ...] = ()
     require: tuple[str, ...] = ()
@@ -48,7 +48,7 @@ class TextQuery:
 
     @classmethod
     def parse(cls, query: str) -> TextQuery:
-        """Take a query apart. Any text is a query; ConfigError only for one longer than 200 characters."""
+        """Return the terms of a query. Any text is one; ConfigError only where it is longer than 200 characters."""
         if len(query) > MAX_QUERY:
             raise ConfigError(
                 f"The text query is {len(query)} characters long; Prefect takes at most {MAX_QUERY}",

@@ -1,4 +1,4 @@
-"""Which logs have been delivered: ids, kept as long as a list may still return them, in little memory. Pure.
+"""Ids of the delivered logs, kept as long as a list may still return them, in little memory. Pure.
 
 The youngest ids stand in a dictionary. A full dictionary is packed into a chunk, sorted by timestamp, of 24 bytes a
 log. A log is looked up by its own timestamp first, so that chunks of other times cost one comparison.
@@ -33,6 +33,7 @@ class _Chunk(NamedTuple):
         block = self.ids[first * 16 : last * 16]
         position = block.find(packed)
         while position >= 0:
+            # A match may begin inside of one id and end in the next.
             if position % 16 == 0:
                 return True
             position = block.find(packed, position + 1)
@@ -43,9 +44,8 @@ class SeenIds:
     """A set of delivered logs. ``limit`` bounds it: beyond it the oldest arrivals are forgotten."""
 
     def __init__(self, limit: int = 2_000_000) -> None:
-        self._young: dict[
-            str, float | str
-        ] = {}  # a batch's stamps are turned into seconds when that is needed
+        # A batch's stamps stay texts until their seconds are needed.
+        self._young: dict[str, float | str] = {}
         self._chunks: deque[_Chunk] = deque()
         self._newest = float("-inf")  # the largest timestamp in any chunk
         self._limit = limit
@@ -68,6 +68,7 @@ class SeenIds:
         """
         ids, young = batch.ids, self._young
         new = list(range(len(ids)))
+        # The usual case in one step: nothing came twice, and all is younger than every chunk.
         if (
             young.keys().isdisjoint(ids)
             and (len(ids) == 1 or len(set(ids)) == len(ids))
@@ -126,7 +127,7 @@ class SeenIds:
                 self._pack(now)
 
     def _packed(self, log_id: str, stamp: float) -> bool:
-        packed = _packed_id(log_id)
+        packed = bytes.fromhex(log_id.replace("-", ""))
         return any(chunk.has(stamp, packed) for chunk in self._chunks)
 
     def _young_seconds(self) -> dict[str, float]:
@@ -149,10 +150,6 @@ class SeenIds:
         self._young = {}
         while len(self) > self._limit and len(self._chunks) > 1:
             self.forgotten = self._chunks.popleft().arrived
-
-
-def _packed_id(log_id: str) -> bytes:
-    return bytes.fromhex(log_id.replace("-", ""))
 
 
 def seconds(moment: float) -> datetime:

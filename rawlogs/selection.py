@@ -1,4 +1,4 @@
-"""Which logs a stream delivers: what the server is asked for, and what is decided here. No pydantic.
+"""The choice of logs that a stream delivers: what the server is asked for, and what is decided here. No pydantic.
 
 A filter is checked and taken apart by ``rawlogs.filters``; a stream without one, or with one that levels and ids of
 runs make up (``FlagFilter``), never loads that.
@@ -24,7 +24,7 @@ _DIGITS = re.compile(r"[0-9]{1,9}")
 
 @dataclass(frozen=True, slots=True)
 class Apart:
-    """A filter taken apart: what the server is asked for, and the tests that are left to decide here.
+    """The parts of a filter: what the server is asked for, and the tests that are left to decide here.
 
     ``after`` and ``before`` bound the timestamps where the filter does.
     """
@@ -54,9 +54,9 @@ class Chosen(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FlagFilter:
-    """What ``--level``, ``--max-level``, ``--flow-run`` and ``--task-run`` say, as a filter; made by ``flag_filter``.
+    """The filter of ``--level``, ``--max-level``, ``--flow-run`` and ``--task-run``; made by ``flag_filter``.
 
-    None where nothing was said; no runs at all match nothing.
+    None: not given. An empty tuple of runs matches nothing.
     """
 
     ge_: int | None = None
@@ -113,6 +113,7 @@ def nothing_chosen(part: str) -> str:
 
 
 def _plain_level(value: object) -> int:
+    # Signs, blanks and longer numbers are left to pydantic, which says what is wrong with them.
     if isinstance(value, str) and (value.isalpha() or _DIGITS.fullmatch(value)):
         return level_number(value)
     if type(value) is int and -(2**63) <= value < 2**63:
@@ -130,7 +131,7 @@ def _plain_run(value: object) -> UUID:
 
 
 class Selection:
-    """A filter and the local conditions, taken apart by who applies what.
+    """The filter and the local conditions, split by who applies what.
 
     ``wire`` is what the server is asked for, the same over the socket and over REST: level, flow runs and task
     runs. Never a time range (clocks differ, and late logs would be thrown away), never text (the socket accepts and
@@ -170,7 +171,7 @@ class Selection:
 
     def with_runs(self, runs: Iterable[UUID]) -> Selection:
         """Return the selection over these flow runs, in place of those that it asked for (``or_``: in addition)."""
-        copy = object.__new__(Selection)
+        copy = object.__new__(Selection)  # the patterns are compiled once
         chosen = list(runs)
         copy.filter = None if self.filter is None else self.filter.with_runs(chosen)
         copy.wire = {**self.wire, "flow_run_id": {"any_": [str(run) for run in chosen]}}

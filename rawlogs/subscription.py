@@ -1,4 +1,4 @@
-"""What one stream asks of which server: the settings and the filter as they are now, for the socket and for REST."""
+"""The settings and the filter of one stream as they are now, for the socket and for REST."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class Subscription:
         self._reload = reload
 
     def open_rest(self, rest: RestClient) -> None:
-        """Keep this client on the present settings from now on."""
+        """Set the REST client, which ``refresh`` gives the new settings."""
         self.rest = rest
 
     def use_runs(self, runs: Iterable[UUID]) -> None:
-        """Narrow the filter to these flow runs."""
+        """Set the flow runs of the filter."""
         self.selection = self.selection.with_runs(runs)
 
     def filter_text(self) -> str:

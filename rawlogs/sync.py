@@ -1,4 +1,4 @@
-"""The stream without async: a loop of its own in a thread. One small room instead of a twin of everything."""
+"""The streams for code without async: an event loop in a thread runs the async ones."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class SyncLogStream:
-    """A LogStream to iterate over in ordinary code; made by ``rawlogs.stream_sync(...)``."""
+    """LogStream to iterate over in ordinary code; made by ``rawlogs.stream_sync(...)``."""
 
     def __init__(self, logs: LogStream) -> None:
         self._logs = logs
@@ -36,7 +36,7 @@ class SyncLogStream:
 
     @property
     def settings(self) -> Settings:
-        """Where the stream is read from."""
+        """The settings of the stream."""
         return self._logs.settings
 
     @property
@@ -89,7 +89,7 @@ class SyncLogStream:
         return self._run(self._logs.names(log))
 
     def finish(self, seconds: float = FINISH_WITHIN) -> None:
-        """List once more what nothing has listed yet, and let the iteration end: also that of another thread.
+        """Read the list once more, then end the iteration, also one in another thread.
 
         Takes ``seconds`` at most; what could not be listed by then stays an open gap in ``stats``.
         """
@@ -108,7 +108,7 @@ class SyncLogStream:
 
 
 class SyncRunStream(SyncLogStream):
-    """A RunStream to iterate over in ordinary code; made by ``rawlogs.follow_sync(...)``."""
+    """RunStream to iterate over in ordinary code; made by ``rawlogs.follow_sync(...)``."""
 
     def __init__(self, logs: RunStream) -> None:
         super().__init__(logs)
@@ -131,7 +131,7 @@ class SyncRunStream(SyncLogStream):
 
     @property
     def exit_code(self) -> int:
-        """What ``rawlogs tail RUN`` exits with."""
+        """The exit code of ``rawlogs tail RUN``."""
         return self._runs.exit_code
 
 

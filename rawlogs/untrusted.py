@@ -1,4 +1,4 @@
-"""What others wrote, made safe to read: their JSON, their HTTP headers, their words in an error. Pure."""
+"""Foreign JSON, HTTP headers and error texts, made safe to read. Pure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TITLE = re.compile(rb"<title[^>]*>(.{1,200}?)</title", re.IGNORECASE | re.DOTAL
 
 
 def loads_lenient(text: bytes | str) -> Any:
-    """Parse JSON, also with NaN (read as null) and lone surrogates (``?``), which orjson refuses. Raises ValueError."""
+    """Return parsed JSON; NaN becomes null, a lone surrogate ``?``, which orjson refuses. Raises ValueError."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -79,6 +79,7 @@ def retry_after(value: str | None, now: datetime) -> float | None:
         if moment is None:
             return None
         seconds = (moment - now).total_seconds()
+    # "nan" is a number to Python.
     return None if seconds != seconds else min(max(seconds, 0.0), MAX_RETRY_AFTER)
 
 

@@ -1,4 +1,4 @@
-"""Waiting for something, but not for ever, without ever losing a cancellation.
+"""Wait for something, but not for ever, without losing a cancellation.
 
 ``asyncio.wait_for`` of Python up to 3.11 returns, instead of being cancelled, when what it waits for is done in that
 same turn of the loop; a task that is cancelled once would then go on for ever.
@@ -33,12 +33,8 @@ async def wait_until_set(event: asyncio.Event, seconds: float | None) -> bool:
     if seconds is None or event.is_set():
         await event.wait()
         return True
-    waiting = asyncio.ensure_future(event.wait())
-    try:
-        await asyncio.wait({waiting}, timeout=seconds)
-        return event.is_set()
-    finally:
-        waiting.cancel()
+    await first_of(event.wait(), asyncio.sleep(seconds))
+    return event.is_set()
 
 
 async def first_of(*works: Awaitable[object]) -> None:

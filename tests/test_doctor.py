@@ -25,7 +25,7 @@ from rawlogs.cli.group import run
 from rawlogs.clock import SystemClock
 from rawlogs.doctor import rest_checks, runner, socket_checks
 from rawlogs.doctor.context import CheckContext
-from rawlogs.doctor.delivery_check import Written, compare, written_finding
+from rawlogs.doctor.delivery_check import compare, written_finding
 from rawlogs.doctor.findings import Finding, Result
 from rawlogs.doctor.report import Report
 from rawlogs.doctor.runner import CHECKS, Check, examine
@@ -1467,9 +1467,9 @@ def test_only_rows_that_were_stored_during_the_watch_were_due() -> None:
 
 def test_a_written_log_that_streaming_cannot_bring() -> None:
     """Where the settings are known to be off, that is the cause."""
-    assert written_finding(Written(None, True), (True, False)).advice == Advice(
+    assert written_finding(False, True, (True, False)).advice == Advice(
         "Log streaming is off on the server.",
-        written_finding(Written(None, True), None).advice.fix,  # type: ignore[union-attr]
+        written_finding(False, True, None).advice.fix,  # type: ignore[union-attr]
     )
 
 

@@ -272,3 +272,7 @@ def test_what_is_hidden_and_what_is_left(secret: str, text: str, hidden: str) ->
 
 def test_a_user_of_the_name_of_the_product_is_no_secret() -> None:
     assert (is_public("prefect"), is_public("wolfgang")) == (True, False)
+
+
+def test_a_backslash_before_an_encoded_secret_is_hidden_with_it() -> None:
+    assert Masker(["abcdefgh"]).text(r"x \%61bcdefgh y") == f"x {MASK} y"

@@ -157,15 +157,8 @@ class PrefectLogsSubscriber:
         clock: Clock | None = None,
     ) -> None:
         check({"api_url": api_url})
-        self._begin(
-            {"api_url": api_url or None},
-            filter,
-            reconnection_attempts,
-            reconnect_on_clean_close,
-            complete=complete,
-            on_notice=on_notice,
-            clock=clock,
-        )
+        again = reconnection_attempts, reconnect_on_clean_close
+        self._begin({"api_url": api_url or None}, filter, *again, complete, on_notice, clock)
 
     def _begin(
         self,
@@ -173,11 +166,11 @@ class PrefectLogsSubscriber:
         filter: Any,
         reconnection_attempts: int,
         reconnect_on_clean_close: bool,
-        *,
         complete: bool,
         on_notice: OnNotice | None,
         clock: Clock | None,
     ) -> None:
+        # A bool is an int in Python, and True would be one attempt.
         if type(reconnection_attempts) is not int or reconnection_attempts < 0:
             raise wrong("reconnection_attempts", reconnection_attempts, "a non-negative integer")
         check_bool("complete", complete)
@@ -263,15 +256,8 @@ class PrefectCloudLogsSubscriber(PrefectLogsSubscriber):
         # auth string would be taken instead of it.
         if settings_of({"api_url": api_url, "api_key": api_key}).websocket_token != key:
             api_key = key
-        self._begin(
-            {"api_url": api_url, "api_key": api_key},
-            filter,
-            reconnection_attempts,
-            reconnect_on_clean_close,
-            complete=complete,
-            on_notice=on_notice,
-            clock=clock,
-        )
+        again = reconnection_attempts, reconnect_on_clean_close
+        self._begin({"api_url": api_url, "api_key": api_key}, filter, *again, complete, on_notice, clock)
 
 
 def _get_api_url_and_key(api_url: str | None, api_key: str | None) -> tuple[str, str]:

@@ -42,7 +42,7 @@ class CheckContext:
     resolved: Settings | None = None
     client: RestClient | None = None
     health: Any = UNASKED
-    """What ``GET /health`` came to: its value, or the error."""
+    """The answer of ``GET /health``: its value, or the error."""
     rest_works: bool = False
     authenticated: bool | None = None
     version: str | None = None
@@ -74,6 +74,7 @@ class CheckContext:
 
     async def answers_http(self, url: str) -> bool:
         """Return whether an HTTP server answers at this URL, which is sent no credentials."""
+        # Whoever answers there may not be the user's server.
         stranger = replace(self.settings, address=Address(url), api_key=None, auth_string=None, headers={})
         async with self.rest_of(stranger) as rest:
             try:
@@ -88,6 +89,7 @@ class CheckContext:
 
         url = self.settings.api_url.replace("http:", "https:", 1)
         try:
+            # Unchecked: nothing is sent, and a certificate of any kind proves TLS.
             await tls_session(replace(self.settings, address=Address(url), insecure=True), self.patience)
         except OSError:
             return False
@@ -101,7 +103,7 @@ class CheckContext:
 
     @property
     def first_endpoint(self) -> Endpoint:
-        """Where a connection goes first: the proxy, or the API."""
+        """The host and port that is connected to: the proxy's, or the API's."""
         return proxy_endpoint(self.settings.proxy) if self.settings.proxy else self.endpoint
 
     @property

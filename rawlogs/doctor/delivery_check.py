@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -23,7 +22,7 @@ LATE = timedelta(minutes=2)
 MARGIN = timedelta(seconds=2)
 """Uncertainty of the server's clock: logs stored so early in the watch are not counted."""
 ROWS = 1000
-"""How many stored logs are compared at most, the newest."""
+"""The most stored logs that are compared, the newest."""
 TRIES = 20
 PAUSE = 0.25
 LOGGER = "rawlogs.doctor"
@@ -72,7 +71,7 @@ async def _watch(case: CheckContext, connection: Connection) -> Finding:
             if collector.done() or not seen or seen.issuperset(_due(stored, began + MARGIN)):
                 break
             await case.clock.sleep(PAUSE)
-    except TimeoutError:
+    except TimeoutError:  # no pong in time: what came until now is compared all the same
         pass
     finally:
         collector.cancel()
@@ -128,15 +127,13 @@ def compare(seen: set[str], stored: Iterable[Log], since: datetime, watched: flo
         )
         return Finding("skip", f"no log came by within {watched:g} s", advice, facts=facts)
     if not missing:
-        return Finding(
-            "ok", f"{_logs(len(seen))} came over the socket; the list has none besides", facts=facts
-        )
+        text = f"{_logs(len(seen))} came over the socket; the list has none besides"
+        return Finding("ok", text, facts=facts)
     if not seen:
         text = f"{_logs(len(missing))} stored within {watched:g} s, none of them over the socket"
         return Finding("fail", text, _OTHERS, facts=facts)
-    return Finding(
-        "warn", f"{len(missing)} of {_logs(len(due))} did not come over the socket", _SOME, facts=facts
-    )
+    text = f"{len(missing)} of {_logs(len(due))} did not come over the socket"
+    return Finding("warn", text, _SOME, facts=facts)
 
 
 def _logs(count: int) -> str:
@@ -144,14 +141,6 @@ def _logs(count: int) -> str:
 
 
 # -- writing
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """The log that was written. ``live`` is the seconds that it took over the socket (None: it did not come)."""
-
-    live: float | None
-    stored: bool
 
 
 async def _write(case: CheckContext, connection: Connection) -> Finding:
@@ -162,15 +151,16 @@ async def _write(case: CheckContext, connection: Connection) -> Finding:
     arrived = asyncio.Event()
     collector = asyncio.create_task(_await_run(connection, run, arrived))
     try:
-        began = case.clock.monotonic()
         await case.rest.post("/logs/", _log(case, run))  # type: ignore[arg-type]
         stored = await _list_run(case, run)
-        live = await _live(case, arrived, collector, began)
+        # A log is published before it is stored, so a short while is enough once it has been listed.
+        await first_of(arrived.wait(), case.clock.sleep(case.watch), collector)
+        live = arrived.is_set()
     finally:
         collector.cancel()
         await asyncio.gather(collector, return_exceptions=True)
-    case.seen_live = live is not None
-    return written_finding(Written(live, stored), case.streaming)
+    case.seen_live = live
+    return written_finding(live, stored, case.streaming)
 
 
 def _log(case: CheckContext, run: UUID) -> list[Mapping[str, Any]]:
@@ -205,36 +195,20 @@ async def _list_run(case: CheckContext, run: UUID) -> bool:
     return False
 
 
-async def _live(
-    case: CheckContext, arrived: asyncio.Event, collector: asyncio.Task[None], began: float
-) -> float | None:
-    """Return the seconds until the log came; None where it did not."""
-    # A log is published before it is stored, so a short while is enough once it has been listed.
-    await first_of(arrived.wait(), case.clock.sleep(case.watch), collector)
-    return case.clock.monotonic() - began if arrived.is_set() else None
-
-
-def written_finding(written: Written, streaming: tuple[bool, bool] | None) -> Finding:
-    """Return the finding for the log that was written."""
-    facts = {"written": 1, "live": written.live is not None, "stored": written.stored}
-    if written.live is not None and written.stored:
+def written_finding(live: bool, stored: bool, streaming: tuple[bool, bool] | None) -> Finding:
+    """Return the finding for the log that was written. ``live``: it came over the socket."""
+    facts = {"written": 1, "live": live, "stored": stored}
+    if live and stored:
         return Finding("ok", "one log was written: it came over the socket, and it is stored", facts=facts)
-    if written.live is not None:
-        advice = Advice(
-            "The server streams logs before it stores them, and has not stored this one yet.", None
-        )
-        return Finding(
-            "warn",
-            "one log was written: it came over the socket, but is not in the list",
-            advice,
-            facts=facts,
-        )
-    if written.stored:
+    if live:
+        advice = Advice("The server streams logs before it stores them, and has not stored this one yet.")
+        text = "one log was written: it came over the socket, but is not in the list"
+        return Finding("warn", text, advice, facts=facts)
+    if stored:
         advice = _OTHERS
         if streaming is not None and not all(streaming):
             advice = Advice("Log streaming is off on the server.", _OTHERS.fix)
-        return Finding(
-            "fail", "one log was written: it is stored, but did not come over the socket", advice, facts=facts
-        )
+        text = "one log was written: it is stored, but did not come over the socket"
+        return Finding("fail", text, advice, facts=facts)
     advice = Advice("The server accepted a log, and shows it nowhere.", "Look at the server's log.")
     return Finding("fail", "one log was written, and was not seen again", advice, facts=facts)

@@ -1,4 +1,4 @@
-"""What a check found, as values. Whether a log can be had is decided in ``verdict``."""
+"""Findings of the checks, as values. ``verdict`` decides whether logs can be had."""
 
 from __future__ import annotations
 
@@ -7,25 +7,18 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from rawlogs.advice import DOCTOR, Advice
-from rawlogs.errors import (
-    AuthError,
-    ConfigError,
-    HistoryError,
-    RawlogsError,
-    RedirectRefused,
-    UpgradeRefused,
-)
+from rawlogs.errors import AuthError, ConfigError, HistoryError, RawlogsError, RedirectRefused, UpgradeRefused
 
 Status = Literal["ok", "warn", "fail", "skip"]
 """``skip``: not reached, since an earlier check makes it impossible, or not to be found out."""
 
 Blame = Literal["config", "auth", "unreachable"]
-"""What kind of failure it is, for the exit code."""
+"""The kind of failure, for the exit code."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found.
+    """Finding of one check.
 
     ``lines`` are more of it, for people; ``facts`` the same for programs. ``seconds`` is how long the thing itself
     took, where that is not how long the check took (None).
@@ -42,7 +35,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A finding under the name of its check; ``seconds`` is None where the check was not reached."""
+    """Finding under the name of its check; ``seconds`` is None where the check was not reached."""
 
     check: str
     finding: Finding

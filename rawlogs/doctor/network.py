@@ -15,7 +15,7 @@ _SOCKS = 1080
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A host (an IPv6 address without brackets) and a port."""
+    """Host (an IPv6 address without brackets) and port."""
 
     host: str
     port: int
@@ -59,7 +59,7 @@ async def _tcp_connect(endpoint: Endpoint, found: list[str]) -> tuple[str, list[
             if address == found[-1]:
                 raise
         else:
-            writer.transport.abort()
+            writer.transport.abort()  # without a closing handshake to wait for
             await asyncio.sleep(0)
             return address, dead
     raise OSError("the name has no address")

@@ -56,23 +56,22 @@ def _tls_port(case: CheckContext, error: RawlogsError) -> Finding:
 
 async def health(case: CheckContext) -> Finding:
     """Check whether it is Prefect that answers."""
-    said = case.health
-    if said is True:
+    answer = case.health
+    if answer is True:
         case.rest_works = True
         return Finding("ok", "GET /health: a Prefect API")
-    if not isinstance(said, RawlogsError):
+    if not isinstance(answer, RawlogsError):
         advice = Advice(
             "Some JSON was answered, but not Prefect's.", f"See who answers at {case.settings.api_url}."
         )
         return Finding("warn", "GET /health was not answered with true", advice)
-    finding = failure(said, case)
-    status = status_of(said)
+    finding = failure(answer, case)
+    status = status_of(answer)
     # With these statuses some server answers, but not at this path as Prefect does.
     if status in (200, 404, 405) and not case.settings.is_cloud and (there := await _elsewhere(case)):
         cause = finding.advice.cause if finding.advice else ""
-        finding = replace(
-            finding, advice=Advice(cause, f"The API is at {there}: set PREFECT_API_URL to that.")
-        )
+        advice = Advice(cause, f"The API is at {there}: set PREFECT_API_URL to that.")
+        return replace(finding, advice=advice)
     return finding
 
 
@@ -101,7 +100,7 @@ def elsewhere(api_url: str) -> list[str]:
 async def auth(case: CheckContext) -> Finding:
     """Check whether the credentials are accepted."""
     try:
-        said = await case.rest.get("/admin/version")
+        answer = await case.rest.get("/admin/version")
     except AuthError as error:
         if error.code == 401:
             case.authenticated = True  # only a server that wants credentials refuses some
@@ -118,17 +117,16 @@ async def auth(case: CheckContext) -> Finding:
         # One route that is closed need not close the others.
         return replace(failure(error, case), status="warn")
     case.rest_works = True
-    if isinstance(said, str) and release(said) is not None:
-        case.version = said
+    if isinstance(answer, str) and release(answer) is not None:
+        case.version = answer
     sent = case.facts().sent
     case.authenticated = await _wants_credentials(case, sent)
     facts = {"sent": sent, "server_wants": case.authenticated}
     if case.authenticated is None:
         return Finding("ok", f"accepted ({sent})", facts=facts)
     if case.authenticated:
-        return Finding(
-            "ok", f"the credentials ({sent}) are accepted; without them the server refuses", facts=facts
-        )
+        text = f"the credentials ({sent}) are accepted; without them the server refuses"
+        return Finding("ok", text, facts=facts)
     sends = "none are sent" if sent == "none" else f"those that are sent ({sent}) are not looked at"
     return Finding("ok", f"the server wants no credentials; {sends}", facts=facts)
 
@@ -166,7 +164,7 @@ async def version(case: CheckContext) -> Finding:
 async def csrf(case: CheckContext) -> Finding:
     """Check whether the server requires CSRF tokens, and gives one."""
     try:
-        said = await case.rest.get("/csrf-token?client=rawlogs-doctor")
+        answer = await case.rest.get("/csrf-token?client=rawlogs-doctor")
     except HistoryError as error:
         # Prefect answers 422 where its CSRF protection is off (3.4.7 to 3.9.1).
         if error.status == 422:
@@ -174,8 +172,7 @@ async def csrf(case: CheckContext) -> Finding:
         if error.status == 404:
             return Finding("ok", "not offered", facts={"csrf": None})
         return replace(failure(error, case), status="warn")
-    given = isinstance(said, dict) and isinstance(said.get("token"), str)
-    if given:
+    if isinstance(answer, dict) and isinstance(answer.get("token"), str):
         return Finding("ok", "on; a token was given, and goes with every POST", facts={"csrf": True})
     return Finding("warn", "the server's answer holds no token", facts={"csrf": None})
 

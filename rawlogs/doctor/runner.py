@@ -43,7 +43,7 @@ CHECKS: tuple[Check, ...] = (
     Check("clock", rest_checks.clock, ("http",)),
     Check("arrival", delivery_check.delivery, ("ping", "rest logs")),
 )
-"""All checks, in order."""
+"""The checks, in order."""
 
 
 async def examine(case: CheckContext, on_result: Callable[[Result], None] = lambda _: None) -> list[Result]:

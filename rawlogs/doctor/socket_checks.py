@@ -23,7 +23,7 @@ SLOW = 1.0
 
 @dataclass(frozen=True, slots=True)
 class HandshakeTrace:
-    """A recorded handshake. ``status`` None: no HTTP answer; ``subprotocol`` as the answer names it."""
+    """Recorded handshake. ``status`` None: no HTTP answer; ``subprotocol`` as the answer names it."""
 
     status: int | None = None
     gateway: str = ""
@@ -79,30 +79,30 @@ async def upgrade(case: CheckContext) -> Finding:
         case.connection = await open_connection(target(case), filter_message({}), tap=case.tape.append)
     except RawlogsError as error:
         case.refusal = error
-    heard = summarize(case.tape)
+    trace = summarize(case.tape)
     url = case.settings.address.logs_url
-    facts: dict[str, Any] = {"url": url, "status": heard.status, "server": heard.gateway}
-    by = f" by {heard.gateway}" if heard.gateway else ""
-    if heard.accepted:
-        if case.refusal is not None and not heard.asked_auth and heard.subprotocol == SUBPROTOCOL:
+    facts: dict[str, Any] = {"url": url, "status": trace.status, "server": trace.gateway}
+    by = f" by {trace.gateway}" if trace.gateway else ""
+    if trace.accepted:
+        if case.refusal is not None and not trace.asked_auth and trace.subprotocol == SUBPROTOCOL:
             advice = advise("line", "bad answer", case.facts(url=url))
             return Finding("fail", case.refusal.text, advice, facts=facts)
-        return Finding("ok", f"{url} is accepted{by}", facts=facts, seconds=heard.seconds_upgrade)
+        return Finding("ok", f"{url} is accepted{by}", facts=facts, seconds=trace.seconds_upgrade)
     refusal = case.refusal
     assert refusal is not None
-    if heard.status is None:
+    if trace.status is None:
         return of_error(refusal, _unanswered(refusal, case), **facts)
-    location = shown(refusal.location) if isinstance(refusal, RedirectRefused) else heard.location
-    known = case.facts(body=heard.body, location=location or "another address", url=url)
-    blame: Blame = "auth" if heard.status in (401, 407) else "unreachable"
+    location = shown(refusal.location) if isinstance(refusal, RedirectRefused) else trace.location
+    known = case.facts(body=trace.body, location=location or "another address", url=url)
+    blame: Blame = "auth" if trace.status in (401, 407) else "unreachable"
     return Finding(
         "fail",
-        f"{url} was answered with HTTP {heard.status}{by}",
-        advise("upgrade", heard.status, known),
+        f"{url} was answered with HTTP {trace.status}{by}",
+        advise("upgrade", trace.status, known),
         blame,
-        lines=(f"it says: {heard.body[:200]}",) if heard.body else (),
-        facts={**facts, "body": heard.body[:200]},
-        seconds=heard.seconds_upgrade,
+        lines=(f"it says: {trace.body[:200]}",) if trace.body else (),
+        facts={**facts, "body": trace.body[:200]},
+        seconds=trace.seconds_upgrade,
     )
 
 
@@ -121,13 +121,13 @@ def _unanswered(error: RawlogsError, case: CheckContext) -> Advice | None:
 
 async def subprotocol(case: CheckContext) -> Finding:
     """Check whether the subprotocol was agreed on: without it most servers do not authenticate."""
-    heard = summarize(case.tape)
-    facts = {"offered": SUBPROTOCOL, "chosen": heard.subprotocol}
-    if heard.subprotocol == SUBPROTOCOL:
+    trace = summarize(case.tape)
+    facts = {"offered": SUBPROTOCOL, "chosen": trace.subprotocol}
+    if trace.subprotocol == SUBPROTOCOL:
         return Finding("ok", f"{SUBPROTOCOL!r} was agreed on", facts=facts)
-    if heard.subprotocol is not None:
+    if trace.subprotocol is not None:
         advice = advise("line", "bad answer", case.facts(url=case.settings.address.logs_url))
-        text = f"{SUBPROTOCOL!r} was offered, {heard.subprotocol!r} chosen"
+        text = f"{SUBPROTOCOL!r} was offered, {trace.subprotocol!r} chosen"
         return Finding("fail", text, advice, facts=facts)
     advice = advise("line", "no subprotocol")
     text = f"{SUBPROTOCOL!r} was offered, but the server did not hear of it, or its answer was lost"
@@ -156,19 +156,18 @@ async def _legacy_works(case: CheckContext) -> bool:
 
 async def auth(case: CheckContext) -> Finding:
     """Check whether the token is accepted."""
-    heard, refusal = summarize(case.tape), case.refusal
+    trace, refusal = summarize(case.tape), case.refusal
     setting = case.token_setting
-    facts: dict[str, Any] = {"token_from": setting, "close": heard.close[0] if heard.close else None}
+    facts: dict[str, Any] = {"token_from": setting, "close": trace.close[0] if trace.close else None}
     if refusal is None:
         sent = f"the token ({setting})" if setting else "no token"
-        return Finding("ok", f"auth_success, with {sent}", facts=facts, seconds=heard.seconds_auth)
+        return Finding("ok", f"auth_success, with {sent}", facts=facts, seconds=trace.seconds_auth)
     if isinstance(refusal, AuthError):
-        said = refusal.reason or "no reason given"
-        text = f"the server refused the token: {said}"
-        if heard.close is not None:
-            text += f" (close {heard.close[0]})"
+        text = f"the server refused the token: {refusal.reason or 'no reason given'}"
+        if trace.close is not None:
+            text += f" (close {trace.close[0]})"
         advice = advise("token", "none" if "no token" in refusal.reason else None, case.facts())
-        return Finding("fail", text, advice, "auth", facts=facts, seconds=heard.seconds_auth)
+        return Finding("fail", text, advice, "auth", facts=facts, seconds=trace.seconds_auth)
     token = case.settings.websocket_token or ""
     if not token.isascii():
         advice = Advice(
@@ -187,18 +186,17 @@ async def filter(case: CheckContext) -> Finding:
     assert connection is not None
     try:
         case.round_trip = await within(case.patience, connection.ping())
-    except TimeoutError:
+    except TimeoutError:  # a server that swallows pings may stream all the same; ``ping`` tells
         pass
     except RawlogsError as error:
-        heard = summarize(case.tape)
-        ended = f" (close {heard.close[0]}: {meaning(heard.close[0])})" if heard.close else ""
+        trace = summarize(case.tape)
+        ended = f" (close {trace.close[0]}: {meaning(trace.close[0])})" if trace.close else ""
         advice = Advice(
             "The server (or a proxy in between) hung up right after the filter, the emptiest there is.",
             "Try again; if it stays so, look at the server's log, and see `rawlogs trace`.",
         )
-        return Finding(
-            "fail", f"the conversation ended after the filter{ended}", advice, facts={"said": error.text}
-        )
+        text = f"the conversation ended after the filter{ended}"
+        return Finding("fail", text, advice, facts={"said": error.text})
     return Finding("ok", "sent, and not objected to (nothing acknowledges a filter)")
 
 
@@ -214,8 +212,7 @@ async def ping(case: CheckContext) -> Finding:
         return Finding("fail", f"no pong within {case.patience:g} s", advice)
     facts = {"round_trip_seconds": round(seconds, 4)}
     if seconds > SLOW:
-        advice = Advice(
-            "The server, or the way there, is slow.", "Look at the server's load and at the network."
-        )
+        cause, fix = "The server, or the way there, is slow.", "Look at the server's load and at the network."
+        advice = Advice(cause, fix)
         return Finding("warn", f"there and back in {seconds:.1f} s", advice, facts=facts, seconds=seconds)
     return Finding("ok", "answered", facts=facts, seconds=seconds)

@@ -1,4 +1,4 @@
-"""One log as a record of OpenTelemetry's log data model, before anybody encodes it. Pure.
+"""Logs as records of OpenTelemetry's log data model, before they are encoded. Pure.
 
 A Prefect log carries no trace or span id, so none is invented.
 """
@@ -20,7 +20,7 @@ _DEEPEST = 20
 
 
 class RunLabels(NamedTuple):
-    """What people call a flow run and what it belongs to; None and empty for what is not known."""
+    """Names of a flow run and of what it belongs to; None and empty for what is not known."""
 
     run: str | None = None
     flow: str | None = None
@@ -30,7 +30,7 @@ class RunLabels(NamedTuple):
 
 
 class Record(NamedTuple):
-    """A log record. The times are nanoseconds since 1970, 0 for unknown; ``logger`` is its instrumentation scope."""
+    """Log record. The times are nanoseconds since 1970, 0 for unknown; ``logger`` is its instrumentation scope."""
 
     time: int
     observed: int
@@ -79,7 +79,7 @@ def severity_number(level: int) -> int:
     0 is unspecified, 1 TRACE, 5 DEBUG, 9 INFO, 13 WARN, 17 ERROR, 21 FATAL. A level between two of Python's
     is a step within the lower one's range of four: 25 is 11 (INFO3).
     """
-    if level <= 0:
+    if level <= 0:  # NOTSET
         return 0
     if level < 10:
         return 1

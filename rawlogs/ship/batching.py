@@ -1,4 +1,4 @@
-"""When a batch is sent: it has enough logs, or enough bytes, or its first log has waited long enough. Pure."""
+"""Fill batches: one is due with enough logs, enough bytes, or a first log that waited long enough. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OVERHEAD = 500
 
 
 class Received(NamedTuple):
-    """A log, and when it was received."""
+    """Log, and when it was received."""
 
     log: Log
     at: datetime

@@ -19,7 +19,7 @@ PATIENCE = 2.0
 PAUSE = 30.0
 """Seconds without a question, and so without waiting, after one that was not answered."""
 KEPT = 2_000
-"""Of how many runs, and of how many flows and deployments, the names are kept."""
+"""The number of runs, and of flows and deployments, whose names are kept."""
 
 
 class NameCache:

@@ -1,4 +1,4 @@
-"""Where logs are sent: ``--to``, and the variables that OpenTelemetry's specification names for its exporters. Pure.
+"""The receiver of logs: ``--to``, and the variables that OpenTelemetry's specification names for its exporters. Pure.
 
 Of each pair ``OTEL_EXPORTER_OTLP_LOGS_...`` wins over ``OTEL_EXPORTER_OTLP_...`` as a whole; an empty one is not set.
 What the specification calls unrecognised is told and left out, as it asks.
@@ -54,7 +54,8 @@ class Receiver:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What no text may show."""
+        """The texts that nothing may show."""
+        # "Bearer KEY" is a secret, and so is KEY alone.
         values = [part for value in self.headers.values() for part in (value, value.rpartition(" ")[2])]
         return tuple(value for value in (*values, urlsplit(self.url).query) if value)
 
@@ -91,11 +92,7 @@ def _endpoint(to: str | None, variables: _Variables) -> tuple[str, str]:
     if to is not None:
         scheme, mark, rest = to.strip().partition("://")
         if not mark or scheme.lower() not in ("otlp+http", "otlp+https"):
-            raise ConfigError(
-                "--to is not the URL of an OTLP/HTTP receiver",
-                setting="--to",
-                hint=_HINT,
-            )
+            raise ConfigError("--to is not the URL of an OTLP/HTTP receiver", setting="--to", hint=_HINT)
         parts = _parts(f"{scheme[5:].lower()}://{rest}", "--to")
         return urlunsplit(parts._replace(path=PATH if parts.path in ("", "/") else parts.path)), "--to"
     text, name = variables.read("ENDPOINT")
@@ -111,6 +108,7 @@ def _endpoint(to: str | None, variables: _Variables) -> tuple[str, str]:
             hint="Name the receiver's HTTP port with --to otlp+http://HOST:4318 or otlp+https://HOST:4318.",
         )
     parts = _parts(text, name)
+    # The specification: the variable for logs is the whole URL, the general one is a base.
     if name.startswith(_OF_LOGS):
         return urlunsplit(parts._replace(path=parts.path or "/")), name
     return urlunsplit(parts._replace(path=parts.path.rstrip("/") + PATH)), name
@@ -137,7 +135,7 @@ def _parts(text: str, name: str) -> SplitResult:
 
 
 def _can_exist(host: str) -> bool:
-    """Tell whether this can be the name of a host, or an address; else each try would fail."""
+    """Return whether this can be the name of a host, or an address; else each try would fail."""
     try:
         if ":" in host:
             return bool(ipaddress.ip_address(host))

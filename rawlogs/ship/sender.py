@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     import httpx
 
 LARGEST_ANSWER = 64 << 10
-"""How many bytes of an answer are read: one that is whole has a few dozen."""
+"""Bytes of an answer that are read: a usual one has a few dozen."""
 
 
 class Sender:
-    """One receiver over kept connections; httpx is loaded here. Raises ConfigError for files and proxies of no use."""
+    """Client of one receiver over kept connections; loads httpx. Raises ConfigError for files and proxies of no use."""
 
     def __init__(
         self,
@@ -55,6 +55,7 @@ class Sender:
             **({"Content-Encoding": "gzip"} if receiver.gzip else {}),
         }
         self._foreign = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, TimeoutError)
+        # An empty context for http://, as loading the CAs takes time.
         context = _context(receiver) if parts.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         try:
             self._http = httpx.AsyncClient(
@@ -62,7 +63,7 @@ class Sender:
                 proxy=self._proxy.url if self._proxy else None,
                 trust_env=False,
                 follow_redirects=False,  # the headers hold credentials, which are for nobody else
-                timeout=None,
+                timeout=None,  # ``send`` bounds the whole exchange
                 limits=httpx.Limits(max_connections=2, keepalive_expiry=30.0),
             )
         except (ImportError, ValueError, httpx.InvalidURL):
@@ -132,8 +133,8 @@ class Sender:
         if any(type(cause).__module__.startswith("h11") for cause in found):
             return Later(f"{shown} does not answer as an HTTP server does{via}")
         secrets = (*self.receiver.secrets, *([self._proxy.password] if self._proxy else []))
-        said = excerpt(str(error), secrets=secrets) or "the connection was cut"
-        return Later(f"No answer of {shown}{via}: {said}")
+        problem = excerpt(str(error), secrets=secrets) or "the connection was cut"
+        return Later(f"No answer of {shown}{via}: {problem}")
 
 
 async def _beginning(response: httpx.Response) -> tuple[bytes, bool]:

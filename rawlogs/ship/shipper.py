@@ -31,7 +31,7 @@ BAD_REQUEST = 400
 
 
 class Sender(Protocol):
-    """What this needs of ``sender.Sender``."""
+    """The part of ``sender.Sender`` that is used here."""
 
     async def send(self, payload: bytes) -> Verdict: ...
 
@@ -127,7 +127,7 @@ class Shipper:
                 await first_of(self._added.wait(), self._clock.sleep(seconds))
 
     async def _deliver(self, batch: Sequence[Received]) -> None:
-        """Settle each log of a batch: halves of what was refused are sent until single logs are left."""
+        """Send a batch until each log is settled: of what is refused halves are sent, down to single logs."""
         names = await self._names.of(received.log for received in batch)
         waiting = [batch]
         tries = 0

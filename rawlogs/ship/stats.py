@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(slots=True)
 class ShipStats:
-    """What became of the logs that were taken from the stream.
+    """Counts of what became of the logs that were taken from the stream.
 
     shipped: logs of which a request was sent; acknowledged: those that the receiver took; rejected: those that it took
     notice of and threw away (partial success); poison: those that it refused for good, one by one, of which

@@ -1,4 +1,4 @@
-"""A shipper as a subject of probes and metrics."""
+"""Health and metrics of a shipper."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rawlogs.status.vitals import Vitals
 
 
 class ShipSubject:
-    """A stream and the shipper that its logs go to. ``vitals`` returns None before the stream is made."""
+    """Stream and the shipper that its logs go to. ``vitals`` returns None before the stream is made."""
 
     def __init__(self, vitals: Callable[[], Vitals | None], stats: ShipStats) -> None:
         self._vitals = vitals
@@ -21,9 +21,8 @@ class ShipSubject:
         """Return whether logs come, and the receiver takes them."""
         health = stream_health(self._vitals())
         if health.ready and self._stats.trouble is not None:
-            return Health(
-                False, "the receiver does not take what is sent"
-            )  # its own words may quote anything
+            # Not the receiver's own text, which may quote anything.
+            return Health(False, "the receiver does not take what is sent")
         return health
 
     def metrics(self) -> list[Metric]:

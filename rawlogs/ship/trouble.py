@@ -1,4 +1,4 @@
-"""What is told of a receiver: each kind of trouble once, and its end."""
+"""Notices about a receiver: each kind of trouble once, and its end."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ AGAIN = 60.0
 
 
 class Notify(Protocol):
-    """What tells the user."""
+    """Callback that tells the user."""
 
     def __call__(self, kind: Kind, text: str, /, **facts: Any) -> None: ...
 
@@ -53,10 +53,10 @@ class Trouble:
         if not accepted.rejected and not accepted.message:
             return
         now = self._clock.monotonic()
-        said = f": {accepted.message}" if accepted.message else ""
-        if self._warned is not None and self._warned[0] == said and now - self._warned[1] < AGAIN:
+        remark = f": {accepted.message}" if accepted.message else ""
+        if self._warned is not None and self._warned[0] == remark and now - self._warned[1] < AGAIN:
             return
-        self._warned = (said, now)
+        self._warned = (remark, now)
         rejected = min(accepted.rejected, count)  # the receiver's number may be anything
         what = f"threw {rejected} of {count} logs away" if rejected else "has a remark"
-        self._notify("warning", f"{self._shown} {what}{said}", rejected=rejected)
+        self._notify("warning", f"{self._shown} {what}{remark}", rejected=rejected)

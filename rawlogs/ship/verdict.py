@@ -1,4 +1,4 @@
-"""What an answer of a receiver means: a table, and the function that applies it. Pure.
+"""The meaning of a receiver's answer: a table, and the function that applies it. Pure.
 
 | answer | means |
 | --- | --- |
@@ -30,7 +30,7 @@ _SETTINGS = frozenset({401, 403, 404, 405, 407, 415, 501, 505})
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The receiver has the request; of its logs it threw ``rejected`` away. ``message`` is its word, mostly empty."""
+    """The receiver has the request; of its logs it threw ``rejected`` away. ``message`` is its text, mostly empty."""
 
     rejected: int = 0
     message: str = ""
@@ -64,8 +64,8 @@ def verdict(
 ) -> Verdict:
     """Return what an answer means. Names of ``headers`` are in lower case; ``whole``: whether the body is all of it."""
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    said = _said(kind, body, receiver.secrets) if status >= 400 and whole else ""
-    text = f"{receiver.shown} answers {_status(status)}" + (f": {said}" if said else "")
+    message = _error_message(kind, body, receiver.secrets) if status >= 400 and whole else ""
+    text = f"{receiver.shown} answers {_status(status)}" + (f": {message}" if message else "")
     if kind == "text/html" and (200 <= status < 300 or status == 400):
         return _wrong(f"{receiver.shown} answers {_status(status)} with a page of HTML", status, receiver)
     if 200 <= status < 300:
@@ -109,6 +109,7 @@ def _partial_success(data: object) -> tuple[int, str]:
     if not isinstance(partial, dict):
         return 0, ""
     rejected, message = partial.get("rejectedLogRecords", 0), partial.get("errorMessage", "")
+    # JSON of protobuf writes 64-bit integers as text.
     return max(int(str(rejected)), 0), str(message)
 
 
@@ -121,7 +122,7 @@ def _wrong(text: str, status: int, receiver: Receiver) -> Later:
     return Later(text, error=ConfigError(text, setting=receiver.origin, hint=hint))
 
 
-def _said(kind: str, body: bytes, secrets: tuple[str, ...]) -> str:
+def _error_message(kind: str, body: bytes, secrets: tuple[str, ...]) -> str:
     """Return the receiver's own words about a failure, if any can be read."""
     if kind == "text/html":
         return ""

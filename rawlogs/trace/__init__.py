@@ -1,3 +1,3 @@
-"""One conversation as it happens, every frame of both sides: ``script`` says what the client plays, ``conversation``
-has it, ``transcript`` hides what is secret and keeps the account, ``picture`` shows it to people and programs.
+"""One connection as it happens, every frame of both sides: ``script`` has what the client sends, ``session`` opens and
+reads it, ``transcript`` hides secrets and counts, ``render`` shows it to people and programs.
 """

@@ -1,4 +1,4 @@
-"""A transcript for people (lines) and for programs (objects). What is hostile in it is escaped by who prints it."""
+"""Render a transcript for people (lines) and for programs (objects). Whoever prints it escapes hostile text."""
 
 from __future__ import annotations
 
@@ -30,31 +30,31 @@ def as_object(entry: Entry) -> dict[str, Any]:
 def as_lines(entry: Entry) -> list[str]:
     """Return the entry for people: a head with time and arrow, and its content below. Nothing is escaped yet."""
     arrow = "-->" if entry.direction == "client" else "<--"
-    head, body = _PICTURES[entry.event](entry)
+    head, body = _RENDERERS[entry.event](entry)
     return [f"{entry.at:+9.3f} {arrow} {head}", *(f"              {line}" for line in body)]
 
 
-Picture = tuple[str, list[str]]
+Rendering = tuple[str, list[str]]
 
 
-def _upgrade(entry: Entry) -> Picture:
+def _upgrade(entry: Entry) -> Rendering:
     return f"GET {entry.facts['path']}", _headers(entry)
 
 
-def _accepted(entry: Entry) -> Picture:
+def _accepted(entry: Entry) -> Rendering:
     name = entry.facts.get("subprotocol")
     agreed = f"subprotocol {name!r}" if name else "no subprotocol"
     extensions = ", ".join(entry.facts.get("extensions") or ())
     return f"HTTP {entry.facts['status']}: {agreed}, {extensions or 'no extensions'}", _headers(entry)
 
 
-def _refused(entry: Entry) -> Picture:
+def _refused(entry: Entry) -> Rendering:
     data = entry.data if entry.data is not None else ""
     body = data.decode("utf-8", "backslashreplace") if isinstance(data, bytes) else data
     return f"HTTP {entry.facts['status']}", [*_headers(entry), *([""] if body else []), *_text(body)]
 
 
-def _message(entry: Entry) -> Picture:
+def _message(entry: Entry) -> Rendering:
     head = f"{entry.event}, {_bytes(entry.size)}"
     if entry.data is None:
         return f"{head}, a fragment; more to come", []
@@ -63,25 +63,24 @@ def _message(entry: Entry) -> Picture:
     return head, _text(entry.data)
 
 
-def _control(entry: Entry) -> Picture:
+def _control(entry: Entry) -> Rendering:
     data = entry.data if isinstance(entry.data, bytes) else (entry.data or "").encode()
     return f"{entry.event}, {_bytes(entry.size)}" + (f": {data.hex(' ')}" if data else ""), []
 
 
-def _closing(entry: Entry) -> Picture:
+def _closing(entry: Entry) -> Rendering:
     reason = f" {entry.data!r}" if entry.data else ""
-    said = f": {entry.meaning}" if entry.meaning else ""
-    return f"close {entry.facts['code']}{reason}{said}", []
+    meaning = f": {entry.meaning}" if entry.meaning else ""
+    return f"close {entry.facts['code']}{reason}{meaning}", []
 
 
-def _drop(entry: Entry) -> Picture:
+def _drop(entry: Entry) -> Rendering:
     why = f" ({entry.facts['error']})" if entry.facts.get("error") else ""
-    if entry.direction == "client":
-        return f"the line was cut from here{why}", []
-    return f"the line ended without a close frame{why}", []
+    ended = "was cut from here" if entry.direction == "client" else "ended without a close frame"
+    return f"the line {ended}{why}", []
 
 
-_PICTURES: Mapping[str, Callable[[Entry], Picture]] = {
+_RENDERERS: Mapping[str, Callable[[Entry], Rendering]] = {
     "upgrade": _upgrade,
     "upgrade_ok": _accepted,
     "refused": _refused,

@@ -1,4 +1,4 @@
-"""What the client plays instead of the handshake, so that a wrong one can be tried on purpose. No socket here.
+"""Scripts: frames that the client sends instead of the handshake, to try a wrong one on purpose. No socket here.
 
 One frame a line, text as it stands; and the lines that are none:
 
@@ -19,31 +19,31 @@ from dataclasses import dataclass, field
 from rawlogs.errors import ConfigError
 
 TOKEN = re.compile(r'"token"\s*:\s*"((?:[^"\\]|\\.)+)"')
-"""A token in a frame, also in one that is no JSON."""
+"""Finds the token in a frame, also in one that is no JSON."""
 
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """A text frame, or a binary one."""
+    """Send a text frame, or a binary one."""
 
     message: str | bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nothing, for so many seconds."""
+    """Wait so many seconds."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """A ping; its pong is not waited for."""
+    """Send a ping; its pong is not waited for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """A close frame, and the end of the script."""
+    """Send a close frame, and end the script."""
 
     code: int = 1000
     reason: str = ""
@@ -56,6 +56,7 @@ def parse_script(text: str, name: str) -> tuple[Step, ...]:
     """Return the steps of a script; ConfigError names the file and the line that cannot be read."""
     steps: list[Step] = []
     for number, line in enumerate(text.split("\n"), 1):
+        # Not splitlines: a frame may hold form feeds and Unicode's line separators.
         line = line.removesuffix("\r")
         if not line.strip() or line.startswith("#"):
             continue

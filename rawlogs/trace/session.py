@@ -1,10 +1,9 @@
-"""One conversation from open to close. It shows nothing and hides nothing: see ``transcript``."""
+"""Run one connection from open to close. Nothing is shown or hidden here: see ``transcript``."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +18,7 @@ from rawlogs.wire.events import WireEvent
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is done: the usual handshake with ``first`` as its filter message, or (with a script) only the script.
+    """Plan of the connection: the usual handshake with ``first`` as its filter message, or only the script.
 
     ``duration`` in seconds from the beginning; ``max_frames`` of both sides. None: no bound.
     """
@@ -33,7 +32,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How it ended: ``ending`` is what the server's ending means, None where this side had enough.
+    """End of a connection: ``ending`` is the error that the server's end means, None where this side ended it.
 
     ``traffic`` is bytes read and written after the upgrade, below the frames; None where there was no upgrade.
     """
@@ -51,9 +50,9 @@ async def converse(
     stop: asyncio.Event | None = None,
     clock: Clock | None = None,
 ) -> Outcome:
-    """Have the conversation, and ``show`` every entry of it, until one side or ``stop`` ends it.
+    """Run the connection, and ``show`` every entry of it, until one side or ``stop`` ends it.
 
-    Raises what kept it from being opened, or the handshake from succeeding.
+    Raises the error of an opening or a handshake that failed.
     """
     clock = clock or SystemClock()
     stop = stop or asyncio.Event()
@@ -108,8 +107,8 @@ async def _read(connection: Connection) -> RawlogsError:
 
 
 async def _play(connection: Connection, script: tuple[Step, ...], clock: Clock) -> int:
-    """Play the script. Return how many of its steps came too late, since the conversation had ended."""
-    pings: set[asyncio.Task[None]] = set()
+    """Send the script. Return how many of its steps came too late, since the connection had ended."""
+    pings: list[asyncio.Task[float]] = []
     try:
         for number, step in enumerate(script):
             try:
@@ -118,7 +117,7 @@ async def _play(connection: Connection, script: tuple[Step, ...], clock: Clock) 
                 elif isinstance(step, Wait):
                     await clock.sleep(step.seconds)
                 elif isinstance(step, Ping):
-                    pings.add(asyncio.create_task(_ping(connection)))
+                    pings.append(asyncio.create_task(connection.ping()))
                     await asyncio.sleep(0)  # so that the ping is sent before the script's next frame
                 else:
                     await connection.close(step.code, step.reason)
@@ -130,11 +129,6 @@ async def _play(connection: Connection, script: tuple[Step, ...], clock: Clock) 
             await _cancelled(ping)
 
 
-async def _ping(connection: Connection) -> None:
-    with suppress(RawlogsError):
-        await connection.ping()
-
-
 async def _cancelled(task: asyncio.Future[Any]) -> None:
     task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    await asyncio.gather(task, return_exceptions=True)  # also its error, which nobody else asks for

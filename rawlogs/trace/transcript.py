@@ -1,4 +1,4 @@
-"""Wire events as they may be shown: messages whole, secrets hidden, close codes explained; and the account."""
+"""Wire events as they may be shown: messages whole, secrets hidden, close codes explained; and their counts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FRAMES = frozenset({"text", "binary", "continuation", "ping", "pong", "close"})
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One event of the conversation, without secrets.
+    """Event of the connection, without secrets.
 
     ``at`` is seconds since the beginning. ``event`` is the kind of a ``WireEvent``. ``data`` is what a message, a
     control frame or a refusal carried; None where there is nothing, and for the fragments of a message before its
@@ -61,21 +61,13 @@ class Transcript:
         if event.kind == "upgrade_ok":
             self.extensions = tuple(facts.get("extensions", ()))
         data = self._whole(event)
-        said = None
+        explained = None
         if event.kind == "close":
-            said = self._meaning(event.direction, facts["code"], str(event.data or ""))
+            explained = self._meaning(event.direction, facts["code"], str(event.data or ""))
         if self._hidden is not None:
             data, facts = self._hidden.data(event.kind, data), self._hidden.facts(facts)
-        entry = Entry(
-            max(event.at - self._start, 0.0),
-            event.connection,
-            event.direction,
-            event.kind,
-            size,
-            data,
-            facts,
-            said,
-        )
+        at = max(event.at - self._start, 0.0)
+        entry = Entry(at, event.connection, event.direction, event.kind, size, data, facts, explained)
         # The first of them says why it ended: the drop after a close frame is only its consequence.
         if event.direction == "server" and event.kind in ("close", "drop"):
             self.ending = self.ending or entry
@@ -109,7 +101,7 @@ class Transcript:
 
 
 class _Hidden:
-    """What must not be seen, in every spelling."""
+    """Hides secrets in every spelling."""
 
     def __init__(self, secrets: Iterable[str], own_headers: Iterable[str]) -> None:
         self._redactor = Redactor(secrets)
@@ -119,9 +111,9 @@ class _Hidden:
         if isinstance(data, bytes):
             return self._redactor.binary(data)
         if isinstance(data, str):
-            return _hide_tokens(
-                self._redactor.text(data) if kind == "close" else self._redactor.payload(data)
-            )
+            text = self._redactor.text(data) if kind == "close" else self._redactor.payload(data)
+            # Also in what is no JSON: an auth frame that was sent wrong on purpose.
+            return TOKEN.sub(lambda found: found[0].replace(found[1], MASK), text)
         return None
 
     def facts(self, facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -133,8 +125,3 @@ class _Hidden:
     def _header(self, name: str, value: str) -> str:
         own = name.lower() in self._own_headers
         return MASK if own or names_secret(name) else self._redactor.text(value)
-
-
-def _hide_tokens(text: str) -> str:
-    """Mask tokens, also in what is no JSON: an auth frame that was sent wrong on purpose."""
-    return TOKEN.sub(lambda found: found[0].replace(found[1], MASK), text)
