@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from rawlogs.cli.group import run
+from rawlogs.config.settings import resolve
 from rawlogs.errors import ConfigError
 from rawlogs.testing import Behaviour, FakeServer
 from rawlogs.testing.faults import Accept, Drop, ExpectAuth, Http, Serve, Stall
@@ -22,7 +23,9 @@ from rawlogs.testing.faults import Close as CloseStep
 from rawlogs.testing.faults import Send as SendStep
 from rawlogs.trace.render import as_lines, as_object, hex_dump
 from rawlogs.trace.script import Close, Ping, Send, Wait, parse_script, tokens_in
+from rawlogs.trace.session import Plan, converse
 from rawlogs.trace.transcript import Transcript
+from rawlogs.wire.connection import Target
 from rawlogs.wire.events import WireEvent
 
 AUTH = "admin:correct-horse"
@@ -471,6 +474,21 @@ async def test_an_upgrade_that_is_never_answered_ends_in_time(trace: Trace) -> N
     assert code == 0
     assert shape(out) == [("client", "upgrade")]
     assert objects(out)[-1]["wire"] == {"client": None, "server": None}
+
+
+async def test_a_caller_that_is_cancelled_while_it_opens_leaves_no_task() -> None:
+    async with FakeServer() as server:
+        server.fault("logs", Stall("upgrade"))
+        asked = asyncio.Event()
+        plan = Plan(Target.of(resolve(api_url=server.api_url, environ={})))
+        before = asyncio.all_tasks()
+        calling = asyncio.create_task(converse(plan, Transcript(0.0, ()), lambda _: asked.set()))
+        await asked.wait()
+        opening = [task for task in asyncio.all_tasks() - before if "coro=<_open()" in repr(task)]
+        calling.cancel()
+        await asyncio.gather(calling, return_exceptions=True)
+        assert len(opening) == 1
+        assert opening[0].cancelled()
 
 
 async def test_the_answer_to_a_servers_ping_is_told_after_the_ping(trace: Trace) -> None:

@@ -65,15 +65,14 @@ async def converse(
     tasks: list[asyncio.Future[Any]] = [asyncio.ensure_future(stop.wait())]
     if plan.duration is not None:
         tasks.append(asyncio.ensure_future(clock.sleep(plan.duration)))
+    opening = asyncio.create_task(_open(plan, tap))
     try:
-        opening = asyncio.create_task(_open(plan, tap))
         await first_of(opening, *tasks)
         if not opening.done():
-            await _cancelled(opening)
             return Outcome(None, None)
         return await _run(plan, opening.result(), tasks, clock)
     finally:
-        for task in tasks:
+        for task in (opening, *tasks):
             await _cancelled(task)
         await asyncio.sleep(0)  # a line that was cut is told a turn later
 
