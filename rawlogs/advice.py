@@ -49,14 +49,14 @@ class Facts:
 
     @property
     def too_old(self) -> bool:
-        """Whether the server's version is known, and has no live logs."""
+        """True where the server's version is known and has no live logs."""
         # release() leaves out what makes 3.4.7rc1 older than 3.4.7.
         early = re.match(r"3\.4\.7\.?[a-z]", self.version) is not None
         return early or (release(self.version) or FIRST_WITH_LOGS) < FIRST_WITH_LOGS
 
     @property
     def needs_subprotocol(self) -> bool:
-        """Whether the server answers 403 to a client without the subprotocol."""
+        """True where the server answers 403 to a client without the subprotocol."""
         return self.authenticated is True or (release(self.version) or FIRST_WITH_LEGACY) < FIRST_WITH_LEGACY
 
     @property

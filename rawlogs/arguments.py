@@ -130,11 +130,8 @@ def _texts(value: object) -> bool:
 
 
 def _patterns(value: object) -> bool:
-    return all(isinstance(one, str) or _compiled(one) for one in several(value))
-
-
-def _compiled(value: object) -> bool:
-    return isinstance(value, Pattern) and isinstance(value.pattern, str)
+    # A pattern of bytes cannot be looked for in a message.
+    return all(isinstance(one.pattern if isinstance(one, Pattern) else one, str) for one in several(value))
 
 
 def _name(value: object) -> bool:

@@ -38,7 +38,7 @@ def parse_duration(text: str) -> timedelta:
     compact = "".join(text.lower().split())
     if len(text) > _LONGEST_TEXT or not (_NUMBER.fullmatch(compact) or _DURATION.fullmatch(compact)):
         raise ValueError(f"{text[:40]!r} is no duration (90s, 10m, 1h30m, 2d)")
-    parts = _PART.findall(compact) or [(compact, "s")]
+    parts = _PART.findall(compact) or [(compact, "s")]  # a bare number
     try:
         length = sum((timedelta(**{_UNITS[unit]: float(number)}) for number, unit in parts), timedelta())
     except OverflowError:
@@ -57,7 +57,7 @@ def parse_moment(text: str, *, local: bool = False) -> datetime | timedelta:
     written = text.strip()
     if number := _NUMBER.fullmatch(written):
         digits, fraction = number[1], number[2]
-        if len(digits) >= 10:
+        if len(digits) >= 10:  # as a duration 31 years and more
             return _unix_time(digits, fraction)
         if len(digits) == 8 and not fraction:
             return _zoned(_date(written), local)

@@ -85,7 +85,10 @@ def read(
         fits(state)  # again, since another file may have taken its place
         if stat.S_ISFIFO(state.st_mode):
             return _read_pipe(handle, path, limit, pipe or 0.0)
-        return _read_all(handle, path, limit)
+        with open(handle, "rb", closefd=False) as file:
+            content = file.read(-1 if limit is None else limit + 1)
+        _check_size(content, path, limit)
+        return content
     finally:
         os.close(handle)
 
@@ -260,13 +263,6 @@ def _refuse_foreign(state: os.stat_result, path: Path) -> None:
 
 def _is_number(content: bytes) -> bool:
     return len(content) <= _LOCK_LONGEST and (not content or content.strip().isdigit())
-
-
-def _read_all(handle: int, path: str | os.PathLike[str], limit: int | None) -> bytes:
-    with open(handle, "rb", closefd=False) as file:
-        content = file.read(-1 if limit is None else limit + 1)
-    _check_size(content, path, limit)
-    return content
 
 
 def _check_size(content: bytes | bytearray, path: str | os.PathLike[str], limit: int | None) -> None:

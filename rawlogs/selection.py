@@ -157,12 +157,12 @@ class Selection:
 
     @property
     def asked(self) -> dict[str, Any]:
-        """The filter as JSON, by which it is known again; empty without one."""
+        """The filter as JSON, which a cursor is compared by; empty without one."""
         return {} if self.filter is None else self.filter.asked()
 
     @property
     def local(self) -> bool:
-        """Whether anything is decided here at all."""
+        """True where anything is decided here."""
         return bool(self._tests)
 
     def accepts(self, log: Log) -> bool:

@@ -32,7 +32,7 @@ class Report:
         lines = [f"{_MARKS[finding.status]:<5} {result.check:<12} {finding.text}{took}"]
         lines += [f"{_INDENT}{line}" for line in finding.lines]
         if finding.advice is not None:
-            if finding.advice.cause != finding.text:
+            if finding.advice.cause != finding.text:  # the finding of an error has its text for both
                 lines.append(f"{_INDENT}cause: {finding.advice.cause}")
             if finding.advice.fix:
                 lines.append(f"{_INDENT}fix: {finding.advice.fix}")

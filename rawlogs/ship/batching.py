@@ -44,6 +44,7 @@ class Batcher:
     def add(self, received: Received, now: float) -> bool:
         """Put a log in. Return whether there was room for it; where there was none, the batch is due."""
         size = size_of(received.log)
+        # An empty batch takes a log of any size, or a large one would never be sent.
         if self._filled and (len(self._filled) >= self._records or self._bytes + size > self._size):
             self._full = True
             return False

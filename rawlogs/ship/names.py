@@ -47,7 +47,10 @@ class NameCache:
                 self._failing = False
             except (RawlogsError, TimeoutError) as error:
                 self._not_before = self._clock.monotonic() + PAUSE
-                self._tell_once(error.text if isinstance(error, RawlogsError) else "no answer in time")
+                why = error.text if isinstance(error, RawlogsError) else "no answer in time"
+                if not self._failing:
+                    self._tell(f"logs are shipped without the names of their runs for now: {why}")
+                self._failing = True
         found = {run: self._runs[run] for run in wanted if run in self._runs}
         for run in found:
             self._runs.move_to_end(run)
@@ -71,11 +74,6 @@ class NameCache:
                 work_pool=run.work_pool_name,
                 tags=run.tags,
             )
-
-    def _tell_once(self, why: str) -> None:
-        if not self._failing:
-            self._failing = True
-            self._tell(f"logs are shipped without the names of their runs for now: {why}")
 
 
 def _shorten(kept: OrderedDict[UUID, Any]) -> None:

@@ -118,7 +118,7 @@ class Shipper:
 
     async def _due(self) -> None:
         while (seconds := self._batcher.due_in(self._clock.monotonic())) != 0.0:
-            if self._draining and seconds is not None:
+            if self._draining and seconds is not None:  # None: the batch is empty
                 return
             self._added.clear()
             if seconds is None:

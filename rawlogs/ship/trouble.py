@@ -50,7 +50,7 @@ class Trouble:
 
     def warn(self, accepted: Accepted, count: int) -> None:
         """Tell what a partial success says: at once when it is new, else once a minute."""
-        if not accepted.rejected and not accepted.message:
+        if not accepted.rejected and not accepted.message:  # all was taken, as nearly always
             return
         now = self._clock.monotonic()
         remark = f": {accepted.message}" if accepted.message else ""

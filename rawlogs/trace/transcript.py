@@ -82,7 +82,7 @@ class Transcript:
             if fin:
                 return event.data
             self._binary[event.direction] = event.kind == "binary"
-            parts.clear()
+            parts.clear()  # of a message that was never finished
         assert isinstance(event.data, bytes)
         parts.append(event.data)
         if not fin:
