@@ -153,13 +153,13 @@ class NoticePrinter:
     def _repeats(self, notice: Notice) -> int | None:
         """Return how often this text was left out since it was last said; None if it is to be left out now."""
         key = (notice.kind, notice.text)
-        said = self._said.pop(key, None)
-        if said is None:
+        before = self._said.pop(key, None)
+        if before is None:
             if len(self._said) >= _REMEMBERED:
                 del self._said[next(iter(self._said))]
             self._said[key] = (notice.at, 0)
             return 0
-        at, left_out = said
+        at, left_out = before
         # A clock that was set back must not silence a notice for good.
         if notice.kind in _SAID_ONCE or timedelta(0) <= notice.at - at < _PAUSE:
             self._said[key] = (at, left_out + 1)

@@ -95,20 +95,20 @@ def _system_error(chain: list[BaseException]) -> OSError | None:
     return None
 
 
-def _protocol(said: str, request: RequestInfo, answered: bool) -> Retry | Fatal:
-    if "without sending a response" in said:
+def _protocol(detail: str, request: RequestInfo, answered: bool) -> Retry | Fatal:
+    if "without sending a response" in detail:
         hint = None if answered else request.advise("line", "not upgraded").hint
         return Retry(f"{request}: the server hung up instead of answering", hint=hint, at_once=True)
-    if "complete message body" in said:
+    if "complete message body" in detail:
         return Retry(f"The answer to {request} was cut off")
     hint = request.advise("line", "not HTTP").hint
-    retry = Retry(f"{request}: that is not HTTP: {request.quote(said)}", hint=hint)
+    retry = Retry(f"{request}: that is not HTTP: {request.quote(detail)}", hint=hint)
     return _unless_first(retry, answered, transient=False)
 
 
-def _proxy(said: str, request: RequestInfo, proxy: str | None, answered: bool) -> Retry | Fatal:
-    status = int(said[:3]) if said[:3].isdigit() else 0
-    text = f"The proxy {origin_of(proxy)} refused a tunnel to {urlsplit(request.url).netloc}: {request.quote(said)}"
+def _proxy(detail: str, request: RequestInfo, proxy: str | None, answered: bool) -> Retry | Fatal:
+    status = int(detail[:3]) if detail[:3].isdigit() else 0
+    text = f"The proxy {origin_of(proxy)} refused a tunnel to {urlsplit(request.url).netloc}: {request.quote(detail)}"
     hint = request.advise("tunnel", status).hint
     if status == 407:
         return Fatal(HistoryError(text, status=407, hint=hint))

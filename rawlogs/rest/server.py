@@ -18,8 +18,8 @@ class Getter(Protocol):
 
 async def version(rest: Getter) -> str | None:
     """Return the Prefect version ("3.8.8"). Not from ``/version``, which says "0.8.4" on every server seen."""
-    said = await _ask(rest, "/admin/version")
-    return said if isinstance(said, str) and _VERSION.fullmatch(said) else None
+    answer = await _ask(rest, "/admin/version")
+    return answer if isinstance(answer, str) and _VERSION.fullmatch(answer) else None
 
 
 async def log_streaming(rest: Getter) -> tuple[bool, bool] | None:

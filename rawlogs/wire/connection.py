@@ -161,10 +161,10 @@ class Connection:
         code, reason, ours = ending(self._socket)
         if not ours:
             return self._handshake.closed(code, reason)
-        said = f"The connection was given up: {code} ({reason or meaning(code)})"
+        text = f"The connection was given up: {code} ({reason or meaning(code)})"
         if self._handshake.state is State.STREAMING:
-            return ConnectionLost(said, code=code)
-        return ConnectError(f"{self.url}: {said}", url=self.url, phase="auth")
+            return ConnectionLost(text, code=code)
+        return ConnectError(f"{self.url}: {text}", url=self.url, phase="auth")
 
     async def _run_handshake(self) -> None:
         await self._send(self._handshake.opened(self._socket.subprotocol))

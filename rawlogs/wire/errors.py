@@ -82,11 +82,11 @@ def refused(
     secrets = tuple(secrets)
     url = excerpt(url, LONGEST_URL, secrets)
     body = excerpt(without_markup(response.body), secrets=secrets)
-    said = f": {body}" if body else ""
+    detail = f": {body}" if body else ""
     # The page's markup tells a login page from words of Prefect's own.
     raw = excerpt(response.body, secrets=secrets)
     hint = advise("upgrade", status, replace(facts, url=url, body=raw)).hint
-    text = f"{url} answered the WebSocket upgrade with HTTP {status}{said}"
+    text = f"{url} answered the WebSocket upgrade with HTTP {status}{detail}"
     if status == 401:
         return AuthError(text, reason=body, code=401, hint=hint)
     moment = http_date(_header(response, "Date") or "") or now or datetime.now(timezone.utc)
@@ -135,9 +135,9 @@ def open_error(
             return ConnectError(text, url=url, phase="upgrade", hint=_line("not upgraded", facts))
         if old := _OLD_ANSWER.search(str(cause)):
             return _refused_by_http_1_0(int(old[1]), url, facts)
-        said = show(str(cause or exc), 80)
-        text = f"{host} does not answer like an HTTP server: {said}"
-        return ProtocolError(text, frame=said, hint=_line("not HTTP", facts))
+        detail = show(str(cause or exc), 80)
+        text = f"{host} does not answer like an HTTP server: {detail}"
+        return ProtocolError(text, frame=detail, hint=_line("not HTTP", facts))
     if isinstance(exc, ws.SecurityError):
         text = f"{host} sent an answer too large to be a WebSocket upgrade"
         return ProtocolError(text, hint=_line("bad answer", facts))

@@ -120,16 +120,16 @@ class Handshake:
     def closed(self, code: int, reason: str) -> RawlogsError:
         """Return what it means that the conversation ended now."""
         reason = self._quote(reason)
-        said = f"{code} '{reason}'" if reason else f"{code}"
+        ending = f"{code} '{reason}'" if reason else f"{code}"
         if code == 1008:
             return self._auth_error(reason, code)
         if self.state is not State.STREAMING:
-            return self._no_answer(f"hung up while authenticating ({said}: {meaning(code)})")
+            return self._no_answer(f"hung up while authenticating ({ending}: {meaning(code)})")
         if code == 1002:
             return FilterRejected(
                 f"The server rejected the filter: {reason or 'no reason given'}", reason=reason
             )
-        return ConnectionLost(f"The connection ended: {said} ({meaning(code)})", code=code, reason=reason)
+        return ConnectionLost(f"The connection ended: {ending} ({meaning(code)})", code=code, reason=reason)
 
     def unanswered(self, seconds: float) -> RawlogsError:
         """Return what it means that the auth message got no answer within so many seconds."""
@@ -141,7 +141,7 @@ class Handshake:
             return ConnectError(
                 f"{self._url} {what}", url=self._url, phase="auth", hint=self._hint("no auth")
             )
-        # A server that never heard of the subprotocol expects the filter, so another try ends the same way.
+        # A server that does not know the subprotocol expects the filter, so another try ends the same way.
         return ProtocolError(
             f"{self._url} accepted the WebSocket without the subprotocol 'prefect', and {what}",
             hint=self._hint("no subprotocol"),

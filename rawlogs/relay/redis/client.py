@@ -127,26 +127,26 @@ class Client:
         if isinstance(error, errors.RedisClusterException) and error.__cause__ is not None:
             error = error.__cause__  # why none of the nodes could be asked
         text = str(error) or type(error).__name__
-        said = excerpt(text, secrets=self._secrets)
+        detail = excerpt(text, secrets=self._secrets)
         denied = (errors.AuthenticationError, errors.AuthorizationError, errors.NoPermissionError)
         if isinstance(error, self._no_master):
             # What follows are the Sentinels' errors, each behind a long description of a connection.
-            said = excerpt(text.partition(" : ")[0], secrets=self._secrets)
+            detail = excerpt(text.partition(" : ")[0], secrets=self._secrets)
             if "AuthenticationError" in text or "NOAUTH" in text:
-                return AuthError(f"the Sentinels of Redis at {self.address} refuse the access", reason=said)
-        if isinstance(error, denied) or any(word in said for word in _DENIED):
-            return AuthError(f"Redis at {self.address} refuses the access: {said}", reason=said)
+                return AuthError(f"the Sentinels of Redis at {self.address} refuse the access", reason=detail)
+        if isinstance(error, denied) or any(word in detail for word in _DENIED):
+            return AuthError(f"Redis at {self.address} refuses the access: {detail}", reason=detail)
         passing = isinstance(
             error, (errors.ReadOnlyError, errors.AskError, errors.OutOfMemoryError, errors.ClusterDownError)
-        ) or any(word in said for word in _PASSING)
+        ) or any(word in detail for word in _PASSING)
         if isinstance(error, errors.ResponseError) and not passing:
             return ConfigError(
-                f"Redis at {self.address} cannot do this: {said}",
+                f"Redis at {self.address} cannot do this: {detail}",
                 setting=SETTING,
                 hint="Redis 6.2 or later is needed, and keys of this name that nothing else uses.",
             )
         what = "cannot write now" if passing else "cannot be reached"
-        return ConnectError(f"Redis at {self.address} {what}: {said}", url=self.address, phase="redis")
+        return ConnectError(f"Redis at {self.address} {what}: {detail}", url=self.address, phase="redis")
 
     def __repr__(self) -> str:
         return f"<Client {self.address}>"
