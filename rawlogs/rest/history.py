@@ -54,7 +54,7 @@ class History:
     ) -> AsyncIterator[list[Log]]:
         """Yield all rows stamped from ``after`` to ``before`` (both inclusive), in order, each once.
 
-        ``confirm`` reads once more behind a short last page. Raises HistoryError, AuthError, RedirectRefused.
+        ``confirm`` reads once more after a short last page. Raises HistoryError, AuthError, RedirectRefused.
         """
         step = -MICROSECOND if newest_first else MICROSECOND
         stamp = before if newest_first else after
@@ -144,10 +144,10 @@ class History:
         rows: int,
         knows: Callable[[Log], bool],
     ) -> AsyncIterator[list[Log]]:
-        """Yield the rows of that range behind ``rows`` known ones (at least 1), page by page.
+        """Yield the rows of that range after ``rows`` known ones (at least 1), page by page.
 
         When it ends, every row of the range is known or was shown: as many lie before as are known, and none of those
-        lies behind. Raises RowsShifted where that is not so, however many pages it has shown by then.
+        lies after them. Raises RowsShifted where that is not so, however many pages it has shown by then.
         """
         offset, anchor = rows - 1, None
         passed: set[str] = set()

@@ -85,7 +85,7 @@ class FollowedRuns:
         url = pasted.pop()
         try:
             configured = resolve(**given).api_url
-        except ConfigError:
+        except ConfigError:  # no URL is set; any other fault is told when the settings are used
             configured = url
         if not same_origin(configured, url):
             raise ConfigError(

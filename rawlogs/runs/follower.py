@@ -188,10 +188,11 @@ class Follower:
             await self._sweep()
             self._denied = False
         except AuthError:
+            # The first refusal may be of a key that was rotated; with the present one it is asked once more.
             if self._denied:
                 raise
             self._denied = True
-            self._stream.refresh(used)  # a key may have been rotated
+            self._stream.refresh(used)
             self._changed.set()
         except HistoryError as error:
             if not error.transient:
@@ -213,6 +214,7 @@ class Follower:
                 if self._children:
                     await self._find_children()
         except BaseException:
+            # Which of the questions was answered is not known: all are asked again.
             self._ask_states = self._ask_births = True
             raise
         return [run_id for run_id in self._followed if run_id not in self._streamed]
@@ -222,6 +224,7 @@ class Follower:
             run_id for run_id, item in self._followed.items() if not item.run.terminal or not item.swept
         ]
         if open_runs:
+            # By ids the server leaves out what it does not know, where one run alone would be a 404.
             found = {run.id: run for run in await self._runs.by_ids(open_runs)}
             for run_id in open_runs:
                 if run_id in found:
@@ -231,6 +234,7 @@ class Follower:
 
     async def _find_children(self) -> None:
         """Find subflow runs at any depth, one level a request."""
+        # A run that was swept starts no subflow any more.
         parents = [run_id for run_id, item in self._followed.items() if not item.swept]
         while parents:
             found = [run for run in await self._runs.children(parents) if run.id not in self._followed]
@@ -265,15 +269,11 @@ class Follower:
             return
         item = _Followed(run, root)
         if run.terminal:
+            # What ended long ago has no stragglers to wait for.
             item.ended_at = self._clock.monotonic() - self._age_of_end(run)
         self._followed[run.id] = item
         self.names[run.id] = run.name
-        self._notify(
-            "state",
-            f"{run.name} is {run.state_name or run.state_type}",
-            run=str(run.id),
-            state=run.state_type,
-        )
+        self._tell_state(run)
 
     def _age_of_end(self, run: FlowRun) -> float:
         end = run.end_time
@@ -282,18 +282,17 @@ class Follower:
     def _update(self, run: FlowRun) -> None:
         item = self._followed[run.id]
         if run.state_type != item.run.state_type or run.state_name != item.run.state_name:
-            self._notify(
-                "state",
-                f"{run.name} is {run.state_name or run.state_type}",
-                run=str(run.id),
-                state=run.state_type,
-            )
+            self._tell_state(run)
         if run.terminal and not item.run.terminal:
             item.ended_at = self._clock.monotonic()
             self._ask_births = True  # an event that told of a child may have been lost
         elif not run.terminal:
             item.ended_at, item.swept = None, False  # a retry brings a run back
         item.run, item.gone = run, False
+
+    def _tell_state(self, run: FlowRun) -> None:
+        text = f"{run.name} is {run.state_name or run.state_type}"
+        self._notify("state", text, run=str(run.id), state=run.state_type)
 
     def _mark_deleted(self, run_id: UUID) -> None:
         """Count a run as ended that the server does not know any more: nothing will ever tell of its end."""
@@ -307,6 +306,7 @@ class Follower:
     def _on_event(self, run: UUID, state: str | None, child: bool) -> None:
         if run in self._followed:
             self._ask_states |= state is not None
+        # A run that is not followed matters where it may be a subflow, or one more of those that are asked for.
         elif child or self._roots.endless:
             self._ask_births = True
         if self._ask_states or self._ask_births:

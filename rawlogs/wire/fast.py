@@ -116,7 +116,7 @@ class BatchConnection(ClientConnection):
             self.transport.resume_reading()
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        # The answer to the close frame stands behind whatever has not been read.
+        # The answer to the close frame stands after whatever has not been read.
         self._resume()
         self._read_on()
         await super().close(code, reason)
